@@ -1,0 +1,3 @@
+//! `cargo xtask`: set-up, builds, tests, lints and the demonstration, one command each.
+
+fn main() {}
