@@ -1,0 +1,23 @@
+//! What a board must tell about itself: instructions executed, memory used, where lines go.
+
+use core::fmt;
+
+/// A board, seen by the tests and by the client.
+pub trait Machine {
+    /// Instructions executed since start-up. Under `qemu -icount shift=0` the figure is exact to
+    /// within the board's timer tick; it counts instructions and not cycles.
+    fn instructions(&mut self) -> u64;
+
+    /// Most bytes of RAM in use at any time since start-up: statics plus the deepest stack.
+    fn ram_high_water(&self) -> usize;
+
+    /// Writes `line` and a line feed to the operator.
+    fn print(&mut self, line: fmt::Arguments<'_>);
+}
+
+/// Runs `work` and returns what it returned with the instructions it took.
+pub fn counted<T>(machine: &mut impl Machine, work: impl FnOnce() -> T) -> (T, u64) {
+    let before = machine.instructions();
+    let value = work();
+    (value, machine.instructions().wrapping_sub(before))
+}

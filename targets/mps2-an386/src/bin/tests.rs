@@ -1,0 +1,17 @@
+//! The client's tests on the board. The one argument, if any, selects tests by name.
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use he_firmware::{harness, suite};
+use mps2_an386::Board;
+use semihosting::{experimental::env, process};
+
+#[entry]
+fn main() -> ! {
+    let Some(mut board) = Board::take() else { process::exit(2) };
+    let Ok(arguments) = env::args::<256>() else { process::exit(2) };
+    let filter = arguments.skip(1).next().and_then(Result::ok).unwrap_or("");
+    let failed = harness::run_all(&mut board, &suite::cases(), filter);
+    process::exit(i32::from(failed != 0))
+}
