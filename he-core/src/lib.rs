@@ -1,0 +1,24 @@
+//! CKKS in layers; a module may use only the modules listed above it.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+mod error;
+
+// Numbers.
+pub mod modulus;
+pub mod ntt;
+pub mod complex;
+
+// Rings.
+pub mod ring;
+
+// Circuits, generic over the evaluator.
+#[cfg(feature = "alloc")]
+pub mod eval;
+#[cfg(feature = "alloc")]
+pub mod refresh;
+
+pub use error::Error;

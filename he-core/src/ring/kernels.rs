@@ -1,0 +1,118 @@
+//! Seam 1: arithmetic on single limbs, and who runs the limbs of a polynomial.
+
+use core::fmt::Debug;
+
+use crate::modulus::{Factor, Modulus};
+use crate::ntt::NttTable;
+
+/// Arithmetic on one limb: `N` residues modulo one prime, `N` a power of two.
+///
+/// Residues are in `[0, q)` before and after every call, and slices passed together have equal
+/// length; both are the caller's duty. The bodies here are the reference: safe, portable, in
+/// constant time. An implementation overrides the ones it can make faster, bit for bit equal.
+pub trait Kernels: Debug + Sync {
+    /// A name for logs and reports.
+    fn name(&self) -> &'static str {
+        "portable"
+    }
+
+    /// `acc += rhs`.
+    fn add_assign(&self, q: Modulus, acc: &mut [u32], rhs: &[u32]) {
+        zip(acc, rhs, |a, b| q.add(a, b));
+    }
+
+    /// `acc −= rhs`.
+    fn sub_assign(&self, q: Modulus, acc: &mut [u32], rhs: &[u32]) {
+        zip(acc, rhs, |a, b| q.sub(a, b));
+    }
+
+    /// `acc *= rhs`, point by point.
+    fn mul_assign(&self, q: Modulus, acc: &mut [u32], rhs: &[u32]) {
+        zip(acc, rhs, |a, b| q.mul(a, b));
+    }
+
+    /// `acc *= f`.
+    fn scale_assign(&self, q: Modulus, acc: &mut [u32], f: Factor) {
+        acc.iter_mut().for_each(|a| *a = q.mul_factor(*a, f));
+    }
+
+    /// `acc += lhs · rhs`, point by point.
+    fn mul_add_assign(&self, q: Modulus, acc: &mut [u32], lhs: &[u32], rhs: &[u32]) {
+        assert_eq!(acc.len(), lhs.len());
+        assert_eq!(lhs.len(), rhs.len());
+        for (a, (&l, &r)) in acc.iter_mut().zip(lhs.iter().zip(rhs)) {
+            *a = q.reduce(u64::from(l) * u64::from(r) + u64::from(*a));
+        }
+    }
+
+    /// `out = Σ_i lhs_i · rhs_i` over at most three pairs, point by point: the inner loop of key
+    /// switching. The operands may be any words below `2^31`.
+    fn dot(&self, q: Modulus, out: &mut [u32], pairs: &[(&[u32], &[u32])]) {
+        assert!(pairs.len() <= 3);
+        for (i, o) in out.iter_mut().enumerate() {
+            let sum = pairs.iter().map(|(l, r)| u64::from(l[i]) * u64::from(r[i])).sum();
+            *o = q.reduce(sum);
+        }
+    }
+
+    /// `out = Σ_i inputs_i · weights_i`, a constant weight below `q` for each input: the inner loop
+    /// of basis conversion. Inputs are words below `2^31`, not necessarily below `q`.
+    fn combine(&self, q: Modulus, out: &mut [u32], inputs: &[&[u32]], weights: &[u32]) {
+        assert_eq!(inputs.len(), weights.len());
+        for (i, o) in out.iter_mut().enumerate() {
+            // Three products of 62 bits and one residue fit a word.
+            *o = 0;
+            for (inputs, weights) in inputs.chunks(3).zip(weights.chunks(3)) {
+                let terms = inputs.iter().zip(weights);
+                let sum: u64 = terms.map(|(x, &w)| u64::from(x[i]) * u64::from(w)).sum();
+                *o = q.reduce(sum + u64::from(*o));
+            }
+        }
+    }
+
+    /// Coefficients to evaluations.
+    fn ntt(&self, table: &NttTable<'_>, limb: &mut [u32]) {
+        table.forward(limb);
+    }
+
+    /// Evaluations to coefficients.
+    fn inverse_ntt(&self, table: &NttTable<'_>, limb: &mut [u32]) {
+        table.inverse(limb);
+    }
+
+    /// `out[i] = limb[index[i]]`: an automorphism in the evaluation domain.
+    fn gather(&self, index: &[u32], limb: &[u32], out: &mut [u32]) {
+        assert_eq!(index.len(), out.len());
+        for (o, &i) in out.iter_mut().zip(index) {
+            *o = limb[i as usize];
+        }
+    }
+}
+
+/// The reference kernels and nothing else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Portable;
+
+impl Kernels for Portable {}
+
+/// Who runs the limbs of a polynomial.
+pub trait Threads: Debug + Sync {
+    /// Calls `f(i, limb_i)` once for each limb of `n` words, in any order, and returns when all
+    /// are done.
+    fn for_each_limb(&self, limbs: &mut [u32], n: usize, f: &(dyn Fn(usize, &mut [u32]) + Sync));
+}
+
+/// One limb after another, on the calling thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Serial;
+
+impl Threads for Serial {
+    fn for_each_limb(&self, limbs: &mut [u32], n: usize, f: &(dyn Fn(usize, &mut [u32]) + Sync)) {
+        limbs.chunks_exact_mut(n).enumerate().for_each(|(i, limb)| f(i, limb));
+    }
+}
+
+fn zip(acc: &mut [u32], rhs: &[u32], f: impl Fn(u32, u32) -> u32) {
+    assert_eq!(acc.len(), rhs.len());
+    acc.iter_mut().zip(rhs).for_each(|(a, &b)| *a = f(*a, b));
+}

@@ -1,0 +1,1 @@
+//! SIMD kernels, and the only host crate with `unsafe` code.

@@ -1,0 +1,3 @@
+//! Key authority, encrypted-inference server and host client.
+
+fn main() {}
