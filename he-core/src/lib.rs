@@ -15,6 +15,9 @@ pub mod complex;
 // Rings.
 pub mod ring;
 
+// Scheme, client side.
+pub mod sample;
+
 // Circuits, generic over the evaluator.
 #[cfg(feature = "alloc")]
 pub mod eval;
