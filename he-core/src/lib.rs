@@ -10,13 +10,18 @@ mod error;
 // Numbers.
 pub mod modulus;
 pub mod ntt;
+pub mod primes;
 pub mod complex;
+#[cfg(feature = "alloc")]
+pub mod embedding;
 
 // Rings.
 pub mod ring;
 
 // Scheme, client side.
 pub mod sample;
+#[cfg(feature = "alloc")]
+pub mod encode;
 
 // Circuits, generic over the evaluator.
 #[cfg(feature = "alloc")]

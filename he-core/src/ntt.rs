@@ -46,6 +46,21 @@ impl<'a> NttTable<'a> {
         Some(Self { modulus, roots, inverse_roots, inverse_degree })
     }
 
+    /// Wraps factors that [`Self::new`] has filled, wherever they have been kept since.
+    ///
+    /// # Panics
+    /// If the two lengths differ.
+    #[must_use]
+    pub const fn from_filled(
+        modulus: Modulus,
+        roots: &'a [Factor],
+        inverse_roots: &'a [Factor],
+        inverse_degree: Factor,
+    ) -> Self {
+        assert!(roots.len() == inverse_roots.len());
+        Self { modulus, roots, inverse_roots, inverse_degree }
+    }
+
     /// The prime.
     #[inline]
     #[must_use]

@@ -1,5 +1,28 @@
-//! Polynomial rings in residue form, and the kernels that compute in them.
+//! Polynomial rings `Z_q[X] / (X^N + 1)` in residue form, and the kernels that compute in them.
+//!
+//! A [`Ring`] is a degree and a list of primes with their transforms. A [`Poly`] holds residues
+//! modulo the primes of a [`Basis`], a subset of the list, so one ring serves every level.
 
+mod basis;
 mod kernels;
 
+#[cfg(feature = "alloc")]
+mod automorphism;
+#[cfg(feature = "alloc")]
+mod convert;
+#[cfg(feature = "alloc")]
+mod poly;
+#[cfg(feature = "alloc")]
+mod tables;
+
+pub use basis::Basis;
 pub use kernels::{Kernels, Portable, Serial, Threads};
+
+#[cfg(feature = "alloc")]
+pub use automorphism::{Automorphism, galois_of_conjugation, galois_of_rotation};
+#[cfg(feature = "alloc")]
+pub use convert::{Converter, Rescaler};
+#[cfg(feature = "alloc")]
+pub use poly::Poly;
+#[cfg(feature = "alloc")]
+pub use tables::Ring;
