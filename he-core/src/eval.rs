@@ -6,6 +6,9 @@
 //! `rescale` divides by [`Evaluator::step`], and `adjust` moves a ciphertext to a chosen lower
 //! level *and* scale, which is how operands of different history are aligned.
 
+pub mod clear;
+pub mod position;
+
 use alloc::vec::Vec;
 
 use crate::Error;
