@@ -18,8 +18,12 @@ pub mod embedding;
 // Rings.
 pub mod ring;
 
+// Parameters.
+pub mod params;
+
 // Scheme, client side.
 pub mod sample;
+pub mod edge;
 #[cfg(feature = "alloc")]
 pub mod encode;
 
