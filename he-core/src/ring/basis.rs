@@ -1,4 +1,5 @@
 use core::fmt;
+use core::ops::Range;
 
 /// A set of primes of one ring, by their indices in the ring's list.
 ///
@@ -19,17 +20,17 @@ impl Basis {
     /// If an index is not below [`Self::CAPACITY`].
     #[must_use]
     pub fn from_indices(indices: impl IntoIterator<Item = usize>) -> Self {
-        indices.into_iter().map(|i| Self::range(i, i + 1)).fold(Self::EMPTY, Self::union)
+        indices.into_iter().map(|i| Self::range(i..i + 1)).fold(Self::EMPTY, Self::union)
     }
 
-    /// The primes with indices in `start .. end`.
+    /// The primes with indices in `indices`.
     ///
     /// # Panics
-    /// If `end` is above [`Self::CAPACITY`].
+    /// If the end is above [`Self::CAPACITY`].
     #[must_use]
-    pub const fn range(start: usize, end: usize) -> Self {
-        assert!(end <= Self::CAPACITY);
-        Self(below(end) & !below(start))
+    pub const fn range(indices: Range<usize>) -> Self {
+        assert!(indices.end <= Self::CAPACITY);
+        Self(below(indices.end) & !below(indices.start))
     }
 
     /// The set whose bit `i` says whether prime `i` is in it, as on the wire.
@@ -107,6 +108,26 @@ impl Basis {
     pub const fn difference(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
+
+    /// The base-2 logarithm of the product of these of the given primes.
+    pub(crate) fn log2_product(self, primes: &[u32]) -> f64 {
+        self.iter().map(|i| libm::log2(f64::from(primes[i]))).sum()
+    }
+
+    /// The product of these of the given primes over that of `denominator`, to a relative error
+    /// below `2^-46` and without overflow wherever the ratio itself has none.
+    pub(crate) fn product_ratio(self, denominator: Self, primes: &[u32]) -> f64 {
+        let mut below = denominator.difference(self).iter();
+        let mut ratio = 1.0;
+        // Divides as soon as the product is above one, to keep it near one as long as it can.
+        for above in self.difference(denominator).iter() {
+            ratio *= f64::from(primes[above]);
+            if ratio > 1.0 {
+                ratio = below.next().map_or(ratio, |i| ratio / f64::from(primes[i]));
+            }
+        }
+        below.fold(ratio, |ratio, i| ratio / f64::from(primes[i]))
+    }
 }
 
 impl fmt::Debug for Basis {
@@ -155,8 +176,8 @@ mod tests {
 
     #[test]
     fn ranges_reach_both_ends() {
-        assert_eq!(Basis::range(0, 64).len(), 64);
-        assert_eq!(Basis::range(3, 3), Basis::EMPTY);
-        assert!(Basis::range(60, 64).iter().eq(60..64));
+        assert_eq!(Basis::range(0..64).len(), 64);
+        assert_eq!(Basis::range(3..3), Basis::EMPTY);
+        assert!(Basis::range(60..64).iter().eq(60..64));
     }
 }

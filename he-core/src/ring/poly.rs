@@ -89,7 +89,7 @@ impl Poly {
     #[must_use]
     pub fn limb_at(&self, index: usize) -> &[u32] {
         assert!(self.basis.contains(index), "prime {index} is not in {:?}", self.basis);
-        self.limb(self.basis.intersection(Basis::range(0, index)).len())
+        self.limb(self.basis.intersection(Basis::range(0..index)).len())
     }
 
     /// Calls `f(index, limb)` for the limb of each prime, on the ring's threads.

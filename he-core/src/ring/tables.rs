@@ -107,7 +107,7 @@ impl Ring {
     /// All primes.
     #[must_use]
     pub fn basis(&self) -> Basis {
-        Basis::range(0, self.primes.len())
+        Basis::range(0..self.primes.len())
     }
 
     /// The base-2 logarithm of the product of the primes of `basis`.
@@ -116,7 +116,7 @@ impl Ring {
     /// If the ring lacks one of the primes.
     #[must_use]
     pub fn log2_product(&self, basis: Basis) -> f64 {
-        basis.iter().map(|i| libm::log2(f64::from(self.primes[i]))).sum()
+        basis.log2_product(&self.primes)
     }
 
     /// The product of the primes of `numerator` over that of `denominator`, to a relative error
@@ -126,7 +126,7 @@ impl Ring {
     /// If the ring lacks one of the primes.
     #[must_use]
     pub fn product_ratio(&self, numerator: Basis, denominator: Basis) -> f64 {
-        product_ratio(&self.primes, numerator, denominator)
+        numerator.product_ratio(denominator, &self.primes)
     }
 }
 
@@ -153,18 +153,4 @@ impl Table {
         let inverse_degree = filled.inverse_degree();
         Ok(Self { modulus, roots, inverse_roots, inverse_degree })
     }
-}
-
-/// See [`Ring::product_ratio`].
-pub(crate) fn product_ratio(primes: &[u32], numerator: Basis, denominator: Basis) -> f64 {
-    let mut below = denominator.difference(numerator).iter();
-    let mut ratio = 1.0;
-    // Divides as soon as the product is above one, so that it stays near one as long as it can.
-    for above in numerator.difference(denominator).iter() {
-        ratio *= f64::from(primes[above]);
-        if ratio > 1.0 {
-            ratio = below.next().map_or(ratio, |i| ratio / f64::from(primes[i]));
-        }
-    }
-    below.fold(ratio, |ratio, i| ratio / f64::from(primes[i]))
 }
