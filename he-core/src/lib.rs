@@ -27,10 +27,22 @@ pub mod edge;
 #[cfg(feature = "alloc")]
 pub mod encode;
 
+// Scheme, server side.
+#[cfg(feature = "alloc")]
+pub mod ciphertext;
+#[cfg(feature = "alloc")]
+pub mod keyswitch;
+#[cfg(feature = "alloc")]
+pub mod encrypt;
+#[cfg(feature = "alloc")]
+pub mod linear;
+
 // Circuits, generic over the evaluator.
 #[cfg(feature = "alloc")]
 pub mod eval;
 #[cfg(feature = "alloc")]
 pub mod refresh;
+#[cfg(feature = "alloc")]
+pub mod circuit;
 
 pub use error::Error;

@@ -1,0 +1,4 @@
+//! Circuits over any [`crate::eval::Evaluator`]: polynomials and linear maps of slots.
+
+pub mod chebyshev;
+pub mod polynomial;
