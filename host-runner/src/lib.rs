@@ -2,8 +2,17 @@
 //! system.
 #![forbid(unsafe_code)]
 
+// The machine.
 pub mod files;
-pub mod import;
+pub mod link;
 pub mod memory;
 pub mod progress;
+pub mod random;
 pub mod threads;
+
+// What is read and written.
+pub mod dataset;
+pub mod import;
+pub mod precision;
+pub mod preset;
+pub mod report;

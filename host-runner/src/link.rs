@@ -1,0 +1,162 @@
+//! One TCP connection with a deadline, and a count of what passed.
+
+use core::time::Duration;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+/// A connection whose reads and writes fail once the deadline has passed, however slowly the
+/// other side trickles.
+#[derive(Debug)]
+pub struct Link {
+    stream: TcpStream,
+    deadline: Instant,
+    received: usize,
+    sent: usize,
+}
+
+impl Link {
+    /// Wraps a connection that has just been made; it must be used within `time`.
+    ///
+    /// # Errors
+    /// If the system refuses to configure it.
+    pub fn new(stream: TcpStream, time: Duration) -> Result<Self> {
+        stream.set_nodelay(true).context("cannot configure the connection")?;
+        Ok(Self { stream, deadline: Instant::now() + time, received: 0, sent: 0 })
+    }
+
+    /// Connects to a server.
+    ///
+    /// # Errors
+    /// If nobody listens there.
+    pub fn connect(address: &str, time: Duration) -> Result<Self> {
+        let found = address.to_socket_addrs();
+        let found = found.with_context(|| format!("'{address}' is not an address like HOST:PORT"));
+        let Some(resolved) = found?.next() else { bail!("'{address}' has no address") };
+        let stream = TcpStream::connect_timeout(&resolved, time).with_context(|| {
+            format!(
+                "cannot connect to {address}; start `host-runner serve --listen {address}` first"
+            )
+        })?;
+        Self::new(stream, time)
+    }
+
+    /// Gives the other side this much time from now.
+    pub fn allow(&mut self, time: Duration) {
+        self.deadline = Instant::now() + time;
+    }
+
+    /// Bytes received so far.
+    #[must_use]
+    pub const fn received(&self) -> usize {
+        self.received
+    }
+
+    /// Bytes sent so far.
+    #[must_use]
+    pub const fn sent(&self) -> usize {
+        self.sent
+    }
+
+    fn time_left(&self) -> io::Result<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(late()) } else { Ok(left) }
+    }
+}
+
+impl Read for Link {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(self.time_left()?))?;
+        let count = self.stream.read(buffer).map_err(timed_out)?;
+        self.received += count;
+        Ok(count)
+    }
+}
+
+impl Write for Link {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(self.time_left()?))?;
+        let count = self.stream.write(bytes).map_err(timed_out)?;
+        self.sent += count;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// A socket that waits for connections at `address`.
+///
+/// # Errors
+/// If the address is taken or not one of this machine's.
+pub fn listen(address: &str) -> Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "the port of {address} is taken; stop the program that uses it or choose another \
+             with --listen (port 0 picks a free one)"
+        ),
+        _ => anyhow::Error::from(error).context(format!("cannot listen at '{address}'")),
+    })?;
+    let bound = listener.local_addr().context("the socket has no address")?;
+    Ok((listener, bound))
+}
+
+fn late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the other side took too long")
+}
+
+fn timed_out(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => late(),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Link, TcpStream) {
+        let (listener, address) = listen("127.0.0.1:0").unwrap();
+        let far = TcpStream::connect(address).unwrap();
+        let (near, _) = listener.accept().unwrap();
+        (Link::new(near, Duration::from_secs(5)).unwrap(), far)
+    }
+
+    #[test]
+    fn a_trickle_does_not_extend_the_deadline() {
+        let (mut link, mut far) = pair();
+        link.allow(Duration::from_millis(200));
+        let begun = Instant::now();
+        let trickle = std::thread::spawn(move || {
+            while begun.elapsed() < Duration::from_secs(2) && far.write_all(&[0]).is_ok() {
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+        });
+        let error = link.read_exact(&mut [0; 1 << 20]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        drop(link);
+        trickle.join().unwrap();
+    }
+
+    #[test]
+    fn bytes_are_counted_both_ways() {
+        let (mut link, mut far) = pair();
+        far.write_all(&[1; 10]).unwrap();
+        link.read_exact(&mut [0; 10]).unwrap();
+        link.write_all(&[2; 7]).unwrap();
+        assert_eq!((link.received(), link.sent()), (10, 7));
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_the_way_out() {
+        let (_listener, address) = listen("127.0.0.1:0").unwrap();
+        let text = listen(&address.to_string()).unwrap_err().to_string();
+        assert!(text.contains(&address.to_string()) && text.contains("--listen"), "{text}");
+        assert!(Link::connect("nowhere", Duration::from_secs(1)).is_err());
+    }
+}
