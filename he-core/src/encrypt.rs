@@ -1,0 +1,185 @@
+//! Encryption in the big ring, by the secret key and by a public key.
+//!
+//! A device uses [`edge`](crate::edge) instead; this is for owners of the big secret (adapters,
+//! tests) and for those who only have a public key.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use rand_core::CryptoRng;
+use zeroize::Zeroize;
+
+use crate::Error;
+use crate::ciphertext::Ciphertext;
+use crate::complex::Complex;
+use crate::encode::Encoder;
+use crate::keyswitch::{Secret, secret_poly};
+use crate::params::Params;
+use crate::ring::{Basis, Poly, Ring};
+use crate::sample::{self, SecretSeed, Seed, Ternary, domain};
+
+/// An encryption of zero that others add messages to, at one level.
+#[derive(Clone)]
+pub struct PublicKey {
+    b: Poly,
+    a: Poly,
+    level: usize,
+}
+
+impl core::fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "PublicKey {{ level: {} }}", self.level)
+    }
+}
+
+/// What encryption needs besides a key: the ring, its parameters and an encoder.
+#[derive(Clone, Copy, Debug)]
+pub struct Encryptor<'a> {
+    /// The ring of the parameters.
+    pub ring: &'a Ring,
+    /// The parameters.
+    pub params: &'a Params,
+    /// An encoder of the ring's degree.
+    pub encoder: &'a Encoder,
+}
+
+impl Encryptor<'_> {
+    /// A public key for ciphertexts of `level`.
+    pub fn public_key(&self, secret: &Secret, level: usize, rng: &mut impl CryptoRng) -> PublicKey {
+        let (b, a) = self.zero(secret, self.params.basis(level), domain::PUBLIC_KEY, rng);
+        PublicKey { b, a, level }
+    }
+
+    /// Encrypts slots under the secret key.
+    ///
+    /// # Errors
+    /// If the values do not fit.
+    pub fn encrypt(
+        &self,
+        secret: &Secret,
+        values: &[Complex],
+        (level, scale): (usize, f64),
+        rng: &mut impl CryptoRng,
+    ) -> Result<Ciphertext, Error> {
+        let basis = self.params.basis(level);
+        let message = self.encode(values, basis, scale)?;
+        let (mut b, a) = self.zero(secret, basis, domain::CIPHERTEXT, rng);
+        b.add_assign(self.ring, &message);
+        Ok(Ciphertext { b, a, level, scale })
+    }
+
+    /// Encrypts slots under a public key, at the level of the key.
+    ///
+    /// # Errors
+    /// If the values do not fit.
+    pub fn encrypt_public(
+        &self,
+        key: &PublicKey,
+        values: &[Complex],
+        scale: f64,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Ciphertext, Error> {
+        let basis = self.params.basis(key.level);
+        let message = self.encode(values, basis, scale)?;
+        let mask: Secret =
+            Ternary::uniform(&SecretSeed::random(rng), 0, vec![0; self.ring.degree() / 4]);
+        let mut u = secret_poly(self.ring, basis, &mask);
+        let half = |k: &Poly, rng: &mut _| {
+            let mut half = self.error(basis, rng);
+            half.mul_add_assign(self.ring, &u, k);
+            half
+        };
+        let (mut b, a) = (half(&key.b, rng), half(&key.a, rng));
+        b.add_assign(self.ring, &message);
+        u.words_mut().zeroize();
+        Ok(Ciphertext { b, a, level: key.level, scale })
+    }
+
+    /// Decrypts. The slots reveal the key to whoever sees them beside the ciphertext (Li and
+    /// Micciancio, EUROCRYPT 2021): they are for the owner's eyes.
+    #[must_use]
+    pub fn decrypt(&self, secret: &Secret, ciphertext: &Ciphertext) -> Vec<Complex> {
+        let basis = ciphertext.b.basis();
+        let mut s = secret_poly(self.ring, basis, secret);
+        let mut message = ciphertext.b.clone();
+        message.mul_add_assign(self.ring, &ciphertext.a, &s);
+        s.words_mut().zeroize();
+        message.inverse_ntt_assign(self.ring);
+        let coefficients = to_floats(self.ring, &message);
+        self.encoder.slots_of(&coefficients, ciphertext.scale)
+    }
+
+    fn encode(&self, values: &[Complex], basis: Basis, scale: f64) -> Result<Poly, Error> {
+        let coefficients = self.encoder.coefficients(values, scale)?;
+        let mut message = Poly::from_signed(self.ring, basis, |i| coefficients[i]);
+        message.ntt_assign(self.ring);
+        Ok(message)
+    }
+
+    /// An encryption of zero: `b = e − a·s`.
+    fn zero(
+        &self,
+        secret: &Secret,
+        basis: Basis,
+        purpose: u32,
+        rng: &mut impl CryptoRng,
+    ) -> (Poly, Poly) {
+        let seed = Seed::random(rng);
+        let mut a = Poly::zero(self.ring, basis);
+        a.for_each_limb(self.ring, |prime, limb| {
+            sample::uniform(&seed, purpose, 0, self.ring.modulus(prime), limb);
+        });
+        let mut product = secret_poly(self.ring, basis, secret);
+        product.mul_assign(self.ring, &a);
+        let mut b = self.error(basis, rng);
+        b.sub_assign(self.ring, &product);
+        (b, a)
+    }
+
+    fn error(&self, basis: Basis, rng: &mut impl CryptoRng) -> Poly {
+        let mut errors = vec![0i8; self.ring.degree()];
+        sample::errors(&SecretSeed::random(rng), 0, &mut errors);
+        let mut poly = Poly::from_signed(self.ring, basis, |i| i64::from(errors[i]));
+        errors.zeroize();
+        poly.ntt_assign(self.ring);
+        poly
+    }
+}
+
+/// The centred coefficients of a polynomial in coefficient form, as floats, by mixed-radix digits.
+fn to_floats(ring: &Ring, poly: &Poly) -> Vec<f64> {
+    let primes: Vec<usize> = poly.basis().iter().collect();
+    let moduli: Vec<_> = primes.iter().map(|&i| ring.modulus(i)).collect();
+    let inverses: Vec<Vec<u32>> = moduli
+        .iter()
+        .enumerate()
+        .map(|(i, q)| moduli[..i].iter().map(|p| q.inverse(q.reduce(p.value().into()))).collect())
+        .collect();
+    let float = |k: usize| {
+        // Garner: x = d_0 + q_0 (d_1 + q_1 (d_2 + …)), each digit below its prime.
+        let mut digits = vec![0u32; primes.len()];
+        for (i, &q) in moduli.iter().enumerate() {
+            let mut x = poly.limb(i)[k];
+            for (&digit, &inverse) in digits[..i].iter().zip(&inverses[i]) {
+                x = q.mul(q.sub(x, q.reduce(digit.into())), inverse);
+            }
+            digits[i] = x;
+        }
+        // The top digit tells the sign; a negative number is Q minus what its complement says.
+        let negative = digits.iter().zip(&moduli).rev().find_map(|(&d, q)| {
+            let half = (q.value() - 1) / 2;
+            (d != half).then_some(d > half)
+        });
+        let horner = |digit: &dyn Fn(usize) -> u32| {
+            (0..digits.len())
+                .rev()
+                .fold(0.0, |x, i| x * f64::from(moduli[i].value()) + f64::from(digit(i)))
+        };
+        if negative == Some(true) {
+            -horner(&|i| moduli[i].value() - 1 - digits[i]) - 1.0
+        } else {
+            horner(&|i| digits[i])
+        }
+    };
+    (0..ring.degree()).map(float).collect()
+}

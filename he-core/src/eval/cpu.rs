@@ -1,0 +1,332 @@
+//! The evaluator on real ciphertexts: CKKS in residue form, on whatever kernels and threads the
+//! ring was given.
+
+use alloc::vec::Vec;
+
+use crate::Error;
+use crate::ciphertext::{Ciphertext, Plaintext};
+use crate::complex::Complex;
+use crate::encode::Encoder;
+use crate::eval::{Evaluator, SCALE_TOLERANCE};
+use crate::keyswitch::{EvaluationKeys, SwitchingKey, inner_product};
+use crate::modulus::Modulus;
+use crate::params::Params;
+use crate::ring::{Basis, Poly, Rescaler, Ring, galois_of_conjugation, galois_of_rotation};
+
+/// The CKKS evaluator. It holds evaluation keys and no secret.
+#[derive(Debug)]
+pub struct Cpu {
+    params: Params,
+    ring: Ring,
+    encoder: Encoder,
+    keys: EvaluationKeys,
+}
+
+/// An `adjust` multiplies by an integer of at least this size, so that the scale it reaches is
+/// exact to within [`SCALE_TOLERANCE`].
+const ADJUST_FACTOR: f64 = (1u64 << 36) as f64;
+
+impl Cpu {
+    /// An evaluator over `ring`, which must have the primes of `params`.
+    ///
+    /// # Errors
+    /// If ring and parameters do not belong together.
+    pub fn new(params: Params, ring: Ring, keys: EvaluationKeys) -> Result<Self, Error> {
+        if ring.log_degree() != params.log_degree() || ring.primes() != params.primes() {
+            return Err(Error::InvalidParameters("the ring is not that of the parameters"));
+        }
+        let encoder = Encoder::new(params.log_degree());
+        Ok(Self { params, ring, encoder, keys })
+    }
+
+    /// The parameters.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The ring.
+    #[must_use]
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// The evaluation keys.
+    #[must_use]
+    pub fn keys(&self) -> &EvaluationKeys {
+        &self.keys
+    }
+
+    pub(crate) fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// A polynomial with small coefficients, in evaluation form at `level`.
+    fn encode_poly(&self, coefficients: &[i64], level: usize) -> Poly {
+        let basis = self.params.basis(level);
+        let mut poly = Poly::from_signed(&self.ring, basis, |i| coefficients[i]);
+        poly.ntt_assign(&self.ring);
+        poly
+    }
+
+    /// Multiplies both halves by an integer.
+    fn mul_integer(&self, a: &Ciphertext, factor: i128, scale: f64) -> Ciphertext {
+        let mut out = Ciphertext { scale, ..a.clone() };
+        for poly in [&mut out.b, &mut out.a] {
+            poly.scale_assign(&self.ring, |_, q| reduce_wide(q, factor));
+        }
+        out
+    }
+
+    /// Both operands at the lower of their levels.
+    fn align(&self, a: &Ciphertext, b: &Ciphertext) -> Result<(Ciphertext, Ciphertext), Error> {
+        let level = a.level.min(b.level);
+        Ok((self.drop_level(a, level)?, self.drop_level(b, level)?))
+    }
+
+    fn apply_galois(&self, a: &Ciphertext, galois: u32) -> Result<Ciphertext, Error> {
+        let mut results = self.apply_many(a, &[galois])?;
+        results.pop().ok_or(Error::WrongLength { expected: 1, found: 0 })
+    }
+
+    /// Automorphisms of one ciphertext, which is cut into digits once.
+    fn apply_many(&self, a: &Ciphertext, galois: &[u32]) -> Result<Vec<Ciphertext>, Error> {
+        let mut digits = None;
+        let apply = |&galois: &u32| {
+            if galois == 1 {
+                return Ok(a.clone());
+            }
+            let entry = self.keys.galois(galois)?;
+            check_level(&entry.key, a.a.basis(), galois)?;
+            let cut = digits.get_or_insert_with(|| entry.key.decompose(&self.ring, &a.a));
+            let (mut b, mask) = entry.key.apply(&self.ring, cut);
+            b.add_assign(&self.ring, &a.b);
+            Ok(Ciphertext {
+                b: b.automorphism(&self.ring, &entry.automorphism),
+                a: mask.automorphism(&self.ring, &entry.automorphism),
+                ..*a
+            })
+        };
+        galois.iter().map(apply).collect()
+    }
+
+    /// `Σ a_i · b_i` as three polynomials, for operands at one level.
+    fn products(&self, pairs: &[(&Ciphertext, &Ciphertext)], basis: Basis) -> [Poly; 3] {
+        let sum = |terms: &[(&Poly, &Poly)]| inner_product(&self.ring, basis, terms);
+        let constant: Vec<_> = pairs.iter().map(|(x, y)| (&x.b, &y.b)).collect();
+        let linear: Vec<_> = pairs.iter().flat_map(|(x, y)| [(&x.b, &y.a), (&x.a, &y.b)]).collect();
+        let square: Vec<_> = pairs.iter().map(|(x, y)| (&x.a, &y.a)).collect();
+        [sum(&constant), sum(&linear), sum(&square)]
+    }
+}
+
+impl Evaluator for Cpu {
+    type Ciphertext = Ciphertext;
+    type Plaintext = Plaintext;
+
+    fn slots(&self) -> usize {
+        self.ring.degree() / 2
+    }
+
+    fn default_scale(&self) -> f64 {
+        self.params.default_scale()
+    }
+
+    fn step(&self, level: usize) -> f64 {
+        self.params.step(level)
+    }
+
+    fn level(&self, a: &Ciphertext) -> usize {
+        a.level
+    }
+
+    fn scale(&self, a: &Ciphertext) -> f64 {
+        a.scale
+    }
+
+    fn with_scale(&self, a: &Ciphertext, scale: f64) -> Ciphertext {
+        Ciphertext { scale, ..a.clone() }
+    }
+
+    fn encode(&self, values: &[Complex], level: usize, scale: f64) -> Result<Plaintext, Error> {
+        let coefficients = self.encoder.coefficients(values, scale)?;
+        Ok(Plaintext { poly: self.encode_poly(&coefficients, level), level, scale })
+    }
+
+    fn add(&self, a: &Ciphertext, b: &Ciphertext) -> Result<Ciphertext, Error> {
+        check_scales(a.scale, b.scale)?;
+        let (mut a, b) = self.align(a, b)?;
+        a.b.add_assign(&self.ring, &b.b);
+        a.a.add_assign(&self.ring, &b.a);
+        Ok(a)
+    }
+
+    fn sub(&self, a: &Ciphertext, b: &Ciphertext) -> Result<Ciphertext, Error> {
+        check_scales(a.scale, b.scale)?;
+        let (mut a, b) = self.align(a, b)?;
+        a.b.sub_assign(&self.ring, &b.b);
+        a.a.sub_assign(&self.ring, &b.a);
+        Ok(a)
+    }
+
+    fn neg(&self, a: &Ciphertext) -> Ciphertext {
+        let mut a = a.clone();
+        a.b.neg_assign(&self.ring);
+        a.a.neg_assign(&self.ring);
+        a
+    }
+
+    fn add_scalar(&self, a: &Ciphertext, value: f64) -> Ciphertext {
+        let mut a = a.clone();
+        let constant = round_wide(value * a.scale);
+        // A constant polynomial has the same value in every place.
+        a.b.for_each_limb(&self.ring, |prime, limb| {
+            let q = self.ring.modulus(prime);
+            let constant = reduce_wide(q, constant);
+            limb.iter_mut().for_each(|x| *x = q.add(*x, constant));
+        });
+        a
+    }
+
+    fn add_plain(&self, a: &Ciphertext, p: &Plaintext) -> Result<Ciphertext, Error> {
+        check_scales(a.scale, p.scale)?;
+        check_levels(a.level, p.level)?;
+        let mut a = a.clone();
+        a.b.add_assign(&self.ring, &p.poly);
+        Ok(a)
+    }
+
+    fn mul_scalar(&self, a: &Ciphertext, value: f64, scale: f64) -> Ciphertext {
+        self.mul_integer(a, round_wide(value * scale), a.scale * scale)
+    }
+
+    fn mul_i(&self, a: &Ciphertext) -> Ciphertext {
+        let mut a = a.clone();
+        a.b.mul_i_assign(&self.ring);
+        a.a.mul_i_assign(&self.ring);
+        a
+    }
+
+    fn dot(&self, pairs: &[(&Ciphertext, &Ciphertext)]) -> Result<Ciphertext, Error> {
+        let levels = pairs.iter().flat_map(|(x, y)| [x.level, y.level]);
+        let level = levels.min().ok_or(Error::WrongLength { expected: 1, found: 0 })?;
+        let scale = pairs[0].0.scale * pairs[0].1.scale;
+        let mut aligned = Vec::with_capacity(pairs.len());
+        for (x, y) in pairs {
+            check_scales(scale, x.scale * y.scale)?;
+            aligned.push((self.drop_level(x, level)?, self.drop_level(y, level)?));
+        }
+        let pairs: Vec<_> = aligned.iter().map(|(x, y)| (x, y)).collect();
+        let key = self.keys.relinearization()?;
+        let basis = self.params.basis(level);
+        check_level(key, basis, 0)?;
+        let [mut b, mut a, square] = self.products(&pairs, basis);
+        let (from_square, mask) = key.switch(&self.ring, &square);
+        b.add_assign(&self.ring, &from_square);
+        a.add_assign(&self.ring, &mask);
+        Ok(Ciphertext { b, a, level, scale })
+    }
+
+    fn dot_plain(&self, pairs: &[(&Ciphertext, &Plaintext)]) -> Result<Ciphertext, Error> {
+        let &(first, plain) = pairs.first().ok_or(Error::WrongLength { expected: 1, found: 0 })?;
+        let scale = first.scale * plain.scale;
+        for (x, p) in pairs {
+            check_scales(scale, x.scale * p.scale)?;
+            check_levels(x.level, p.level)?;
+            check_levels(x.level, first.level)?;
+        }
+        let basis = first.b.basis();
+        let sum = |side: fn(&Ciphertext) -> &Poly| {
+            let terms: Vec<_> = pairs.iter().map(|(x, p)| (side(x), &p.poly)).collect();
+            inner_product(&self.ring, basis, &terms)
+        };
+        Ok(Ciphertext { b: sum(|x| &x.b), a: sum(|x| &x.a), level: first.level, scale })
+    }
+
+    fn rescale(&self, a: &Ciphertext) -> Result<Ciphertext, Error> {
+        let level =
+            a.level.checked_sub(1).ok_or(Error::LevelExhausted { needed: 1, left: a.level })?;
+        let down = Rescaler::new(&self.ring, a.b.basis(), self.params.basis(level));
+        Ok(Ciphertext {
+            b: down.apply(&self.ring, &a.b),
+            a: down.apply(&self.ring, &a.a),
+            level,
+            scale: a.scale / self.params.step(a.level),
+        })
+    }
+
+    fn adjust(&self, a: &Ciphertext, level: usize, scale: f64) -> Result<Ciphertext, Error> {
+        let same_scale = check_scales(a.scale, scale).is_ok();
+        if level == a.level && same_scale {
+            return Ok(a.clone());
+        }
+        if level >= a.level {
+            return Err(Error::LevelExhausted { needed: level + 1, left: a.level });
+        }
+        let (from, to) = (a.b.basis(), self.params.basis(level));
+        if same_scale && from.union(to) == from {
+            let [b, mask] = [&a.b, &a.a].map(|poly| poly.restrict(&self.ring, to));
+            return Ok(Ciphertext { b, a: mask, level, ..*a });
+        }
+        // Keep as few primes beyond `to` as a factor of the wanted size needs.
+        let mut kept = from.intersection(to);
+        let factor = |kept| scale / a.scale * self.ring.product_ratio(kept, to);
+        for prime in from.difference(to).iter() {
+            if factor(kept) >= ADJUST_FACTOR {
+                break;
+            }
+            kept = kept.union(Basis::range(prime..prime + 1));
+        }
+        let factor = round_wide(factor(kept));
+        let cut = Ciphertext {
+            b: a.b.restrict(&self.ring, kept),
+            a: a.a.restrict(&self.ring, kept),
+            ..*a
+        };
+        let scaled = self.mul_integer(&cut, factor, scale);
+        let down = Rescaler::new(&self.ring, kept, to);
+        Ok(Ciphertext {
+            b: down.apply(&self.ring, &scaled.b),
+            a: down.apply(&self.ring, &scaled.a),
+            level,
+            scale,
+        })
+    }
+
+    fn rotate_many(&self, a: &Ciphertext, steps: &[isize]) -> Result<Vec<Ciphertext>, Error> {
+        let galois = steps.iter().map(|&step| galois_of_rotation(self.ring.log_degree(), step));
+        self.apply_many(a, &galois.collect::<Vec<_>>())
+    }
+
+    fn conjugate(&self, a: &Ciphertext) -> Result<Ciphertext, Error> {
+        self.apply_galois(a, galois_of_conjugation(self.ring.log_degree()))
+    }
+}
+
+fn check_scales(left: f64, right: f64) -> Result<(), Error> {
+    if libm::fabs(left - right) <= SCALE_TOLERANCE * left {
+        return Ok(());
+    }
+    Err(Error::ScaleMismatch { left, right })
+}
+
+fn check_levels(expected: usize, found: usize) -> Result<(), Error> {
+    if expected == found { Ok(()) } else { Err(Error::WrongLength { expected, found }) }
+}
+
+/// A key truncated to low levels cannot serve a high one.
+fn check_level(key: &SwitchingKey, basis: Basis, galois: u32) -> Result<(), Error> {
+    let all = key.digits.iter().fold(Basis::default(), |all, &digit| all.union(digit));
+    if all.union(basis) == all { Ok(()) } else { Err(Error::MissingKey { galois }) }
+}
+
+/// `x` to the nearest integer. All constants here are far below `2^126`.
+#[expect(clippy::cast_possible_truncation, reason = "a float to integer cast saturates")]
+fn round_wide(x: f64) -> i128 {
+    libm::round(x) as i128
+}
+
+/// `x mod q` for a public constant.
+fn reduce_wide(q: Modulus, x: i128) -> u32 {
+    u32::try_from(x.rem_euclid(i128::from(q.value()))).unwrap_or(0)
+}

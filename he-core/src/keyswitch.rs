@@ -1,0 +1,101 @@
+//! Hybrid key switching: from `c·s` to an encryption of it under another secret.
+//!
+//! A polynomial `c` modulo `Q` is cut into digits, its residues modulo the primes of each `D_i`,
+//! extended to all primes in use and to the special primes `P`; digit `i` meets a key that encrypts
+//! `P · s` on the primes of `D_i` and zero elsewhere. The inner product divided by `P` encrypts
+//! `c·s`. Because that gadget is local to each prime, one key serves every level: the limbs of the
+//! level's basis are simply picked out. After Han and Ki, *Better bootstrapping for approximate
+//! homomorphic encryption* (CT-RSA 2020), section 3.
+
+mod generate;
+mod keys;
+
+use alloc::vec::Vec;
+
+use crate::ring::{Basis, Converter, Poly, Rescaler, Ring};
+
+pub(crate) use generate::secret_poly;
+pub use generate::{KeyAuthority, Secret, SeededKey};
+pub use keys::{EvaluationKeys, GaloisKey, KeyKind, KeyPlan, KeySpec};
+
+/// One digit of a switching key: an encryption under the target secret.
+#[derive(Clone)]
+pub(crate) struct Part {
+    pub(crate) b: Poly,
+    pub(crate) a: Poly,
+}
+
+/// A key that takes `c·source` to an encryption under the target secret.
+#[derive(Clone)]
+pub struct SwitchingKey {
+    pub(crate) digits: Vec<Basis>,
+    pub(crate) special: Basis,
+    pub(crate) parts: Vec<Part>,
+}
+
+impl core::fmt::Debug for SwitchingKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "SwitchingKey {{ digits: {:?}, special: {:?} }}", self.digits, self.special)
+    }
+}
+
+/// A polynomial cut into digits, each extended to the primes in use and the special primes.
+pub(crate) struct Decomposed {
+    basis: Basis,
+    /// The number of the digit, and its extension in evaluation form.
+    digits: Vec<(usize, Poly)>,
+}
+
+impl SwitchingKey {
+    /// Cuts `c`, in evaluation form, into the digits of this key.
+    pub(crate) fn decompose(&self, ring: &Ring, c: &Poly) -> Decomposed {
+        let basis = c.basis();
+        let extended = basis.union(self.special);
+        let mut coefficients = c.clone();
+        coefficients.inverse_ntt_assign(ring);
+        let digits = self.digits.iter().enumerate().filter_map(|(number, digit)| {
+            let own = digit.intersection(basis);
+            let raise = |own| Converter::new(ring, own, extended.difference(own));
+            (!own.is_empty()).then(|| (number, raise(own).extend(ring, &coefficients, c)))
+        });
+        Decomposed { basis, digits: digits.collect() }
+    }
+
+    /// `Σ_i digit_i · key_i / P`, the pair `(b, a)` in evaluation form over the digits' basis.
+    pub(crate) fn apply(&self, ring: &Ring, c: &Decomposed) -> (Poly, Poly) {
+        let extended = c.basis.union(self.special);
+        let down = Rescaler::new(ring, extended, c.basis);
+        let sum = |side: fn(&Part) -> &Poly| {
+            let pairs: Vec<_> =
+                c.digits.iter().map(|(i, digit)| (digit, side(&self.parts[*i]))).collect();
+            down.apply(ring, &inner_product(ring, extended, &pairs))
+        };
+        (sum(|part| &part.b), sum(|part| &part.a))
+    }
+
+    /// An encryption of `c·source` under the target secret; `c` in evaluation form.
+    pub(crate) fn switch(&self, ring: &Ring, c: &Poly) -> (Poly, Poly) {
+        self.apply(ring, &self.decompose(ring, c))
+    }
+}
+
+/// `Σ left_i · right_i` over `basis`, for pairs that have at least its limbs.
+pub(crate) fn inner_product(ring: &Ring, basis: Basis, pairs: &[(&Poly, &Poly)]) -> Poly {
+    let mut out = Poly::zero(ring, basis);
+    out.for_each_limb(ring, |prime, limb| {
+        let q = ring.modulus(prime);
+        let mut scratch = Vec::new();
+        for (number, chunk) in pairs.chunks(3).enumerate() {
+            let operands: Vec<(&[u32], &[u32])> =
+                chunk.iter().map(|(l, r)| (l.limb_at(prime), r.limb_at(prime))).collect();
+            if number == 0 {
+                ring.kernels().dot(q, limb, &operands);
+            } else {
+                scratch.resize(limb.len(), 0);
+                ring.kernels().dot(q, &mut scratch, &operands);
+                ring.kernels().add_assign(q, limb, &scratch);
+            }
+        }
+    });
+    out
+}
