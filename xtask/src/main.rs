@@ -1,3 +1,92 @@
 //! `cargo xtask`: set-up, builds, tests, lints and the demonstration, one command each.
 
-fn main() {}
+mod compiler;
+mod console;
+mod process;
+
+mod boards;
+mod setup;
+
+mod layers;
+mod tidy;
+
+mod build;
+mod demo;
+mod lint;
+mod size;
+mod test;
+
+mod ci;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use compiler::Choice;
+use console::Console;
+use std::process::ExitCode;
+
+/// The project's chores. Each command installs what it needs.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, after_help = EXAMPLES)]
+struct Arguments {
+    /// The compiler for bare-metal targets.
+    #[arg(long, value_enum, default_value = "auto", global = true)]
+    compiler: Choice,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what is missing: bare-metal targets, emulators.
+    Setup,
+    /// Build the libraries for every bare-metal target.
+    Build,
+    /// Run all tests: host, documentation, bare-metal builds, firmware in QEMU.
+    Test(test::Arguments),
+    /// Type a sentence into the emulated device and have it classified under encryption.
+    Demo(demo::Arguments),
+    /// Check format, lints, documentation and the project's own rules.
+    Lint,
+    /// What continuous integration runs: lint, test, size, demo.
+    Ci,
+    /// Show what the firmware takes of flash and RAM, against its budgets.
+    Size,
+}
+
+const EXAMPLES: &str = "Examples:
+  cargo xtask setup                          what everything else needs
+  cargo xtask test                           every test
+  cargo xtask test --part mps2-an386         the firmware tests of one board
+  cargo xtask demo 'a dull film'             one sentence under encryption
+  cargo xtask test --filter tokenizer        tests whose name contains a word";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let console = Console::new();
+    match run(&console, &arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the task; false if it ran to its end and found something wrong.
+fn run(console: &Console, arguments: &Arguments) -> Result<bool> {
+    let choice = arguments.compiler;
+    match &arguments.task {
+        Task::Setup => {
+            let compiler = setup::all(console, choice)?;
+            println!("ready: {} compiler for bare metal, QEMU for every board", compiler.name());
+            Ok(true)
+        }
+        Task::Build => build::all(console, &setup::bare_metal(console, choice)?),
+        Task::Test(arguments) => test::run(console, choice, arguments),
+        Task::Demo(arguments) => demo::run(console, choice, arguments),
+        Task::Lint => lint::run(console, choice),
+        Task::Ci => Ok(ci::run(console, choice)),
+        Task::Size => size::run(console, choice),
+    }
+}

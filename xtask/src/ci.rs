@@ -1,0 +1,36 @@
+//! What continuous integration runs: every check, each to its end, failures collected.
+
+use crate::compiler::Choice;
+use crate::console::Console;
+use crate::{demo, lint, size, test};
+use anyhow::Result;
+
+type Part<'a> = (&'static str, Box<dyn Fn() -> Result<bool> + 'a>);
+
+/// Runs lint, tests, sizes and the demonstration; false if any of them failed.
+pub(crate) fn run(console: &Console, choice: Choice) -> bool {
+    let parts: [Part<'_>; 4] = [
+        ("lint", Box::new(|| lint::run(console, choice))),
+        ("test", Box::new(|| test::run(console, choice, &test::Arguments::everything()))),
+        ("size", Box::new(|| size::run(console, choice))),
+        ("demo", Box::new(|| demo::run(console, choice, &demo::Arguments::for_ci()))),
+    ];
+    let mut failed = Vec::new();
+    for (name, part) in &parts {
+        println!("== {name}");
+        match part() {
+            Ok(true) => {}
+            Ok(false) => failed.push(*name),
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                failed.push(*name);
+            }
+        }
+    }
+    if failed.is_empty() {
+        println!("all good");
+    } else {
+        println!("failed: {}", failed.join(", "));
+    }
+    failed.is_empty()
+}

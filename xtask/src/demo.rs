@@ -1,0 +1,155 @@
+//! The demonstration: a sentence typed into a microcontroller, classified by a server that can
+//! decrypt nothing.
+//!
+//! Four processes, as they would be four machines: the key authority, the server, the device (in
+//! QEMU) and this one, which plays the operator at the device's console. Each knows only what its
+//! own side would: the server gets evaluation keys, the device its edge secret, the operator text.
+
+mod log;
+mod report;
+mod session;
+
+use crate::boards::Board;
+use crate::compiler::{Choice, host_cargo, root, target_directory};
+use crate::console::Console;
+use crate::process::step;
+use crate::setup;
+use anyhow::{Context, Result, ensure};
+use core::time::Duration;
+use report::Report;
+use serde_json::Value;
+use std::fs;
+use std::io::{IsTerminal, stdin};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const BUILD_LIMIT: Duration = Duration::from_secs(1800);
+const KEYS_LIMIT: Duration = Duration::from_secs(900);
+const CLEAR_LIMIT: Duration = Duration::from_secs(120);
+const PRESET: &str = "edge-128";
+const DEFAULT_SENTENCE: &str = "a gripping, funny and deeply human film .";
+/// Longest sentence that the device's console takes, in bytes.
+const LONGEST: usize = 1024;
+
+/// What to demonstrate.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The sentence; asked for on a terminal if absent.
+    sentence: Option<String>,
+    /// Write the figures to this file as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Make new keys, even if some are there from an earlier run.
+    #[arg(long)]
+    fresh: bool,
+}
+
+impl Arguments {
+    /// The default sentence with whatever keys there are.
+    pub(crate) fn for_ci() -> Self {
+        Self { sentence: Some(DEFAULT_SENTENCE.to_owned()), json: None, fresh: false }
+    }
+}
+
+/// Everything that must be there before the processes start.
+struct Prepared {
+    runner: PathBuf,
+    image: PathBuf,
+    keys: PathBuf,
+    model: PathBuf,
+    work: PathBuf,
+}
+
+/// Runs the demonstration; false if the answer was refused or differs from the plaintext model's.
+///
+/// # Errors
+/// What could not be built or started, or what a process reported.
+pub(crate) fn run(console: &Console, choice: Choice, arguments: &Arguments) -> Result<bool> {
+    let sentence = sentence(arguments.sentence.as_deref())?;
+    let prepared = prepare(console, choice, arguments.fresh)?;
+    let plain = clear_model(console, &prepared, &sentence)?;
+    let parameters = parameters(console, &prepared)?;
+    let (device, server) = session::run(console, &prepared, &sentence)?;
+    let report = Report::new(&sentence, &device, &server, &plain, &parameters)?;
+    println!("\n{}", report.table());
+    if let Some(file) = &arguments.json {
+        let text = serde_json::to_string_pretty(&report)? + "\n";
+        fs::write(file, text).with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok(report.is_good())
+}
+
+fn sentence(given: Option<&str>) -> Result<String> {
+    let text = match given {
+        Some(text) => text.to_owned(),
+        None if stdin().is_terminal() => {
+            eprint!("Sentence [{DEFAULT_SENTENCE}]: ");
+            let mut line = String::new();
+            stdin().read_line(&mut line).context("reading the sentence")?;
+            line
+        }
+        None => DEFAULT_SENTENCE.to_owned(),
+    };
+    let text = text.trim();
+    ensure!(!text.contains(['\n', '\r']), "the sentence must be one line");
+    ensure!(text.len() <= LONGEST, "the sentence has {} bytes, at most {LONGEST}", text.len());
+    Ok(if text.is_empty() && given.is_none() { DEFAULT_SENTENCE } else { text }.to_owned())
+}
+
+fn prepare(console: &Console, choice: Choice, fresh: bool) -> Result<Prepared> {
+    let compiler = setup::bare_metal(console, choice)?;
+    setup::emulators(console, &[Board::Mps2An386])?;
+    let model = root().join("models/edge");
+    ensure!(model.join("config.json").exists(), "the model is missing: {}", model.display());
+
+    let mut build = host_cargo(&root());
+    build.args(["build", "--release", "--locked", "--package", "host-runner"]);
+    step(console, "build host-runner", &mut build, BUILD_LIMIT)?;
+    let runner = target_directory().join("release/host-runner");
+    let image = Board::Mps2An386.build(console, &compiler, "client")?;
+
+    let work = target_directory().join("demo");
+    let keys = work.join("keys");
+    if fresh && keys.exists() {
+        fs::remove_dir_all(&keys).with_context(|| format!("removing {}", keys.display()))?;
+    }
+    if !keys.exists() {
+        generate_keys(console, &runner, &keys)?;
+    }
+    Ok(Prepared { runner, image, keys, model, work })
+}
+
+/// Makes keys beside their place and moves them there when they are whole.
+fn generate_keys(console: &Console, runner: &Path, keys: &Path) -> Result<()> {
+    let partial = keys.with_extension("partial");
+    if partial.exists() {
+        fs::remove_dir_all(&partial)?;
+    }
+    fs::create_dir_all(partial.parent().unwrap_or(&partial))?;
+    let mut command = Command::new(runner);
+    command.args(["keygen", "--preset", PRESET, "--out"]).arg(&partial);
+    step(console, "key authority: generate keys", &mut command, KEYS_LIMIT)?;
+    fs::rename(&partial, keys).with_context(|| format!("moving keys to {}", keys.display()))
+}
+
+fn clear_model(console: &Console, prepared: &Prepared, sentence: &str) -> Result<Value> {
+    let file = prepared.work.join("plain.json");
+    let mut command = Command::new(&prepared.runner);
+    command.args(["infer", "--clear", "--model"]).arg(&prepared.model);
+    command.arg("--json").arg(&file).args(["--", sentence]);
+    step(console, "plaintext model, for comparison", &mut command, CLEAR_LIMIT)?;
+    read_json(&file)
+}
+
+fn parameters(console: &Console, prepared: &Prepared) -> Result<Value> {
+    let file = prepared.work.join("parameters.json");
+    let mut command = Command::new(&prepared.runner);
+    command.args(["params", "--preset", PRESET, "--json"]).arg(&file);
+    step(console, "parameters", &mut command, CLEAR_LIMIT)?;
+    read_json(&file)
+}
+
+fn read_json(file: &Path) -> Result<Value> {
+    let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("reading {}", file.display()))
+}

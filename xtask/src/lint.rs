@@ -1,0 +1,93 @@
+//! Format, clippy, documentation, dependencies, spelling, and the project's own rules.
+
+use crate::boards::Board;
+use crate::compiler::{Choice, host_cargo, root, target_directory};
+use crate::console::Console;
+use crate::process::{output_of, step};
+use crate::{layers, setup, tidy};
+use anyhow::Result;
+use core::time::Duration;
+use std::process::Command;
+
+const LIMIT: Duration = Duration::from_secs(1800);
+
+/// Runs every check, each to its end; false if one found something.
+///
+/// # Errors
+/// If no bare-metal compiler can be had.
+pub(crate) fn run(console: &Console, choice: Choice) -> Result<bool> {
+    let compiler = setup::bare_metal(console, choice)?;
+    let mut problems = tidy::problems(&root())?;
+    problems.extend(layers::problems(&root())?);
+    let tidiness = console.step("project rules");
+    if problems.is_empty() {
+        tidiness.pass();
+    } else {
+        tidiness.fail();
+    }
+
+    let mut commands = host_checks();
+    for board in Board::ALL {
+        let mut command = compiler.cargo("clippy", board.triple(), &board.directory(), "firmware");
+        command.args(["--release", "--locked", "--bins", "--lib", "--", "-D", "warnings"]);
+        if compiler.name() == "rustup" {
+            commands.push((format!("clippy {}", board.name()), command));
+        }
+    }
+    commands.extend(optional_checks());
+    for (label, mut command) in commands {
+        if let Err(error) = step(console, &label, &mut command, LIMIT) {
+            problems.push(format!("{label}: {error:#}"));
+        }
+    }
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    println!("{} problems", problems.len());
+    Ok(problems.is_empty())
+}
+
+fn host_checks() -> Vec<(String, Command)> {
+    let mut checks = Vec::new();
+    let packages = Board::ALL.map(Board::directory).into_iter();
+    for directory in packages.chain([root().join("targets/common")]) {
+        let mut command = host_cargo(&directory);
+        command.args(["fmt", "--check"]);
+        let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        checks.push((format!("format of {name}"), command));
+    }
+    let mut command = host_cargo(&root());
+    command.args(["fmt", "--all", "--check"]);
+    checks.push(("format of the workspace".to_owned(), command));
+
+    let mut command = host_cargo(&root());
+    command.args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
+    checks.push(("clippy of the workspace".to_owned(), command));
+
+    let mut command = host_cargo(&root().join("targets/common"));
+    command.args(["clippy", "--all-targets", "--locked", "--target-dir"]);
+    command.arg(target_directory().join("firmware-host")).args(["--", "-D", "warnings"]);
+    checks.push(("clippy of targets/common".to_owned(), command));
+
+    let mut command = host_cargo(&root());
+    command.args(["doc", "--workspace", "--no-deps", "--locked"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    checks.push(("documentation".to_owned(), command));
+    checks
+}
+
+/// Checks by tools that not every machine has; those that are missing are left out.
+fn optional_checks() -> Vec<(String, Command)> {
+    let mut checks = Vec::new();
+    if output_of(host_cargo(&root()).args(["deny", "--version"])).is_some() {
+        let mut command = host_cargo(&root());
+        command.args(["deny", "--locked", "check", "licenses", "bans", "sources"]);
+        checks.push(("dependencies".to_owned(), command));
+    }
+    if output_of(Command::new("typos").arg("--version")).is_some() {
+        let mut command = Command::new("typos");
+        command.current_dir(root());
+        checks.push(("spelling".to_owned(), command));
+    }
+    checks
+}
