@@ -1,0 +1,186 @@
+//! The kernels against the reference, a copy of the same bytes, and `tfhe-ntt`.
+//!
+//! Only ratios within one run mean anything: `cargo bench -p he-simd`.
+
+use divan::{Bencher, black_box, counter::BytesCount};
+use he_core::{
+    modulus::{Factor, Modulus},
+    ntt::NttTable,
+    ring::Kernels,
+};
+use he_simd::available;
+
+fn main() {
+    divan::main();
+}
+
+/// A main prime of the chain: 1 modulo `2^17`, next to `2^30`.
+const Q: u32 = 0x4002_0001;
+/// A prime that `tfhe-ntt` has its fast 32-bit path for.
+const PEER_32: u32 = 0x3ffc_0001;
+/// A prime of 50 bits, for its path with 52-bit products.
+const PEER_64: u64 = 0x3_ffff_ffd2_0001;
+
+const DEGREES: [usize; 5] = [1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16];
+/// A limb of the big ring, and a block that stays in the first cache.
+const LENGTHS: [usize; 2] = [1 << 11, 1 << 16];
+/// The names of all kernels.
+const NAMES: [&str; 3] = ["avx512", "avx2", "portable"];
+
+fn modulus() -> Modulus {
+    Modulus::new(Q).expect("an odd modulus below 2^31")
+}
+
+/// The kernels of that name, or none if this machine can't run them.
+fn kernels(name: &str) -> Option<&'static dyn Kernels> {
+    available().find(|kernels| kernels.name() == name)
+}
+
+fn words(seed: u32, n: usize) -> Vec<u32> {
+    (0_u32..).take(n).map(|i| (i ^ seed).wrapping_mul(0x9e37_79b9) % Q).collect()
+}
+
+fn bytes(words: usize) -> BytesCount {
+    BytesCount::new(4 * words)
+}
+
+/// Runs `transform` on a table of degree `n`.
+fn with_table(name: &str, bencher: Bencher<'_, '_>, n: usize, inverse: bool) {
+    let Some(kernels) = kernels(name) else { return };
+    let q = modulus();
+    let two_n = u32::try_from(2 * n).expect("a small degree");
+    let psi = (2..)
+        .map(|base| q.pow_vartime(base, (Q - 1) / two_n))
+        .find(|&psi| q.pow_vartime(psi, two_n / 2) == Q - 1)
+        .expect("q is 1 modulo 2n");
+    let (mut roots, mut inverse_roots) = (vec![Factor::default(); n], vec![Factor::default(); n]);
+    let table = NttTable::new(q, psi, &mut roots, &mut inverse_roots).expect("a primitive root");
+    let mut limb = words(1, n);
+    let bencher = bencher.counter(bytes(n));
+    if inverse {
+        bencher.bench_local(|| kernels.inverse_ntt(&table, black_box(&mut limb)));
+    } else {
+        bencher.bench_local(|| kernels.ntt(&table, black_box(&mut limb)));
+    }
+}
+
+macro_rules! for_each_degree {
+    ($($name:ident: $kernels:literal, $inverse:literal;)*) => {
+        $(#[divan::bench(args = DEGREES)]
+        fn $name(bencher: Bencher<'_, '_>, n: usize) {
+            with_table($kernels, bencher, n, $inverse);
+        })*
+    };
+}
+
+mod ntt {
+    use super::*;
+
+    for_each_degree! {
+        avx512: "avx512", false;
+        avx2: "avx2", false;
+        portable: "portable", false;
+    }
+
+    #[divan::bench(args = DEGREES)]
+    fn tfhe_ntt_30_bits(bencher: Bencher<'_, '_>, n: usize) {
+        let plan = tfhe_ntt::prime32::Plan::try_new(n, PEER_32).expect("an NTT-friendly prime");
+        let mut limb = words(1, n);
+        bencher.counter(bytes(n)).bench_local(|| plan.fwd(black_box(&mut limb)));
+    }
+
+    #[divan::bench(args = DEGREES)]
+    fn tfhe_ntt_50_bits(bencher: Bencher<'_, '_>, n: usize) {
+        let plan = tfhe_ntt::prime64::Plan::try_new(n, PEER_64).expect("an NTT-friendly prime");
+        let mut limb: Vec<u64> = words(1, n).into_iter().map(u64::from).collect();
+        bencher.counter(BytesCount::new(8 * n)).bench_local(|| plan.fwd(black_box(&mut limb)));
+    }
+}
+
+mod inverse_ntt {
+    use super::*;
+
+    for_each_degree! {
+        avx512: "avx512", true;
+        avx2: "avx2", true;
+        portable: "portable", true;
+    }
+}
+
+#[divan::bench(args = LENGTHS)]
+fn copy(bencher: Bencher<'_, '_>, n: usize) {
+    let (from, mut to) = (words(1, n), vec![0; n]);
+    bencher.counter(bytes(n)).bench_local(|| black_box(&mut to).copy_from_slice(black_box(&from)));
+}
+
+#[divan::bench(args = NAMES, consts = LENGTHS)]
+fn add_assign<const N: usize>(bencher: Bencher<'_, '_>, name: &str) {
+    let Some(kernels) = kernels(name) else { return };
+    let (mut acc, rhs) = (words(1, N), words(2, N));
+    bencher
+        .counter(bytes(2 * N))
+        .bench_local(|| kernels.add_assign(modulus(), black_box(&mut acc), black_box(&rhs)));
+}
+
+#[divan::bench(args = NAMES, consts = LENGTHS)]
+fn mul_assign<const N: usize>(bencher: Bencher<'_, '_>, name: &str) {
+    let Some(kernels) = kernels(name) else { return };
+    let (mut acc, rhs) = (words(1, N), words(2, N));
+    bencher
+        .counter(bytes(2 * N))
+        .bench_local(|| kernels.mul_assign(modulus(), black_box(&mut acc), black_box(&rhs)));
+}
+
+#[divan::bench(args = NAMES, consts = LENGTHS)]
+fn scale_assign<const N: usize>(bencher: Bencher<'_, '_>, name: &str) {
+    let Some(kernels) = kernels(name) else { return };
+    let (q, mut acc) = (modulus(), words(1, N));
+    let f = q.factor(12_345);
+    bencher.counter(bytes(N)).bench_local(|| kernels.scale_assign(q, black_box(&mut acc), f));
+}
+
+#[divan::bench(args = NAMES, consts = LENGTHS)]
+fn mul_add_assign<const N: usize>(bencher: Bencher<'_, '_>, name: &str) {
+    let Some(kernels) = kernels(name) else { return };
+    let (q, mut acc, lhs, rhs) = (modulus(), words(1, N), words(2, N), words(3, N));
+    bencher.counter(bytes(3 * N)).bench_local(|| {
+        kernels.mul_add_assign(q, black_box(&mut acc), black_box(&lhs), black_box(&rhs));
+    });
+}
+
+/// The inner product of key switching: three digits.
+#[divan::bench(args = NAMES, consts = LENGTHS)]
+fn dot_of_3<const N: usize>(bencher: Bencher<'_, '_>, name: &str) {
+    let Some(kernels) = kernels(name) else { return };
+    let operands: Vec<_> = (0..6).map(|seed| words(seed, N)).collect();
+    let pairs: Vec<_> = operands.chunks(2).map(|p| (&p[0][..], &p[1][..])).collect();
+    let (q, mut out) = (modulus(), vec![0; N]);
+    bencher
+        .counter(bytes(6 * N))
+        .bench_local(|| kernels.dot(q, black_box(&mut out), black_box(&pairs)));
+}
+
+/// The base conversion of one digit: 14 primes to one.
+#[divan::bench(args = NAMES, consts = LENGTHS)]
+fn combine_of_14<const N: usize>(bencher: Bencher<'_, '_>, name: &str) {
+    let Some(kernels) = kernels(name) else { return };
+    let operands: Vec<_> = (0..14).map(|seed| words(seed, N)).collect();
+    let inputs: Vec<_> = operands.iter().map(Vec::as_slice).collect();
+    let (q, weights, mut out) = (modulus(), words(20, 14), vec![0; N]);
+    bencher.counter(bytes(14 * N)).bench_local(|| {
+        kernels.combine(q, black_box(&mut out), black_box(&inputs), black_box(&weights));
+    });
+}
+
+/// The automorphism `X → X^5` in the evaluation domain.
+#[divan::bench(args = NAMES, consts = LENGTHS)]
+fn gather<const N: usize>(bencher: Bencher<'_, '_>, name: &str) {
+    let Some(kernels) = kernels(name) else { return };
+    let reversed = |i: usize| i.reverse_bits() >> (N.leading_zeros() + 1);
+    let from = |i| reversed((5 * (2 * reversed(i) + 1) % (2 * N) - 1) / 2);
+    let index: Vec<_> = (0..N).map(|i| u32::try_from(from(i)).expect("a small degree")).collect();
+    let (limb, mut out) = (words(1, N), vec![0; N]);
+    bencher
+        .counter(bytes(2 * N))
+        .bench_local(|| kernels.gather(black_box(&index), black_box(&limb), black_box(&mut out)));
+}

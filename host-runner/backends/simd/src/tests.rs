@@ -1,0 +1,206 @@
+//! What every set of kernels must do: exactly what the reference does.
+
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+
+use he_core::{
+    modulus::{Factor, Modulus},
+    ntt::NttTable,
+    ring::{Kernels, Portable},
+};
+
+use super::{available, choose};
+
+/// Primes that are 1 modulo `2^17` around each width of the chain, then the edges of [`Modulus`].
+const PRIMES: [u32; 5] = [0x1f6_0001, 0x1fc_0001, 0x3ffc_0001, 0x4002_0001, 0x7ffe_0001];
+const MODULI: [u32; 7] = [3, 97, PRIMES[0], PRIMES[2], PRIMES[3], PRIMES[4], (1 << 31) - 1];
+
+/// Around each vector width, and around the blocks of four vectors.
+const LENGTHS: [usize; 16] = [0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 129, 400];
+
+/// The largest word that [`Kernels::dot`] and [`Kernels::combine`] take.
+const MAX_WORD: u32 = (1 << 31) - 1;
+
+/// Words in `[0, bound)` from a fixed seed (splitmix64), the edges among them.
+fn words(seed: u64, bound: u32, n: usize) -> Vec<u32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let x = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        u32::try_from((x ^ (x >> 31)) % u64::from(bound)).unwrap()
+    };
+    (0..n)
+        .map(|_| match next() % 8 {
+            0 => 0,
+            1 => 1,
+            2 | 3 => bound - 1,
+            _ => next(),
+        })
+        .collect()
+}
+
+/// Runs `check` for all kernels but the reference, all moduli and all lengths.
+fn for_all(check: impl Fn(&dyn Kernels, Modulus, usize)) {
+    for kernels in available() {
+        for value in MODULI {
+            for n in LENGTHS {
+                check(kernels, Modulus::new(value).unwrap(), n);
+            }
+        }
+    }
+}
+
+#[test]
+fn sums_agree_with_the_reference() {
+    for_all(|kernels, q, n| {
+        let (acc, rhs) = (words(1, q.value(), n), words(2, q.value(), n));
+        let (mut got, mut want) = (acc.clone(), acc.clone());
+        kernels.add_assign(q, &mut got, &rhs);
+        Portable.add_assign(q, &mut want, &rhs);
+        assert_eq!(got, want, "{kernels:?} add, q = {}, n = {n}", q.value());
+        kernels.sub_assign(q, &mut got, &acc);
+        Portable.sub_assign(q, &mut want, &acc);
+        assert_eq!(got, want, "{kernels:?} sub, q = {}, n = {n}", q.value());
+    });
+}
+
+#[test]
+fn products_agree_with_the_reference() {
+    for_all(|kernels, q, n| {
+        let (acc, rhs) = (words(3, q.value(), n), words(4, q.value(), n));
+        let (mut got, mut want) = (acc.clone(), acc.clone());
+        kernels.mul_assign(q, &mut got, &rhs);
+        Portable.mul_assign(q, &mut want, &rhs);
+        assert_eq!(got, want, "{kernels:?} mul, q = {}, n = {n}", q.value());
+        kernels.mul_add_assign(q, &mut got, &acc, &rhs);
+        Portable.mul_add_assign(q, &mut want, &acc, &rhs);
+        assert_eq!(got, want, "{kernels:?} mul_add, q = {}, n = {n}", q.value());
+        for f in [0, 1, q.value() / 2, q.value() - 1] {
+            kernels.scale_assign(q, &mut got, q.factor(f));
+            Portable.scale_assign(q, &mut want, q.factor(f));
+            assert_eq!(got, want, "{kernels:?} scale by {f}, q = {}, n = {n}", q.value());
+            got.copy_from_slice(&acc);
+            want.copy_from_slice(&acc);
+        }
+    });
+}
+
+#[test]
+fn dots_agree_with_the_reference() {
+    for_all(|kernels, q, n| {
+        for bound in [q.value(), MAX_WORD + 1] {
+            let operands: Vec<_> = (0..6).map(|seed| words(seed, bound, n)).collect();
+            let pairs: Vec<_> = operands.chunks(2).map(|p| (&p[0][..], &p[1][..])).collect();
+            for count in 0..=pairs.len() {
+                let (mut got, mut want) = (words(9, q.value(), n), vec![0; n]);
+                kernels.dot(q, &mut got, &pairs[..count]);
+                Portable.dot(q, &mut want, &pairs[..count]);
+                assert_eq!(got, want, "{kernels:?} {count} pairs, q = {}, n = {n}", q.value());
+            }
+        }
+    });
+}
+
+#[test]
+fn combinations_agree_with_the_reference() {
+    for_all(|kernels, q, n| {
+        let operands: Vec<_> = (0..19).map(|seed| words(seed, MAX_WORD + 1, n)).collect();
+        let inputs: Vec<_> = operands.iter().map(Vec::as_slice).collect();
+        let weights = words(20, q.value(), inputs.len());
+        for count in [0, 1, 2, 3, 4, 13, 14, 19] {
+            let (mut got, mut want) = (words(9, q.value(), n), vec![0; n]);
+            kernels.combine(q, &mut got, &inputs[..count], &weights[..count]);
+            Portable.combine(q, &mut want, &inputs[..count], &weights[..count]);
+            assert_eq!(got, want, "{kernels:?} {count} inputs, q = {}, n = {n}", q.value());
+        }
+    });
+}
+
+#[test]
+fn no_sum_overflows_at_the_largest_words() {
+    let (q, n) = (Modulus::new(MAX_WORD).unwrap(), 400);
+    let (large, weights) = (vec![MAX_WORD; n], vec![MAX_WORD - 1; 40]);
+    for kernels in available() {
+        let (mut got, mut want) = (vec![0; n], vec![0; n]);
+        kernels.combine(q, &mut got, &[&large[..]; 40], &weights);
+        Portable.combine(q, &mut want, &[&large[..]; 40], &weights);
+        assert_eq!(got, want, "{kernels:?} combine");
+        kernels.dot(q, &mut got, &[(&large[..], &large[..]); 3]);
+        Portable.dot(q, &mut want, &[(&large[..], &large[..]); 3]);
+        assert_eq!(got, want, "{kernels:?} dot");
+    }
+}
+
+#[test]
+fn gathers_agree_with_the_reference() {
+    for_all(|kernels, q, n| {
+        let limb = words(5, q.value(), n);
+        let index: Vec<u32> = words(6, u32::try_from(n.max(1)).unwrap(), n);
+        let (mut got, mut want) = (vec![0; n], vec![0; n]);
+        kernels.gather(&index, &limb, &mut got);
+        Portable.gather(&index, &limb, &mut want);
+        assert_eq!(got, want, "{kernels:?} n = {n}");
+    });
+}
+
+#[test]
+fn a_gather_beyond_the_limb_panics() {
+    for kernels in available() {
+        for place in [0, 15, 16, 39] {
+            let mut index = [0; 40];
+            index[place] = 40;
+            let gather = AssertUnwindSafe(|| kernels.gather(&index, &[1; 40], &mut [0; 40]));
+            assert!(catch_unwind(gather).is_err(), "{kernels:?} place {place}");
+        }
+    }
+}
+
+/// A primitive `2n`-th root of unity: a power of the first base that has one.
+fn psi(q: Modulus, n: u32) -> u32 {
+    (2..)
+        .map(|base| q.pow_vartime(base, (q.value() - 1) / (2 * n)))
+        .find(|&psi| q.pow_vartime(psi, n) == q.value() - 1)
+        .unwrap()
+}
+
+#[test]
+fn transforms_agree_with_the_reference() {
+    for value in PRIMES {
+        let q = Modulus::new(value).unwrap();
+        for log_n in 0..=16 {
+            let n = 1 << log_n;
+            let (mut roots, mut inverse_roots) =
+                (vec![Factor::default(); n], vec![Factor::default(); n]);
+            let psi = psi(q, u32::try_from(n).unwrap());
+            let table = NttTable::new(q, psi, &mut roots, &mut inverse_roots).unwrap();
+            for limb in [words(7, value, n), vec![value - 1; n]] {
+                let mut want = limb.clone();
+                Portable.ntt(&table, &mut want);
+                for kernels in available() {
+                    let mut got = limb.clone();
+                    kernels.ntt(&table, &mut got);
+                    assert!(got == want, "{kernels:?} forward, q = {value}, n = {n}");
+                }
+                let mut want = limb.clone();
+                Portable.inverse_ntt(&table, &mut want);
+                for kernels in available() {
+                    let mut got = limb.clone();
+                    kernels.inverse_ntt(&table, &mut got);
+                    assert!(got == want, "{kernels:?} inverse, q = {value}, n = {n}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_name_chooses_among_what_is_available() {
+    let fastest = available().next().unwrap().name();
+    for kernels in available() {
+        assert_eq!(choose(Some(kernels.name())).name(), kernels.name());
+    }
+    assert_eq!(choose(None).name(), fastest);
+    assert_eq!(choose(Some("none of these")).name(), fastest);
+    assert_eq!(available().last().unwrap().name(), "portable");
+}
