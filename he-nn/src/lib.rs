@@ -1,3 +1,27 @@
 //! The Gaussian-kernel transformer over an encrypted evaluator, and its client.
+//!
+//! The client side ([`client`]) needs no heap: text becomes pieces, pieces a normalised embedding,
+//! the embedding the integer messages that the device encrypts; and the decrypted numbers become a
+//! label, or a refusal. The server side (feature `alloc`) is a [`model`] of integer matrices and a
+//! [`forward`] pass over any [`he_core::refresh::Refresh`]. A module may use only the modules
+//! listed above it.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
+mod error;
+mod names;
+
+// The client (no heap).
+pub mod client;
+
+// The model.
+#[cfg(feature = "alloc")]
+pub mod model;
+#[cfg(feature = "alloc")]
+pub mod reference;
+
+pub use error::Error;
+pub use names::TensorName;
