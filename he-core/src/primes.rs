@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn has_no_divisor(n: u32) -> bool {
-        n >= 2 && (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d))
+        n >= 2 && (2..).take_while(|d| *d <= n / d).all(|d| !n.is_multiple_of(d))
     }
 
     #[test]

@@ -26,3 +26,6 @@ pub use convert::{Converter, Rescaler};
 pub use poly::Poly;
 #[cfg(feature = "alloc")]
 pub use tables::Ring;
+
+#[cfg(test)]
+mod tests;

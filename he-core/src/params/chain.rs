@@ -17,7 +17,7 @@ pub(super) const TOLERANCE_BITS: f64 = 1.0 / 16.0;
 
 #[cfg(test)]
 mod tests {
-    use std::vec::Vec;
+    use alloc::vec::Vec;
 
     use super::super::{EDGE_128, ParamsLiteral};
     use super::*;

@@ -82,6 +82,7 @@ impl Basis {
     }
 
     /// The indices, ascending.
+    #[must_use]
     pub fn iter(self) -> impl ExactSizeIterator<Item = usize> {
         let mut rest = self.0;
         (0..self.len()).map(move |_| {
@@ -143,7 +144,7 @@ const fn below(count: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use alloc::collections::BTreeSet;
 
     use proptest::prelude::*;
 

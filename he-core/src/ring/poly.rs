@@ -199,7 +199,7 @@ impl Poly {
     pub fn automorphism(&self, ring: &Ring, map: &Automorphism) -> Self {
         let mut out = Self::zero(ring, self.basis);
         out.for_each_limb(ring, |i, limb| {
-            ring.kernels().gather(map.index(), self.limb_at(i), limb)
+            ring.kernels().gather(map.index(), self.limb_at(i), limb);
         });
         out
     }
