@@ -61,8 +61,10 @@ def _json(path, value):
 
 def _layout(value, margin):
     flat = json.dumps(value, ensure_ascii=False)
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    if all(isinstance(p, (str, int, float)) for p in parts) and (isinstance(value, list) or margin and len(flat) < 80):
+    if not isinstance(value, (dict, list)):
+        return flat
+    nested = any(isinstance(v, (dict, list)) for v in (value.values() if isinstance(value, dict) else value))
+    if not nested and (isinstance(value, list) or margin and len(flat) < 80):
         return flat
     deeper = margin + "  "
     if isinstance(value, dict):
