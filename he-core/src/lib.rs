@@ -44,5 +44,7 @@ pub mod eval;
 pub mod refresh;
 #[cfg(feature = "alloc")]
 pub mod circuit;
+#[cfg(feature = "alloc")]
+pub mod bootstrap;
 
 pub use error::Error;

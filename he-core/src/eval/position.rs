@@ -163,7 +163,7 @@ impl Position {
 }
 
 /// Refuses two scales that differ.
-pub(super) fn equal_scales(left: f64, right: f64) -> Result<(), Error> {
+pub(crate) fn equal_scales(left: f64, right: f64) -> Result<(), Error> {
     if (left / right - 1.0).abs() <= SCALE_TOLERANCE {
         Ok(())
     } else {
@@ -230,7 +230,7 @@ impl Shape {
 }
 
 /// Refuses a list of the wrong length.
-pub(super) const fn same_length(expected: usize, found: usize) -> Result<(), Error> {
+pub(crate) const fn same_length(expected: usize, found: usize) -> Result<(), Error> {
     if expected == found { Ok(()) } else { Err(Error::WrongLength { expected, found }) }
 }
 
