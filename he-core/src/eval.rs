@@ -7,10 +7,7 @@
 //! level *and* scale, which is how operands of different history are aligned.
 
 pub mod clear;
-mod cpu;
 pub mod position;
-
-pub use cpu::Cpu;
 
 use alloc::vec::Vec;
 

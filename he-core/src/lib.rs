@@ -47,4 +47,8 @@ pub mod circuit;
 #[cfg(feature = "alloc")]
 pub mod bootstrap;
 
+// Everything together.
+#[cfg(feature = "alloc")]
+pub mod cpu;
+
 pub use error::Error;

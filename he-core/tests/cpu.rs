@@ -3,7 +3,8 @@
 use he_core::complex::Complex;
 use he_core::encode::Encoder;
 use he_core::encrypt::Encryptor;
-use he_core::eval::{Cpu, Evaluator, mul_values};
+use he_core::cpu::Cpu;
+use he_core::eval::{Evaluator, mul_values};
 use he_core::keyswitch::{EvaluationKeys, KeyAuthority, KeyKind, KeyPlan};
 use he_core::params::Params;
 use he_core::ring::{Portable, Ring, Serial};

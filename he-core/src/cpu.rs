@@ -1,6 +1,10 @@
 //! The evaluator on real ciphertexts: CKKS in residue form, on whatever kernels and threads the
 //! ring was given.
 
+mod refresh;
+
+pub use refresh::{PRODUCT_SCALE, bootstrap_keys};
+
 use alloc::vec::Vec;
 
 use crate::Error;
@@ -20,6 +24,7 @@ pub struct Cpu {
     ring: Ring,
     encoder: Encoder,
     keys: EvaluationKeys,
+    bootstrap: Option<refresh::Bootstrap>,
 }
 
 /// An `adjust` multiplies by an integer of at least this size, so that the scale it reaches is
@@ -36,7 +41,7 @@ impl Cpu {
             return Err(Error::InvalidParameters("the ring is not that of the parameters"));
         }
         let encoder = Encoder::new(params.log_degree());
-        Ok(Self { params, ring, encoder, keys })
+        Ok(Self { params, ring, encoder, keys, bootstrap: None })
     }
 
     /// The parameters.
@@ -55,10 +60,6 @@ impl Cpu {
     #[must_use]
     pub fn keys(&self) -> &EvaluationKeys {
         &self.keys
-    }
-
-    pub(crate) fn encoder(&self) -> &Encoder {
-        &self.encoder
     }
 
     /// A polynomial with small coefficients, in evaluation form at `level`.
