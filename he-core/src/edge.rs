@@ -14,7 +14,7 @@ mod table;
 use zeroize::Zeroize;
 
 use crate::Error;
-use crate::sample::{ERROR_BOUND, MessageSeeds, Ternary, UniformStream, domain, errors};
+use crate::sample::{ERROR_BOUND, MessageSeeds, Ternary, domain, errors, uniform_each};
 
 pub use arithmetic::EdgeRing;
 pub use table::EdgeTable;
@@ -30,9 +30,6 @@ pub type EdgeSecret = Ternary<[u8; DEGREE / 4]>;
 
 /// The largest absolute value of a message coefficient.
 pub const MESSAGE_BOUND: i32 = i32::MAX - ERROR_BOUND as i32;
-
-/// How many residues of a mask are expanded at a time.
-const PIECE: usize = 16;
 
 /// Who takes finished limbs: a frame on its way out, or memory.
 pub trait LimbSink {
@@ -133,8 +130,11 @@ impl<'a> EdgeKey<'a> {
         errors(&seeds.error, index, workspace.errors);
         let mut result = Ok(());
         for (prime, (ring, secret)) in self.rings.iter().zip(&self.secrets).enumerate() {
-            let mask = UniformStream::new(&seeds.mask, domain::EDGE_MASK, index, ring.modulus());
-            multiply_stream(ring, mask, secret, workspace.limb);
+            let (mask, q) = (&seeds.mask, ring.modulus());
+            let places = workspace.limb.iter_mut().zip(&**secret);
+            uniform_each(mask, domain::EDGE_MASK, index, q, places, |(x, &s), a| {
+                *x = ring.multiply(a, s);
+            });
             ring.inverse(workspace.limb);
             for (i, (x, &e)) in workspace.limb.iter_mut().zip(&*workspace.errors).enumerate() {
                 *x = ring.difference(message(i).wrapping_add(i32::from(e)), *x);
@@ -198,18 +198,6 @@ impl Decryption<'_> {
 impl Drop for Decryption<'_> {
     fn drop(&mut self) {
         self.products.zeroize();
-    }
-}
-
-/// `out = mask · secret`, in Montgomery form, below `2q`.
-fn multiply_stream(ring: &EdgeRing<'_>, mut mask: UniformStream, secret: &[u32], out: &mut [u32]) {
-    let mut piece = [0; PIECE];
-    for (out, secret) in out.chunks_mut(PIECE).zip(secret.chunks(PIECE)) {
-        let piece = &mut piece[..out.len()];
-        mask.fill(piece);
-        for ((out, &a), &s) in out.iter_mut().zip(&*piece).zip(secret) {
-            *out = ring.multiply(a, s);
-        }
     }
 }
 

@@ -18,7 +18,7 @@ use zeroize::Zeroize;
 pub use error::{ERROR_BOUND, ERROR_VARIANCE, errors};
 pub use message::{MessageDigest, MessageSeeds};
 pub use ternary::Ternary;
-pub use uniform::{UniformStream, uniform};
+pub use uniform::{uniform, uniform_each};
 
 pub(crate) use keystream::Keystream;
 
@@ -117,3 +117,6 @@ impl Drop for SecretSeed {
         self.0.zeroize();
     }
 }
+
+#[cfg(test)]
+mod tests;

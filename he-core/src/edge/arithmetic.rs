@@ -1,7 +1,8 @@
 //! Arithmetic of one base prime with few reductions, for cores where each costs.
 //!
-//! Base primes have about 25 bits, which leaves seven bits of a word unused. So the inverse transform
-//! reduces only products, and sums every third pass. What comes out is what
+//! Base primes have about 25 bits, which leaves six bits of a signed word unused. So the inverse
+//! transform works on signed words, reduces products to `(−q/2, 3q/2)` and sums every third pass
+//! only: a butterfly is an addition, a subtraction and three multiplications. What comes out is what
 //! [`NttTable`] computes, bit for bit.
 
 use crate::modulus::{Factor, Modulus};
@@ -11,14 +12,12 @@ use crate::ntt::NttTable;
 #[derive(Clone, Copy, Debug)]
 pub struct EdgeRing<'a> {
     modulus: Modulus,
-    /// `−q^−1 mod 2^32`.
-    negated_inverse: u32,
+    /// `q^−1 mod 2^32`.
+    inverse: u32,
     /// `2^64 / N mod q`.
     entry: u32,
-    /// One with Shoup's quotient: the product with it is a reduction.
-    one: Factor,
-    /// `−2^31 mod q`.
-    offset: u32,
+    /// `⌊2^32 / q⌋`.
+    reciprocal: i32,
     /// `ψ^−rev(i)`.
     inverse_roots: &'a [Factor],
 }
@@ -55,10 +54,9 @@ impl<'a> EdgeRing<'a> {
         let entry = modulus.mul(modulus.mul(word, word), modulus.inverse(degree_word));
         Some(Self {
             modulus,
-            negated_inverse: inverse.wrapping_neg(),
+            inverse,
             entry,
-            one: modulus.factor(1),
-            offset: modulus.neg(modulus.reduce(1 << 31)),
+            reciprocal: modulus.factor(1).quotient().cast_signed(),
             inverse_roots,
         })
     }
@@ -104,54 +102,53 @@ impl<'a> EdgeRing<'a> {
     /// Multiplies by `2^32 / N`: what a Montgomery product and an inverse transform take away.
     pub(super) fn enter(&self, limb: &mut [u32]) {
         for x in limb {
-            *x = self.modulus.mul_factor(self.multiply(*x, self.entry), self.one);
+            *x = self.canonical(self.multiply(*x, self.entry).cast_signed());
         }
     }
 
-    /// `a · b / 2^32`, below `2q`, for any word `a` and `b < q`. After Montgomery.
+    /// `a · b / 2^32`, for residues `a` and `b`, in `(−q, q)` as a signed word. After Montgomery.
     #[inline]
     pub(super) const fn multiply(&self, a: u32, b: u32) -> u32 {
         let product = a as u64 * b as u64;
-        let multiple = low(product).wrapping_mul(self.negated_inverse);
-        low((product + multiple as u64 * self.modulus.value() as u64) >> 32)
+        let multiple = low(product).wrapping_mul(self.inverse);
+        // The low halves are equal, so the difference of the high halves is exact.
+        high(product).wrapping_sub(high(multiple as u64 * self.modulus.value() as u64))
     }
 
-    /// `m − x` for any `m` and `x < q`.
+    /// `m − x` for any `m` and a residue `x`.
     #[inline]
     pub(super) const fn difference(&self, m: i32, x: u32) -> u32 {
         let q = self.modulus.value();
-        // With the top bit flipped `m` is `m + 2^31`, which the offset takes back.
-        let shifted = self.shrink(m.cast_unsigned() ^ (1 << 31));
-        let sum = shifted + self.offset + q - x;
-        subtract_once(subtract_once(sum, 2 * q), q)
+        // Both terms are in `(−q, q)`, so `q` and `q` again make any sum of them a residue.
+        let difference = self.shrink(m) - x.cast_signed();
+        add_if_negative(add_if_negative(difference, q), q).cast_unsigned()
     }
 
-    /// `N` times the inverse transform, from words below `2q` to residues.
+    /// `N` times the inverse transform, from signed words in `(−q, q)` to residues.
     pub(super) fn inverse(&self, limb: &mut [u32]) {
-        let q = self.modulus.value();
-        let limit = u32::MAX / q;
-        // Every word is below `bound · q`.
-        let mut bound = 2;
+        let limit = (1 << 31) / self.modulus.value();
+        // Every word is at most `bound · q` in absolute value.
+        let mut bound = 1;
         let (mut half, mut groups) = (1, limb.len() / 2);
         if limb.len().trailing_zeros() % 2 == 1 {
             self.pass_of_one(limb);
-            bound = 4;
+            bound = 2;
             (half, groups) = (2, groups / 2);
         }
         while groups > 0 {
-            if bound > limit / 4 {
+            if 4 * bound > limit {
                 for x in &mut *limb {
-                    *x = self.shrink(*x);
+                    *x = self.shrink(x.cast_signed()).cast_unsigned();
                 }
-                bound = 2;
+                bound = 1;
             }
-            self.pass_of_two(limb, half, groups, bound);
+            self.pass_of_two(limb, half, groups);
             bound *= 4;
             half *= 4;
             groups /= 4;
         }
         for x in limb {
-            *x = subtract_once(self.shrink(*x), q);
+            *x = self.canonical(x.cast_signed());
         }
     }
 
@@ -159,78 +156,102 @@ impl<'a> EdgeRing<'a> {
     fn pass_of_one(&self, limb: &mut [u32]) {
         let roots = &self.inverse_roots[limb.len() / 2..];
         let (pairs, _) = limb.as_chunks_mut();
-        for ([a, b], &root) in pairs.iter_mut().zip(roots) {
-            let difference = *a + 2 * self.modulus.value() - *b;
-            (*a, *b) = (*a + *b, self.multiply_lazily(difference, root));
+        for (pair, &root) in pairs.iter_mut().zip(roots) {
+            let [a, b] = pair.map(u32::cast_signed);
+            *pair = [a + b, self.root(root).multiply(a - b)].map(i32::cast_unsigned);
         }
     }
 
-    /// Two layers at once, the first on `groups` groups of `2 · half` words below `bound · q`.
-    fn pass_of_two(&self, limb: &mut [u32], half: usize, groups: usize, bound: u32) {
+    /// Two layers at once, the first on `groups` groups of `2 · half` words.
+    fn pass_of_two(&self, limb: &mut [u32], half: usize, groups: usize) {
         let (pairs, _) = self.inverse_roots[groups..2 * groups].as_chunks();
         let seconds = &self.inverse_roots[groups / 2..groups];
-        let lift = bound * self.modulus.value();
-        let roots = pairs.iter().zip(seconds);
+        let roots = pairs.iter().zip(seconds).map(|(&[first, other], &second)| {
+            [self.root(first), self.root(other), self.root(second)]
+        });
         if half == 1 {
             let (blocks, _) = limb.as_chunks_mut();
-            for (block, (&first, &second)) in blocks.iter_mut().zip(roots) {
-                *block = self.butterflies(*block, first, second, lift);
+            for (block, roots) in blocks.iter_mut().zip(roots) {
+                *block = butterflies(*block, roots);
             }
             return;
         }
-        for (block, (&first, &second)) in limb.chunks_exact_mut(4 * half).zip(roots) {
+        for (block, roots) in limb.chunks_exact_mut(4 * half).zip(roots) {
             let (left, right) = block.split_at_mut(2 * half);
             let ((x0, x1), (x2, x3)) = (left.split_at_mut(half), right.split_at_mut(half));
             for ((x0, x1), (x2, x3)) in x0.iter_mut().zip(x1).zip(x2.iter_mut().zip(x3)) {
-                [*x0, *x1, *x2, *x3] = self.butterflies([*x0, *x1, *x2, *x3], first, second, lift);
+                [*x0, *x1, *x2, *x3] = butterflies([*x0, *x1, *x2, *x3], roots);
             }
         }
     }
 
-    /// Two butterflies on neighbours, then two across: from words below `lift` to words below
-    /// `4 · lift`.
+    /// A root of unity for signed words.
     #[inline]
-    fn butterflies(
-        &self,
-        [x0, x1, x2, x3]: [u32; 4],
-        first: [Factor; 2],
-        second: Factor,
-        lift: u32,
-    ) -> [u32; 4] {
-        let (s0, s1) = (x0 + x1, x2 + x3);
-        let d0 = self.multiply_lazily(x0 + lift - x1, first[0]);
-        let d1 = self.multiply_lazily(x2 + lift - x3, first[1]);
-        [
-            s0 + s1,
-            d0 + d1,
-            self.multiply_lazily(s0 + 2 * lift - s1, second),
-            self.multiply_lazily(d0 + 2 * self.modulus.value() - d1, second),
-        ]
+    const fn root(&self, root: Factor) -> SignedFactor {
+        let quotient = root.quotient().cast_signed();
+        // The quotient has its top bit set exactly when the root is above `q/2`.
+        let value =
+            root.value().wrapping_sub(self.modulus.value() & (quotient >> 31).cast_unsigned());
+        SignedFactor { value: value.cast_signed(), quotient, q: self.modulus.value() }
     }
 
-    /// `x · f`, below `2q`, for any word `x`.
+    /// `x` reduced to `(−q, q)`.
     #[inline]
-    const fn multiply_lazily(&self, x: u32, f: Factor) -> u32 {
-        let quotient = low((x as u64 * f.quotient() as u64) >> 32);
-        x.wrapping_mul(f.value()).wrapping_sub(quotient.wrapping_mul(self.modulus.value()))
+    const fn shrink(&self, x: i32) -> i32 {
+        // The rounded quotient is right or one off, towards zero.
+        let quotient = ((x as i64 * self.reciprocal as i64 + (1 << 31)) >> 32).cast_unsigned();
+        x.wrapping_sub(low(quotient).wrapping_mul(self.modulus.value()).cast_signed())
     }
 
-    /// `x` reduced to below `2q`.
+    /// `x` as a residue.
     #[inline]
-    const fn shrink(&self, x: u32) -> u32 {
-        self.multiply_lazily(x, self.one)
+    const fn canonical(&self, x: i32) -> u32 {
+        add_if_negative(self.shrink(x), self.modulus.value()).cast_unsigned()
     }
 }
 
-/// `x − y` if that is not negative, else `x`; for `x` below `2^31`.
+/// A constant factor in `(−q/2, q/2)` and `⌊value · 2^32 / q⌋`.
+#[derive(Clone, Copy)]
+struct SignedFactor {
+    value: i32,
+    quotient: i32,
+    q: u32,
+}
+
+impl SignedFactor {
+    /// `x` times the factor, in `(−q/2, 3q/2)`, for any `x`.
+    #[inline]
+    const fn multiply(self, x: i32) -> i32 {
+        let quotient = high((x as i64 * self.quotient as i64).cast_unsigned());
+        let product = x.cast_unsigned().wrapping_mul(self.value.cast_unsigned());
+        product.wrapping_sub(quotient.wrapping_mul(self.q)).cast_signed()
+    }
+}
+
+/// Two butterflies on neighbours, then two across. From words up to `b ≥ q` in absolute value they
+/// make words up to `4b`.
 #[inline]
-const fn subtract_once(x: u32, y: u32) -> u32 {
-    let difference = x.wrapping_sub(y);
-    difference.wrapping_add(y & (difference >> 31).wrapping_neg())
+fn butterflies(block: [u32; 4], roots: [SignedFactor; 3]) -> [u32; 4] {
+    let [x0, x1, x2, x3] = block.map(u32::cast_signed);
+    let (s0, s1) = (x0 + x1, x2 + x3);
+    let (d0, d1) = (roots[0].multiply(x0 - x1), roots[1].multiply(x2 - x3));
+    let block = [s0 + s1, d0 + d1, roots[2].multiply(s0 - s1), roots[2].multiply(d0 - d1)];
+    block.map(i32::cast_unsigned)
+}
+
+/// `x`, with `y` added if it is negative.
+#[inline]
+const fn add_if_negative(x: i32, y: u32) -> i32 {
+    x.wrapping_add((y & (x >> 31).cast_unsigned()).cast_signed())
 }
 
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
 const fn low(x: u64) -> u32 {
     x as u32
+}
+
+#[inline]
+const fn high(x: u64) -> u32 {
+    low(x >> 32)
 }

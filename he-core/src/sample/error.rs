@@ -1,8 +1,8 @@
 //! Errors from the centred binomial distribution, in constant time.
 //!
 //! A sample is the number of ones among 42 random bits, less 21: the difference of two sums of 21
-//! bits, with variance 10.5 (σ = 3.24). Words of the keystream are counted as bit planes: place `j`
-//! of 42 words makes sample `j`, so a full adder of five operations serves 32 samples.
+//! bits, with variance 10.5 (σ = 3.24). Words of the keystream are counted as bit planes: bit `j` of
+//! 42 words makes sample `j`, so a full adder of five operations serves 32 samples.
 
 use super::{Keystream, Purpose, SecretSeed};
 use zeroize::Zeroize;

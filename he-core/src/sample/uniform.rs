@@ -1,58 +1,67 @@
 //! Uniform residues by rejection: public, so in variable time.
 
 use super::Seed;
-use super::keystream::{BLOCK, Keystream};
+use super::keystream::Keystream;
 use crate::modulus::Modulus;
-
-/// Words of one keystream block.
-const WORDS: usize = BLOCK / 4;
 
 /// Fills `out` with uniform residues below `q`: the words of the stream `(domain, index, q)`, masked
 /// to the bit length of `q`, in order, without those that are not below `q`.
 pub fn uniform(seed: &Seed, domain: u32, index: u32, q: Modulus, out: &mut [u32]) {
-    UniformStream::new(seed, domain, index, q).fill(out);
-}
-
-/// The same residues piece by piece, for devices that have no room for all of them.
-#[expect(missing_debug_implementations, reason = "the position in a stream says nothing useful")]
-pub struct UniformStream {
-    keystream: Keystream,
-    bound: u32,
-    mask: u32,
-    /// The current block; the words from `next` on are unused.
-    words: [u32; WORDS],
-    next: usize,
-}
-
-impl UniformStream {
-    /// Starts at the first residue.
-    #[must_use]
-    pub fn new(seed: &Seed, domain: u32, index: u32, q: Modulus) -> Self {
-        let bound = q.value();
-        Self {
-            keystream: Keystream::public(seed, domain, index, bound),
-            bound,
-            mask: u32::MAX >> bound.leading_zeros(),
-            words: [0; WORDS],
-            next: WORDS,
+    let (mut keystream, bound, mask) = parts(seed, domain, index, q);
+    let mut filled = 0;
+    // A residue is written in any case and kept if it is one: nothing to predict.
+    while filled + 16 <= out.len() {
+        for word in keystream.next_words() {
+            let candidate = word & mask;
+            out[filled] = candidate;
+            filled += usize::from(candidate < bound);
         }
     }
-
-    /// The next `out.len()` residues.
-    pub fn fill(&mut self, out: &mut [u32]) {
-        let mut filled = 0;
-        while filled < out.len() {
-            if self.next == WORDS {
-                self.words = self.keystream.next_words();
-                self.next = 0;
-            }
-            while self.next < WORDS && filled < out.len() {
-                let candidate = self.words[self.next] & self.mask;
-                self.next += 1;
-                // Written in any case, kept if it is below the bound.
+    while filled < out.len() {
+        for word in keystream.next_words() {
+            let candidate = word & mask;
+            if candidate < bound && filled < out.len() {
                 out[filled] = candidate;
-                filled += usize::from(candidate < self.bound);
+                filled += 1;
             }
         }
     }
+}
+
+/// Hands the residues of [`uniform`] to `f` one by one, each with an item of `places`, until those
+/// end: for devices that have no room for all of them.
+pub fn uniform_each<T>(
+    seed: &Seed,
+    domain: u32,
+    index: u32,
+    q: Modulus,
+    places: impl IntoIterator<Item = T>,
+    mut f: impl FnMut(T, u32),
+) {
+    let (mut keystream, bound, mask) = parts(seed, domain, index, q);
+    let mut places = places.into_iter();
+    loop {
+        let mut accepted = keystream.next_words();
+        let mut count = 0;
+        for i in 0..accepted.len() {
+            let candidate = accepted[i] & mask;
+            accepted[count] = candidate;
+            count += usize::from(candidate < bound);
+        }
+        let mut used = 0;
+        for (&residue, place) in accepted[..count].iter().zip(&mut places) {
+            f(place, residue);
+            used += 1;
+        }
+        if used < count {
+            return;
+        }
+    }
+}
+
+/// The stream, the bound and the mask.
+fn parts(seed: &Seed, domain: u32, index: u32, q: Modulus) -> (Keystream, u32, u32) {
+    let bound = q.value();
+    let mask = u32::MAX >> bound.leading_zeros();
+    (Keystream::public(seed, domain, index, bound), bound, mask)
 }
