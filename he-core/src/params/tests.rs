@@ -1,3 +1,4 @@
+use alloc::format;
 use alloc::vec::Vec;
 
 use super::*;
@@ -131,4 +132,30 @@ fn every_field_changes_the_digest() {
         assert_ne!(other.digest(), base.digest(), "{other:?}");
     }
     assert_eq!(base.digest(), EDGE_128.digest());
+}
+
+/// The number after `"key": ` in a line of JSON.
+fn number(line: &str, key: &str) -> Option<f64> {
+    let (_, rest) = line.split_once(&format!("\"{key}\": "))?;
+    rest.split([',', '}']).next()?.trim().parse().ok()
+}
+
+#[test]
+fn the_evidence_covers_every_instance_of_the_preset() {
+    let evidence = include_str!("../../../security/evidence.json");
+    for instance in edge().instances() {
+        let name = format!("\"name\": \"{}\"", instance.name);
+        let line = evidence.lines().find(|line| line.contains(&name)).unwrap();
+        let weight = match instance.secret {
+            SecretKind::Dense => None,
+            SecretKind::Sparse { weight } => Some(weight),
+        };
+        assert_eq!(number(line, "log_degree"), Some(f64::from(instance.log_degree)));
+        assert_eq!(number(line, "weight"), weight.map(|w| f64::from(u32::try_from(w).unwrap())));
+        assert_eq!(number(line, "log_qp"), Some(libm::ceil(instance.log_qp)), "{instance:?}");
+        assert!(number(line, "bits").unwrap() >= 128.0, "{line}");
+    }
+    assert!(
+        evidence.lines().any(|line| number(line, "log2_overflow").is_some_and(|p| p <= -128.0))
+    );
 }
