@@ -16,3 +16,8 @@ pub mod import;
 pub mod precision;
 pub mod preset;
 pub mod report;
+
+// Who takes part.
+pub mod clear;
+
+pub mod cli;

@@ -1,8 +1,9 @@
 //! One TCP connection with a deadline, and a count of what passed.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};

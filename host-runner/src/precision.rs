@@ -40,6 +40,22 @@ pub fn median(numbers: &[f64]) -> f64 {
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// `exp(logit)`, normalised.
+#[must_use]
+pub fn probabilities(logits: &[f64]) -> Vec<f64> {
+    let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let powers: Vec<f64> = logits.iter().map(|x| (x - most).exp()).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|p| p / sum).collect()
+}
+
+/// `part / whole`.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+pub fn ratio(part: usize, whole: usize) -> f64 {
+    part as f64 / whole as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +74,12 @@ mod tests {
         assert_eq!(median(&[3.0, 1.0, 2.0]).to_bits(), 2.0f64.to_bits());
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]).to_bits(), 2.0f64.to_bits());
         assert!(median(&[]).is_nan());
+    }
+
+    #[test]
+    fn probabilities_sum_to_one_and_keep_ratios() {
+        let p = probabilities(&[1000.0, 1001.0, 998.0]);
+        assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        assert!((p[1] / p[0] - 1f64.exp()).abs() < 1e-9);
     }
 }

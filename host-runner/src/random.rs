@@ -1,4 +1,4 @@
-//! Randomness from the operating system, expanded by ChaCha20.
+//! Randomness from the operating system, expanded by `ChaCha20`.
 
 use anyhow::{Result, anyhow};
 use chacha20::ChaCha20Rng;

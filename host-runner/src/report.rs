@@ -64,3 +64,45 @@ pub struct ServeReport {
     /// The answer as it travelled.
     pub download_bytes: usize,
 }
+
+/// What the plaintext model says of one sentence.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClearReport {
+    /// The text.
+    pub sentence: String,
+    /// The name of the class.
+    pub label: String,
+    /// The classes' scores.
+    pub logits: Vec<f64>,
+    /// The scores as probabilities.
+    pub probabilities: Vec<f64>,
+}
+
+/// What a client gets for one sentence.
+#[derive(Clone, Debug, Serialize)]
+pub struct InferReport {
+    /// The text.
+    pub sentence: String,
+    /// The name of the class.
+    pub label: String,
+    /// The decrypted scores.
+    pub logits: Vec<f64>,
+    /// The decrypted scores as probabilities.
+    pub probabilities: Vec<f64>,
+    /// The plaintext model's scores.
+    pub plain_logits: Vec<f64>,
+    /// `−log2` of the largest difference between the two.
+    pub error_bits: f64,
+    /// `intact`: a report is made of accepted answers only.
+    pub canary: &'static str,
+    /// The canary as it was decrypted; 1 apart from noise.
+    pub canary_value: f64,
+    /// Bytes sent.
+    pub upload_bytes: usize,
+    /// Bytes received, progress included.
+    pub download_bytes: usize,
+    /// Wall-clock time from the first byte sent to the decrypted answer.
+    pub seconds: f64,
+    /// What the server said of its progress.
+    pub stages: Vec<Stage>,
+}

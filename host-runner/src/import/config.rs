@@ -1,6 +1,7 @@
 //! `config.json`: what a model says about itself.
 
 use anyhow::{Context, Result, ensure};
+use he_nn::model::{self, Config, Window};
 use serde::Deserialize;
 
 /// The only family of models so far: a Gaussian-kernel transformer of BERT's shape.
@@ -64,11 +65,12 @@ impl Norms {
     ///
     /// # Errors
     /// If it is missing or is not two numbers in order.
-    pub fn window(&self, name: &str) -> Result<[f64; 2]> {
+    pub fn window(&self, name: &str) -> Result<Window> {
         let value = self.0.get(name).with_context(|| format!("no range for '{name}'"))?;
         let window: [f64; 2] = serde_json::from_value(value.clone())
             .with_context(|| format!("the range of '{name}' is not two numbers"))?;
-        ordered(name, window)
+        ensure!(window[0] > 0.0 && window[0] < window[1], "the range of '{name}' is empty");
+        Ok(Window { low: window[0], high: window[1] })
     }
 }
 
@@ -83,7 +85,7 @@ impl ConfigFile {
         ensure!(config.activation == "gelu", "activation '{}' is not 'gelu'", config.activation);
         ensure!(config.layers > 0 && config.width > 0 && config.heads > 0, "an empty model");
         ensure!(
-            config.width % config.heads == 0,
+            config.width.is_multiple_of(config.heads),
             "{} features do not divide into {} heads",
             config.width,
             config.heads
@@ -100,36 +102,77 @@ impl ConfigFile {
             config.ranges.layers.len(),
             config.layers
         );
-        ordered("tanh", config.ranges.tanh)?;
-        for layer in &config.ranges.layers {
-            ordered("exponent", layer.exponent)?;
-            ordered("gate", layer.gate)?;
-        }
+        Ok(config)
+    }
+
+    /// The shape and the ranges, as the model takes them.
+    ///
+    /// # Errors
+    /// If a range is missing, empty, or not of its kind, or a size is not supported.
+    pub fn shape(&self) -> Result<Config> {
+        let norms = &self.ranges.norms;
+        let layers = self.ranges.layers.iter().enumerate().map(|(number, ranges)| {
+            let norm = |place| norms.window(&format!("layers.{number}.{place}"));
+            Ok(model::LayerRanges {
+                exponent: from_zero("exponent", ranges.exponent)?,
+                gate: symmetric("gate", ranges.gate)?,
+                attention_norm: if number == 0 { None } else { Some(norm("norm1")?) },
+                feed_forward_norm: norm("norm2")?,
+            })
+        });
+        let config = Config {
+            vocabulary: self.vocabulary,
+            tokens: self.tokens,
+            width: self.width,
+            heads: self.heads,
+            hidden: self.glu,
+            classes: self.classes,
+            weight_frac_bits: self.weight_frac_bits,
+            layers: layers.collect::<Result<_>>()?,
+            head_norm: norms.window("head.norm")?,
+            tanh: symmetric("tanh", self.ranges.tanh)?,
+        };
+        config.check()?;
         Ok(config)
     }
 }
 
-fn ordered(name: &str, range: [f64; 2]) -> Result<[f64; 2]> {
-    ensure!(range[0] < range[1], "the range of '{name}' is empty");
-    Ok(range)
+/// The upper end of a range that begins at zero.
+fn from_zero(name: &str, [low, high]: [f64; 2]) -> Result<f64> {
+    ensure!(low.abs() < f64::EPSILON && high > 0.0, "the range of '{name}' is not [0, x]");
+    Ok(high)
+}
+
+/// The upper end of a range around zero.
+fn symmetric(name: &str, [low, high]: [f64; 2]) -> Result<f64> {
+    ensure!(
+        (low + high).abs() < f64::EPSILON && high > 0.0,
+        "the range of '{name}' is not [-x, x]"
+    );
+    Ok(high)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const FILE: &str = r#"{"family": "gk-bert", "name": "edge", "layers": 1, "width": 8,
+    const FILE: &str = r#"{"family": "gk-bert", "name": "edge", "layers": 2, "width": 8,
         "heads": 2, "ffn": 16, "glu": 8, "activation": "gelu", "tokens": 4, "classes": 2,
         "labels": ["negative", "positive"], "weight_frac_bits": 10, "vocabulary": 9,
-        "ranges": {"layers": [{"exponent": [0.0, 16.0], "gate": [-6, 6]}],
-                   "norms": {"head.norm": [0.5, 15.0]}, "tanh": [-4, 4], "entry": [-16, 16]}}"#;
+        "ranges": {"layers": [{"exponent": [0.0, 16.0], "gate": [-6, 6]},
+                              {"exponent": [0.0, 15.0], "gate": [-5, 5]}],
+                   "norms": {"layers.0.norm2": [0.1, 3.0], "layers.1.norm1": [0.2, 4],
+                             "layers.1.norm2": [0.3, 5], "head.norm": [0.5, 15.0]},
+                   "tanh": [-4, 4], "entry": [-16, 16]}}"#;
 
     #[test]
     fn a_whole_file_is_read() {
-        let config = ConfigFile::parse(FILE.as_bytes()).unwrap();
-        assert_eq!((config.width, config.glu, config.vocabulary), (8, 8, 9));
-        assert_eq!(config.ranges.norms.window("head.norm").unwrap(), [0.5, 15.0]);
-        assert!(config.ranges.norms.window("layers.0.norm2").is_err());
+        let config = ConfigFile::parse(FILE.as_bytes()).unwrap().shape().unwrap();
+        assert_eq!((config.width, config.hidden, config.vocabulary), (8, 8, 9));
+        assert_eq!(config.head_norm, Window { low: 0.5, high: 15.0 });
+        assert_eq!((config.layers[1].exponent, config.layers[1].gate), (15.0, 5.0));
+        assert_eq!(config.layers[0].attention_norm, None);
+        assert_eq!(config.layers[1].attention_norm, Some(Window { low: 0.2, high: 4.0 }));
     }
 
     #[test]
@@ -139,12 +182,17 @@ mod tests {
             ("\"gelu\"", "\"relu\"", "activation"),
             ("\"heads\": 2", "\"heads\": 3", "heads"),
             ("\"classes\": 2", "\"classes\": 3", "classes"),
-            ("\"layers\": 1", "\"layers\": 2", "layers"),
+            ("\"layers\": 2", "\"layers\": 3", "layers"),
             ("\"tanh\": [-4, 4]", "\"tanh\": [4, -4]", "tanh"),
+            ("[0.0, 16.0]", "[1.0, 16.0]", "exponent"),
+            ("\"layers.1.norm1\"", "\"layers.1.norm3\"", "layers.1.norm1"),
+            ("[0.5, 15.0]", "[15.0, 0.5]", "head.norm"),
             ("\"width\": 8,", "", "width"),
         ] {
-            let error = ConfigFile::parse(FILE.replace(from, to).as_bytes()).unwrap_err();
-            assert!(error.to_string().contains(part), "{error}");
+            let text = FILE.replace(from, to);
+            let config = ConfigFile::parse(text.as_bytes()).and_then(|config| config.shape());
+            let error = config.unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
         }
     }
 }

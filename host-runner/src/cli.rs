@@ -1,0 +1,58 @@
+//! The command line: one subcommand a file, each a struct of arguments with a `run`.
+
+mod eval;
+mod infer;
+mod params;
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+use crate::files::{self, Access};
+
+/// Encrypted language models for people's own devices: key authority, server and host client.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Infer(infer::Infer),
+    Eval(eval::Eval),
+    Params(params::ShowParams),
+}
+
+impl Cli {
+    /// Runs the chosen subcommand.
+    ///
+    /// # Errors
+    /// What went wrong, for the user, naming the thing and the way out.
+    pub fn run(&self) -> Result<()> {
+        match &self.command {
+            Command::Infer(command) => command.run(),
+            Command::Eval(command) => command.run(),
+            Command::Params(command) => command.run(),
+        }
+    }
+}
+
+/// Writes `value` as JSON to `path`, or to standard output where the path is `-`.
+fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    if path == Path::new("-") {
+        return std::io::stdout().write_all(&text).context("cannot write to standard output");
+    }
+    files::write(path, Access::Public, &text)
+}
+
+/// Numbers in one line.
+fn decimals(numbers: &[f64], places: usize) -> String {
+    numbers.iter().map(|x| format!("{x:.places$}")).collect::<Vec<_>>().join("  ")
+}
