@@ -7,6 +7,7 @@
 //! level *and* scale, which is how operands of different history are aligned.
 
 pub mod clear;
+pub mod conformance;
 pub mod count;
 pub mod position;
 
