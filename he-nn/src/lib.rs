@@ -23,5 +23,17 @@ pub mod model;
 #[cfg(feature = "alloc")]
 pub mod reference;
 
+// The encrypted forward pass.
+#[cfg(feature = "alloc")]
+pub mod approx;
+#[cfg(feature = "alloc")]
+pub mod forward;
+#[cfg(feature = "alloc")]
+pub mod layer;
+#[cfg(feature = "alloc")]
+pub mod layout;
+#[cfg(feature = "alloc")]
+pub mod stage;
+
 pub use error::Error;
 pub use names::TensorName;

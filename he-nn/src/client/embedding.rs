@@ -169,8 +169,8 @@ impl zeroize::DefaultIsZeroes for Token {}
 mod tests {
     use super::*;
 
-    extern crate std;
-    use std::vec::Vec;
+    extern crate alloc;
+    use alloc::vec::Vec;
 
     /// Bytes that look random, from a linear congruence.
     fn bytes(count: usize, mut state: u32) -> Vec<u8> {

@@ -103,8 +103,8 @@ fn is_within(runs: &[u16], c: char) -> bool {
 mod tests {
     use super::*;
 
-    extern crate std;
-    use std::string::String;
+    extern crate alloc;
+    use alloc::string::String;
 
     fn bare(text: &str) -> String {
         text.chars().flat_map(|c| without_accents(c).parts()).collect()

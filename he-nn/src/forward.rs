@@ -1,0 +1,278 @@
+//! The whole encrypted forward pass; reads as the figure of a pre-normalised transformer.
+//!
+//! Between layers the residual stream is rows: `d` features and the mask, whose first token is the
+//! canary. Every linear layer is an integer product on rows, which is free of levels; every
+//! non-linear one starts with a bootstrap. A row that every pack knows to be zero is added to the
+//! mask when the pack comes back, so whatever destroys a ciphertext destroys the canary.
+
+use alloc::vec::Vec;
+
+use he_core::eval::mul_values;
+use he_core::refresh::{Refresh, Term, Weights};
+
+use crate::Error;
+use crate::layer::assembly::Assembly;
+use crate::layer::feed_forward::feed_forward;
+use crate::layer::head::classify;
+use crate::layer::normalisation::{Normalisation, Padding, joined, layout, refresh};
+use crate::layer::token_attention::token_attention;
+use crate::layer::wide_attention::WideAttention;
+use crate::layout::{broadcast, row};
+use crate::model::{AttentionWeights, Config, LayerRanges, LayerWeights, Model, Window};
+use crate::stage::{Event, Stage};
+
+/// An encrypted update of queries, keys and values.
+pub trait QkvUpdate<E: Refresh> {
+    /// What to add to queries, keys and values of `layer`, given its normalised input: slots of
+    /// rows `u + 2·(c + 4·f)`, with the same input for `c = 0, 1, 2`, and the updates of queries,
+    /// keys and values in these places. At least [`Refresh::rows_level`] levels must be left, and
+    /// one more in the last layer.
+    ///
+    /// # Errors
+    /// If a key is missing or no level is left.
+    fn update(&self, eval: &E, layer: usize, input: &E::Ciphertext)
+    -> Result<E::Ciphertext, Error>;
+}
+
+/// One forward pass.
+#[expect(missing_debug_implementations, reason = "holds a function")]
+pub struct Forward<'a, E: Refresh> {
+    eval: &'a E,
+    model: &'a Model,
+    adapter: Option<&'a dyn QkvUpdate<E>>,
+    progress: &'a mut dyn FnMut(Event),
+    stage: usize,
+}
+
+impl<'a, E: Refresh> Forward<'a, E> {
+    /// A pass of `model` on `eval`, reporting to `progress`.
+    pub fn new(eval: &'a E, model: &'a Model, progress: &'a mut dyn FnMut(Event)) -> Self {
+        Self { eval, model, adapter: None, progress, stage: 0 }
+    }
+
+    /// With a personal update of the attention's projections.
+    #[must_use]
+    pub fn with_adapter(self, adapter: &'a dyn QkvUpdate<E>) -> Self {
+        Self { adapter: Some(adapter), ..self }
+    }
+
+    /// The answer in slots, for an upload of `d` rows: all features but the last, and the mask.
+    /// [`crate::layer::head`] says where in the answer the scores and the canary are.
+    ///
+    /// # Errors
+    /// If the upload or the evaluator does not fit the model, or a key is missing.
+    pub fn run(mut self, upload: &E::Rows) -> Result<E::Ciphertext, Error> {
+        let model = self.model;
+        let config = model.config();
+        let ([first, last], [first_ranges, last_ranges]) = (model.layers(), &config.layers[..])
+        else {
+            return Err(Error::Unsupported("two layers: all tokens, then the first token"));
+        };
+        let window = last_ranges.attention_norm;
+        let window = window.ok_or(Error::Unsupported("the last layer normalises its input"))?;
+        if self.eval.tokens() != config.tokens {
+            return Err(Error::Unsupported("the parameters are for another number of tokens"));
+        }
+
+        let stream = self.first_attention(upload, &first.attention, first_ranges)?;
+        let stream = self.feed_forward(&stream, first, first_ranges, Padding::Masked)?;
+        let stream = self.last_attention(&stream, &last.attention, last_ranges, window)?;
+        let stream = self.feed_forward(&stream, last, last_ranges, Padding::None)?;
+        self.head(&stream)
+    }
+
+    /// `X + Wo · attention(X)` for every token, and the mask, from an upload.
+    fn first_attention(
+        &mut self,
+        upload: &E::Rows,
+        weights: &AttentionWeights,
+        ranges: &LayerRanges,
+    ) -> Result<E::Rows, Error> {
+        let (eval, config) = (self.eval, self.model.config());
+        let width = config.width;
+        let stage = self.begin();
+        let attention = WideAttention::new(eval, config)?;
+        let projections = match self.adapter {
+            None => eval.matmul(upload, &upload_weights(config, weights, 0))?,
+            Some(adapter) => {
+                let plain = eval.matmul(upload, &upload_weights(config, weights, 0))?;
+                let stream = eval.select(&plain, &rows(3 * width..4 * width + 1))?;
+                let input = refresh(eval, config, &stream, Padding::None)?;
+                let update = eval.slots_to_rows(&adapter.update(eval, 0, &input)?)?;
+                let update = eval.select(&update, &self.update_rows(false)?)?;
+                let all = eval.concat(upload, &update)?;
+                eval.matmul(&all, &upload_weights(config, weights, 3 * width))?
+            }
+        };
+        self.end(stage, 0);
+
+        let stage = self.begin();
+        let packs = attention.packs(eval, &projections)?;
+        self.end(stage, eval.level(&packs.queries.low));
+
+        let stage = self.begin();
+        let (out, level) = attention.attend(eval, &packs, ranges.exponent)?;
+        let stream = eval.select(&projections, &rows(3 * width..4 * width + 1))?;
+        let stream =
+            eval.add_rows(&stream, &eval.matmul(&out, &output_weights(config, weights))?)?;
+        self.end(stage, level);
+        Ok(stream)
+    }
+
+    /// `X + Wo · attention(LN(X))` for the first token, in every place, and the mask.
+    fn last_attention(
+        &mut self,
+        stream: &E::Rows,
+        weights: &AttentionWeights,
+        ranges: &LayerRanges,
+        window: Window,
+    ) -> Result<E::Rows, Error> {
+        let (eval, config) = (self.eval, self.model.config());
+        let width = config.width;
+        let stage = self.begin();
+        let normalisation = Normalisation::new(eval, config, stream, window, Padding::Masked)?;
+        let (mut inputs, level) = normalisation.first_token_rows(eval)?;
+        if let Some(adapter) = self.adapter {
+            let layer = self.model.layers().len() - 1;
+            let update = adapter.update(eval, layer, &normalisation.slots(eval)?)?;
+            let layout = layout(eval, config)?;
+            let mask = layout.values(
+                |[u, c, _], token| {
+                    if c != 0 || (u == 0 && token == 0) { 1.0 } else { 0.0 }
+                },
+            );
+            let update = mul_values(eval, &update, &mask, eval.default_scale())?;
+            let update = eval.select(&eval.slots_to_rows(&update)?, &self.update_rows(true)?)?;
+            inputs = eval.concat(&inputs, &update)?;
+        }
+        self.end(stage, level);
+
+        let stage = self.begin();
+        let product = eval.matmul(&inputs, &self.last_weights(weights))?;
+        let all = eval.concat(&product, &eval.select(stream, &rows(width..width + 1))?)?;
+        let (canary, mask) = (3 * width, 3 * width + 1);
+        let (out, level) = token_attention(eval, config, ranges.exponent, &all, mask)?;
+        let mut sums = rows(2 * width..3 * width);
+        sums.push(alloc::vec![row(mask), row(canary)]);
+        let stream = eval.select(&all, &sums)?;
+        let stream =
+            eval.add_rows(&stream, &eval.matmul(&out, &output_weights(config, weights))?)?;
+        self.end(stage, level);
+        Ok(stream)
+    }
+
+    /// `X + Wout · (gelu(LN(X) · Wg) ∘ (LN(X) · Wx))`, and the mask.
+    fn feed_forward(
+        &mut self,
+        stream: &E::Rows,
+        weights: &LayerWeights,
+        ranges: &LayerRanges,
+        padding: Padding,
+    ) -> Result<E::Rows, Error> {
+        let (eval, config) = (self.eval, self.model.config());
+        let stage = self.begin();
+        let window = ranges.feed_forward_norm;
+        let (normalised, level) =
+            Normalisation::new(eval, config, stream, window, padding)?.rows(eval)?;
+        self.end(stage, level);
+
+        let stage = self.begin();
+        let weights = &weights.feed_forward;
+        let (update, level) = feed_forward(eval, config, weights, ranges.gate, &normalised)?;
+        let stream = eval.add_rows(stream, &update)?;
+        self.end(stage, level);
+        Ok(stream)
+    }
+
+    fn head(&mut self, stream: &E::Rows) -> Result<E::Ciphertext, Error> {
+        let (eval, config) = (self.eval, self.model.config());
+        let stage = self.begin();
+        let window = config.head_norm;
+        let (normalised, level) =
+            Normalisation::new(eval, config, stream, window, Padding::None)?.rows(eval)?;
+        self.end(stage, level);
+
+        let stage = self.begin();
+        let mask = eval.select(stream, &rows(config.width..config.width + 1))?;
+        let answer = classify(eval, config, self.model.head(), &normalised, &mask)?;
+        self.end(stage, eval.level(&answer));
+        Ok(answer)
+    }
+
+    /// The updates of queries, keys and values as rows of all tokens; with `is_last`, that of the
+    /// queries is the first token's in every place.
+    fn update_rows(&self, is_last: bool) -> Result<Vec<Vec<Term>>, Error> {
+        let config = self.model.config();
+        let layout = layout(self.eval, config)?;
+        let place = |c: usize, f: usize| {
+            if is_last && c == 0 {
+                return broadcast(layout.row([0, c, f]), config.tokens).collect();
+            }
+            joined(&layout, c, f, config.tokens)
+        };
+        Ok((0..3).flat_map(|c| (0..config.width).map(move |f| place(c, f))).collect())
+    }
+
+    /// From normalised features, those of the first token, the first token's stream and the canary
+    /// (and updates of queries, keys and values) to differences of queries and keys, values, stream
+    /// and canary.
+    fn last_weights(&self, weights: &AttentionWeights) -> Weights {
+        let config = self.model.config();
+        let width = config.width;
+        let updates = if self.adapter.is_some() { 3 * width } else { 0 };
+        let first = 3 * width + 1;
+        let assembly = Assembly::new(first + updates, first, config.weight_frac_bits)
+            .with(0, 0, &weights.key, -1)
+            .with(width, 0, &weights.query, 1)
+            .with(0, width, &weights.value, 1)
+            .with_identity(2 * width, 2 * width, width + 1);
+        if updates == 0 {
+            return assembly.finish();
+        }
+        assembly
+            .with_identity(first, 0, width)
+            .with_scaled_identity(first + width, 0, width, -1)
+            .with_identity(first + 2 * width, width, width)
+            .finish()
+    }
+
+    fn begin(&mut self) -> Stage {
+        let stage = Stage { index: self.stage };
+        self.stage += 1;
+        (self.progress)(Event::Begin(stage));
+        stage
+    }
+
+    fn end(&mut self, stage: Stage, level: usize) {
+        (self.progress)(Event::End { stage, level });
+    }
+}
+
+/// From an upload (and `updates` rows of updates) to queries, keys, values, stream and mask.
+fn upload_weights(config: &Config, weights: &AttentionWeights, updates: usize) -> Weights {
+    let width = config.width;
+    Assembly::new(width + updates, 4 * width + 1, config.weight_frac_bits)
+        .with(0, 0, &weights.query, 1)
+        .with(0, width, &weights.key, 1)
+        .with(0, 2 * width, &weights.value, 1)
+        .with_identity(0, 3 * width, width)
+        .with_last_feature_rebuilt(width - 1)
+        .with_identity(width - 1, 4 * width, 1)
+        .with_identity(width, 0, updates)
+        .finish()
+}
+
+/// From the attention's output to its update of the stream, and of the mask by the value that is
+/// known to be zero.
+fn output_weights(config: &Config, weights: &AttentionWeights) -> Weights {
+    let width = config.width;
+    Assembly::new(width, width + 1, config.weight_frac_bits)
+        .with(0, 0, &weights.output, 1)
+        .with_identity(width - 1, width, 1)
+        .finish()
+}
+
+/// These rows, as they are.
+fn rows(range: core::ops::Range<usize>) -> Vec<Vec<Term>> {
+    range.map(|index| alloc::vec![row(index)]).collect()
+}

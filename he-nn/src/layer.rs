@@ -1,0 +1,8 @@
+//! The layers of the encrypted forward pass, one a file.
+
+pub mod assembly;
+pub mod feed_forward;
+pub mod head;
+pub mod normalisation;
+pub mod token_attention;
+pub mod wide_attention;

@@ -1,0 +1,108 @@
+//! Integer matrices put together from those of the model, so that one product does the work of
+//! several and passes canaries on.
+
+use alloc::vec;
+
+use he_core::refresh::Weights;
+
+/// A matrix that is being filled.
+#[derive(Clone, Debug)]
+pub struct Assembly {
+    weights: Weights,
+}
+
+impl Assembly {
+    /// Zeros.
+    #[must_use]
+    pub fn new(inputs: usize, outputs: usize, frac_bits: u32) -> Self {
+        let entries = vec![0; inputs * outputs];
+        Self { weights: Weights { inputs, outputs, entries, frac_bits } }
+    }
+
+    /// Adds `sign · block` from row `input` and column `output` on.
+    ///
+    /// # Panics
+    /// If the block does not fit.
+    #[must_use]
+    pub fn with(mut self, input: usize, output: usize, block: &Weights, sign: i32) -> Self {
+        for (i, row) in block.entries.chunks_exact(block.outputs).enumerate() {
+            for (o, &w) in row.iter().enumerate() {
+                *self.entry(input + i, output + o) += sign * w;
+            }
+        }
+        self
+    }
+
+    /// Adds an identity of size `count` from row `input` and column `output` on.
+    ///
+    /// # Panics
+    /// If it does not fit.
+    #[must_use]
+    pub fn with_identity(self, input: usize, output: usize, count: usize) -> Self {
+        self.with_scaled_identity(input, output, count, 1)
+    }
+
+    /// Adds `sign` times an identity of size `count`.
+    ///
+    /// # Panics
+    /// If it does not fit.
+    #[must_use]
+    pub fn with_scaled_identity(
+        mut self,
+        input: usize,
+        output: usize,
+        count: usize,
+        sign: i32,
+    ) -> Self {
+        let one = sign << self.weights.frac_bits;
+        for i in 0..count {
+            *self.entry(input + i, output + i) += one;
+        }
+        self
+    }
+
+    /// Replaces input `last` by minus the sum of the inputs before it, and leaves its own row zero.
+    ///
+    /// # Panics
+    /// If there is no such input.
+    #[must_use]
+    pub fn with_last_feature_rebuilt(mut self, last: usize) -> Self {
+        for output in 0..self.weights.outputs {
+            let weight = core::mem::take(self.entry(last, output));
+            for input in 0..last {
+                *self.entry(input, output) -= weight;
+            }
+        }
+        self
+    }
+
+    /// The matrix.
+    #[must_use]
+    pub fn finish(self) -> Weights {
+        self.weights
+    }
+
+    fn entry(&mut self, input: usize, output: usize) -> &mut i32 {
+        assert!(output < self.weights.outputs);
+        &mut self.weights.entries[input * self.weights.outputs + output]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_feature_is_minus_the_sum_of_the_others() {
+        let w = Weights { inputs: 3, outputs: 2, entries: vec![1, 2, 3, 4, 5, 6], frac_bits: 4 };
+        let folded = Assembly::new(3, 2, 4).with(0, 0, &w, 1).with_last_feature_rebuilt(2).finish();
+        assert_eq!(folded.entries, [1 - 5, 2 - 6, 3 - 5, 4 - 6, 0, 0]);
+    }
+
+    #[test]
+    fn blocks_add_up() {
+        let w = Weights { inputs: 1, outputs: 2, entries: vec![7, 9], frac_bits: 1 };
+        let sum = Assembly::new(2, 3, 1).with(1, 1, &w, -1).with_identity(0, 1, 2).finish();
+        assert_eq!(sum.entries, [0, 2, 0, 0, -7, 2 - 9]);
+    }
+}

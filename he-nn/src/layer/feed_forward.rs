@@ -1,0 +1,79 @@
+//! The gated feed-forward network `(n · Wx) ∘ gelu(n · Wg) · Wo`.
+//!
+//! Rows `u + 2·(kind + 2·f)`: tokens below `T/2` for `u = 0` and the others for `u = 1`; gates for
+//! kind 0, values for kind 1.
+
+use alloc::vec::Vec;
+
+use he_core::circuit::polynomial;
+use he_core::eval::mul_values;
+use he_core::refresh::{Halves, Refresh};
+
+use super::assembly::Assembly;
+use super::normalisation::joined;
+use crate::Error;
+use crate::approx::error_linear;
+use crate::layout::{Layout, row, upper_half};
+use crate::model::{Config, FeedForwardWeights};
+
+/// The digit of the kind.
+const KIND: usize = 1;
+const GATE: usize = 0;
+
+/// What to add to the residual stream, mask row included, and the level that was reached. `rows`
+/// are the normalised features and a row of zeros; canaries are added to the mask row.
+///
+/// # Errors
+/// If a key is missing or rows do not fit.
+pub fn feed_forward<E: Refresh>(
+    eval: &E,
+    config: &Config,
+    weights: &FeedForwardWeights,
+    largest_gate: f64,
+    rows: &E::Rows,
+) -> Result<(E::Rows, usize), Error> {
+    let (width, hidden, tokens) = (config.width, config.hidden, config.tokens);
+    let layout = Layout::new([2, 2, hidden], tokens, eval.rows_per_pack())?;
+    let inner = Assembly::new(width + 1, 2 * hidden + 1, config.weight_frac_bits)
+        .with(0, 0, &weights.gate, 1)
+        .with(0, hidden, &weights.value, 1)
+        .with_identity(width, 2 * hidden, 1)
+        .finish();
+    let product = eval.matmul(rows, &inner)?;
+    let sums = layout.pack(|[u, kind, f]| {
+        let index = kind * hidden + f;
+        alloc::vec![if u == 0 { row(index) } else { upper_half(index, tokens) }]
+    });
+    let slots = gated(eval, &layout, largest_gate, &eval.select(&product, &sums)?)?;
+
+    let units: Vec<_> = (0..hidden).map(|f| joined(&layout, GATE, f, tokens)).collect();
+    let units = eval.select(&eval.slots_to_rows(&slots)?, &units)?;
+    let outer = Assembly::new(hidden, width + 1, config.weight_frac_bits)
+        .with(0, 0, &weights.output, 1)
+        .with_identity(hidden - 1, width, 1)
+        .finish();
+    let update = eval.matmul(&units, &outer)?;
+    // The canary that came in goes out through the mask row, too.
+    let both = eval.concat(&update, &eval.select(&product, &[alloc::vec![row(2 * hidden)]])?)?;
+    let mut sums: Vec<_> = (0..width).map(|f| alloc::vec![row(f)]).collect();
+    sums.push(alloc::vec![row(width), row(width + 1)]);
+    Ok((eval.select(&both, &sums)?, eval.level(&slots)))
+}
+
+/// `gelu(gate) · value` in the gates' slots.
+fn gated<E: Refresh>(
+    eval: &E,
+    layout: &Layout<3>,
+    largest_gate: f64,
+    rows: &E::Rows,
+) -> Result<E::Ciphertext, Error> {
+    let mut slots = eval.rows_to_slots(rows, Halves::Low)?;
+    let x = slots.pop().ok_or(Error::Unsupported("no slots came back"))?;
+    let unit = error_linear(largest_gate)?;
+    let mask = layout.values(|[_, kind, _], _| if kind == GATE { 1.0 } else { 0.0 });
+    let scale = polynomial::input_scale(eval, eval.level(&x) - 1, unit.domain());
+    let gates = mul_values(eval, &x, &mask, scale)?;
+    let gates = polynomial::evaluate(eval, &gates, &unit, eval.default_scale())?;
+    let values = eval.rotate(&eval.drop_level(&x, eval.level(&gates))?, layout.step(KIND))?;
+    Ok(eval.rescale(&eval.mul(&gates, &values)?)?)
+}

@@ -1,0 +1,202 @@
+//! Normalisation of the residual stream: `x / √(mean(x²))`, which is all that is left of a layer norm
+//! on a stream whose mean is zero and with gains folded into the next matrix.
+//!
+//! Rows `u + 2·(c + 4·f)`: tokens below `T/2` for `u = 0` and the others for `u = 1`, three copies
+//! of the stream for `c < 3`, and for `c = 3` rows that are zero for tokens of the sentence and
+//! whose squares sum to `3·d` for padding: so the mean square is that of the stream, plus 1 for
+//! padding, and safe in every slot.
+
+use alloc::vec::Vec;
+
+use he_core::circuit::polynomial;
+use he_core::eval::mul_values;
+use he_core::refresh::{Halves, Refresh, Term};
+
+use crate::Error;
+use crate::approx::inverse_root;
+use crate::layout::{Layout, broadcast, negated, row, sum_rotations, to_upper_half, upper_half};
+use crate::model::{Config, Window};
+
+/// Copies of the stream.
+const COPIES: usize = 3;
+/// The digit of the copy, and that of the feature.
+const COPY: usize = 1;
+const FEATURE: usize = 2;
+
+/// Whether there may be padding among the tokens of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// The last row of the stream is the mask.
+    Masked,
+    /// Every token is the first one.
+    None,
+}
+
+/// A residual stream in slots, with the inverse root of its mean squares.
+#[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
+pub struct Normalisation<E: Refresh> {
+    layout: Layout<3>,
+    stream: E::Ciphertext,
+    root: E::Ciphertext,
+    tokens: usize,
+}
+
+/// The layout of one residual stream: rows `u + 2·(c + 4·f)`.
+///
+/// # Errors
+/// If the model does not fill a pack.
+pub fn layout<E: Refresh>(eval: &E, config: &Config) -> Result<Layout<3>, Error> {
+    Layout::new([2, COPIES + 1, config.width], config.tokens, eval.rows_per_pack())
+}
+
+/// Brings the stream's features to slots, in all three copies, as a real ciphertext.
+///
+/// # Errors
+/// If a key is missing or rows do not fit.
+pub fn refresh<E: Refresh>(
+    eval: &E,
+    config: &Config,
+    stream: &E::Rows,
+    padding: Padding,
+) -> Result<E::Ciphertext, Error> {
+    let (width, tokens) = (config.width, config.tokens);
+    let layout = layout(eval, config)?;
+    let helpers = match padding {
+        Padding::Masked => squares(COPIES * width, width),
+        Padding::None => Vec::new(),
+    };
+    let half = |u, index| if u == 0 { row(index) } else { upper_half(index, tokens) };
+    let sums = layout.pack(|[u, c, f]| {
+        if c < COPIES {
+            return alloc::vec![half(u, f)];
+        }
+        let times = helpers.get(f).copied().unwrap_or(0);
+        alloc::vec![negated(half(u, width), tokens); times]
+    });
+    let mut constants = Vec::new();
+    for (f, &times) in helpers.iter().enumerate() {
+        let times = u32::try_from(times).map_err(|_| Error::Unsupported("too many features"))?;
+        constants.extend([0, 1].map(|u| (layout.row([u, COPIES, f]), f64::from(times))));
+    }
+    let rows = eval.add_constants(&eval.select(stream, &sums)?, &constants)?;
+    let mut slots = eval.rows_to_slots(&rows, Halves::Low)?;
+    slots.pop().ok_or(Error::Unsupported("no slots came back"))
+}
+
+impl<E: Refresh> Normalisation<E> {
+    /// Brings the stream to slots and finds the inverse root of every token's mean square.
+    ///
+    /// # Errors
+    /// If a key is missing or rows do not fit.
+    pub fn new(
+        eval: &E,
+        config: &Config,
+        stream: &E::Rows,
+        window: Window,
+        padding: Padding,
+    ) -> Result<Self, Error> {
+        let layout = layout(eval, config)?;
+        let stream = refresh(eval, config, stream, padding)?;
+        let square = eval.rescale(&eval.mul(&stream, &stream)?)?;
+        let count = layout.size(COPY) * layout.size(FEATURE);
+        let sum = sum_rotations(eval, &square, layout.step(COPY), 1..count)?;
+        let terms = u32::try_from(COPIES * config.width);
+        let terms = terms.map_err(|_| Error::Unsupported("too many features"))?;
+        let mean = eval.with_scale(&sum, eval.scale(&sum) * f64::from(terms));
+        let root = inverse_root(window)?;
+        let mean = polynomial::prepare(eval, &mean, root.domain())?;
+        let root = polynomial::evaluate(eval, &mean, &root, eval.default_scale())?;
+        Ok(Self { layout, stream, root, tokens: config.tokens })
+    }
+
+    /// The normalised stream, in every copy.
+    ///
+    /// # Errors
+    /// If a key is missing.
+    pub fn slots(&self, eval: &E) -> Result<E::Ciphertext, Error> {
+        Ok(eval.rescale(&eval.mul(&self.stream, &self.root)?)?)
+    }
+
+    /// The normalised stream as rows: the features, then a row of zeros (canary). With it comes the
+    /// level that was reached.
+    ///
+    /// # Errors
+    /// If a key is missing.
+    pub fn rows(&self, eval: &E) -> Result<(E::Rows, usize), Error> {
+        let slots = self.slots(eval)?;
+        let rows = eval.slots_to_rows(&slots)?;
+        let width = self.layout.size(FEATURE);
+        let mut sums: Vec<_> = (0..width).map(|f| self.joined(0, f)).collect();
+        sums.push(self.joined(COPIES, width - 1));
+        Ok((eval.select(&rows, &sums)?, eval.level(&slots)))
+    }
+
+    /// For a layer that only the first token leaves: rows of the normalised stream, of its first
+    /// token in every place, of the first token before normalisation in every place, and a row of
+    /// zeros (canary).
+    ///
+    /// # Errors
+    /// If a key is missing.
+    pub fn first_token_rows(&self, eval: &E) -> Result<(E::Rows, usize), Error> {
+        let is_first = |u: usize, t: usize| u == 0 && t == 0;
+        let scaled = self.layout.values(|[u, c, _], t| match c {
+            0 => 1.0,
+            1 if is_first(u, t) => 1.0,
+            _ => 0.0,
+        });
+        let plain =
+            self.layout.values(|[u, c, _], t| if c == 2 && is_first(u, t) { 1.0 } else { 0.0 });
+        let factor = mul_values(eval, &self.root, &scaled, eval.default_scale())?;
+        let plain = eval.encode(&plain, eval.level(&factor), eval.scale(&factor))?;
+        let factor = eval.add_plain(&factor, &plain)?;
+        let slots = eval.rescale(&eval.mul(&self.stream, &factor)?)?;
+        let rows = eval.slots_to_rows(&slots)?;
+        let width = self.layout.size(FEATURE);
+        let first = |c: usize, f: usize| -> Vec<Term> {
+            broadcast(self.layout.row([0, c, f]), self.tokens).collect()
+        };
+        let mut sums: Vec<_> = (0..width).map(|f| self.joined(0, f)).collect();
+        sums.extend((0..width).map(|f| first(1, f)));
+        sums.extend((0..width).map(|f| first(2, f)));
+        sums.push(self.joined(COPIES, width - 1));
+        Ok((eval.select(&rows, &sums)?, eval.level(&slots)))
+    }
+
+    /// All tokens of a feature, from both halves.
+    fn joined(&self, c: usize, f: usize) -> Vec<Term> {
+        joined(&self.layout, c, f, self.tokens)
+    }
+}
+
+/// All tokens of a feature, from the rows of both halves.
+#[must_use]
+pub fn joined(layout: &Layout<3>, middle: usize, f: usize, tokens: usize) -> Vec<Term> {
+    let upper = to_upper_half(layout.row([1, middle, f]), tokens);
+    alloc::vec![row(layout.row([0, middle, f])), upper]
+}
+
+/// Numbers whose squares sum to `total`, none above `√largest_square`, largest first.
+fn squares(total: usize, largest_square: usize) -> Vec<usize> {
+    let mut left = total;
+    let mut numbers = Vec::new();
+    while left > 0 {
+        let number = left.min(largest_square).isqrt();
+        numbers.push(number);
+        left -= number * number;
+    }
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn squares_sum_to_the_total_and_leave_a_row_for_the_canary() {
+        for width in [16, 32, 64, 128, 256] {
+            let numbers = squares(COPIES * width, width);
+            assert_eq!(numbers.iter().map(|n| n * n).sum::<usize>(), COPIES * width);
+            assert!(numbers.len() < width && numbers[0] * numbers[0] <= width);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Where rows lie in a pack and in slots.
+//!
+//! The rows of a pack are numbered by digits of a mixed radix, lowest first, with the feature as
+//! the highest digit: then a rotation by one feature is cyclic over all slots, and sums over
+//! features are rotations by powers of two. Row `ρ`, token `t < T/2` is slot `rev(t) + (T/2)·ρ`.
+
+use alloc::vec::Vec;
+
+use he_core::complex::Complex;
+use he_core::eval::Evaluator;
+use he_core::refresh::Term;
+
+use crate::Error;
+
+/// Rows numbered by `D` digits, and slots by such a row and a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout<const D: usize> {
+    sizes: [usize; D],
+    tokens: usize,
+}
+
+impl<const D: usize> Layout<D> {
+    /// Digits of these sizes, lowest first, for sentences of `tokens` tokens.
+    ///
+    /// # Errors
+    /// If a pack has not exactly that many rows.
+    pub fn new(sizes: [usize; D], tokens: usize, rows_per_pack: usize) -> Result<Self, Error> {
+        if sizes.iter().product::<usize>() != rows_per_pack || tokens < 2 {
+            return Err(Error::Unsupported("the model does not fill the rows of a pack"));
+        }
+        Ok(Self { sizes, tokens })
+    }
+
+    /// How many values a digit has.
+    #[must_use]
+    pub const fn size(&self, digit: usize) -> usize {
+        self.sizes[digit]
+    }
+
+    /// The number of the row with these digits.
+    #[must_use]
+    pub fn row(&self, digits: [usize; D]) -> usize {
+        self.sizes.iter().zip(digits).rev().fold(0, |row, (size, digit)| row * size + digit)
+    }
+
+    /// The rotation that brings the next value of `digit` here.
+    #[must_use]
+    pub fn step(&self, digit: usize) -> isize {
+        let stride: usize = self.sizes.iter().take(digit).product();
+        (self.tokens / 2 * stride).cast_signed()
+    }
+
+    /// One entry for each row, in order.
+    pub fn pack(&self, mut terms: impl FnMut([usize; D]) -> Vec<Term>) -> Vec<Vec<Term>> {
+        let rows: usize = self.sizes.iter().product();
+        (0..rows).map(|row| terms(self.digits(row))).collect()
+    }
+
+    /// Slots whose value depends on digits and token, the latter below `T/2`.
+    pub fn values(&self, value: impl Fn([usize; D], usize) -> f64) -> Vec<Complex> {
+        let half = self.tokens / 2;
+        let rows: usize = self.sizes.iter().product();
+        let slot = |slot| value(self.digits(slot / half), reversed(slot % half, half));
+        (0..rows * half).map(|s| Complex::real(slot(s))).collect()
+    }
+
+    fn digits(&self, mut row: usize) -> [usize; D] {
+        self.sizes.map(|size| {
+            let digit = row % size;
+            row /= size;
+            digit
+        })
+    }
+}
+
+/// The bit reversal of `index` in `0 .. size`, a power of two.
+#[must_use]
+pub const fn reversed(index: usize, size: usize) -> usize {
+    match size {
+        0 | 1 => 0,
+        _ => index.reverse_bits() >> (size.leading_zeros() + 1),
+    }
+}
+
+/// The row as it is.
+#[must_use]
+pub const fn row(row: usize) -> Term {
+    Term { row, shift: 0 }
+}
+
+/// Tokens of the upper half moved to the lower one; what was there leaves it.
+#[must_use]
+pub const fn upper_half(row: usize, tokens: usize) -> Term {
+    Term { row, shift: 2 * tokens - tokens / 2 }
+}
+
+/// Tokens of the lower half moved to the upper one, the inverse of [`upper_half`].
+#[must_use]
+pub const fn to_upper_half(row: usize, tokens: usize) -> Term {
+    Term { row, shift: tokens / 2 }
+}
+
+/// Minus a term.
+#[must_use]
+pub const fn negated(term: Term, tokens: usize) -> Term {
+    Term { row: term.row, shift: (term.shift + tokens) % (2 * tokens) }
+}
+
+/// The first token of a row whose other tokens are zero, copied to every token.
+pub fn broadcast(row: usize, tokens: usize) -> impl Iterator<Item = Term> {
+    (0..tokens).map(move |shift| Term { row, shift })
+}
+
+/// The sum of `a` over the `2^k`-th multiples of `step`, for `from ≤ 2^k < to`: a sum over all
+/// values of a cyclic digit for `from = 1` and `to` its size.
+///
+/// # Errors
+/// If a key is missing.
+pub fn sum_rotations<E: Evaluator>(
+    eval: &E,
+    a: &E::Ciphertext,
+    step: isize,
+    range: core::ops::Range<usize>,
+) -> Result<E::Ciphertext, Error> {
+    let mut total = a.clone();
+    let mut count = range.start;
+    while count < range.end {
+        let rotated = eval.rotate(&total, step * count.cast_signed())?;
+        total = eval.add(&total, &rotated)?;
+        count *= 2;
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_and_rows_are_inverse() {
+        let layout = Layout::new([2, 4, 8], 16, 64).unwrap();
+        for row in 0..64 {
+            assert_eq!(layout.row(layout.digits(row)), row);
+        }
+        assert_eq!(layout.row([1, 2, 3]), 1 + 2 * (2 + 4 * 3));
+        assert_eq!(layout.step(2), 8 * 8);
+        assert!(Layout::new([2, 4, 8], 16, 128).is_err());
+    }
+
+    #[test]
+    fn values_lie_in_the_slots_of_their_row_with_tokens_reversed() {
+        let layout = Layout::new([2, 2], 8, 4).unwrap();
+        let number = |n: usize| f64::from(u32::try_from(n).unwrap());
+        let values = layout.values(|[a, b], t| number(100 * a + 10 * b + t));
+        let wanted = [0.0, 2.0, 1.0, 3.0, 100.0, 102.0, 101.0, 103.0, 10.0];
+        assert!(values.iter().zip(wanted).all(|(v, w)| *v == Complex::real(w)));
+    }
+
+    #[test]
+    fn bits_are_reversed() {
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(|i| reversed(i, 8)), [0, 4, 2, 6, 1, 5, 3, 7]);
+        assert_eq!(reversed(0, 1), 0);
+    }
+
+    #[test]
+    fn a_term_negated_twice_is_itself() {
+        let term = upper_half(3, 8);
+        assert_eq!(negated(negated(term, 8), 8), term);
+        assert_eq!(term.shift + to_upper_half(3, 8).shift, 16);
+    }
+}
