@@ -12,6 +12,7 @@ pub mod threads;
 
 // What is read and written.
 pub mod dataset;
+pub mod evidence;
 pub mod import;
 pub mod precision;
 pub mod preset;

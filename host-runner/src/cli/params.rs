@@ -7,6 +7,7 @@ use clap::Args;
 use he_core::params::{Params, SecretKind, max_log_qp};
 use serde::Serialize;
 
+use crate::evidence::Evidence;
 use crate::preset;
 
 const EXAMPLES: &str = "\
@@ -28,7 +29,8 @@ pub(super) struct ShowParams {
 
 impl ShowParams {
     pub(super) fn run(&self) -> Result<()> {
-        let report = Report::new(&self.preset, &preset::params(&self.preset)?);
+        let params = preset::params(&self.preset)?;
+        let report = Report::new(&self.preset, &params, Evidence::new(&self.preset)?);
         match &self.json {
             Some(path) => super::write_json(path, &report),
             None => {
@@ -48,9 +50,11 @@ struct Report {
     log_edge_n: u32,
     tokens: usize,
     log_qp: f64,
+    security_bits: f64,
     primes: Primes,
     levels: Vec<Level>,
     instances: Vec<Secret>,
+    evidence: Evidence,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,7 +85,7 @@ struct Secret {
 }
 
 impl Report {
-    fn new(preset: &str, params: &Params) -> Self {
+    fn new(preset: &str, params: &Params, evidence: Evidence) -> Self {
         let all = params.primes();
         let pick = |basis: he_core::ring::Basis| basis.iter().map(|i| all[i]).collect();
         let levels = (0..params.level_count()).map(|level| {
@@ -107,6 +111,7 @@ impl Report {
             log_edge_n: params.log_edge_degree(),
             tokens: params.tokens(),
             log_qp: params.log_qp(),
+            security_bits: evidence.bits(),
             primes: Primes {
                 terminals: pick(params.terminals()),
                 mains: pick(params.mains()),
@@ -114,6 +119,7 @@ impl Report {
             },
             levels: levels.collect(),
             instances: instances.collect(),
+            evidence,
         }
     }
 
@@ -137,6 +143,16 @@ impl Report {
             let (name, log_n, kind, log_qp) = (s.name, s.log_n, &s.distribution, s.log_qp);
             println!("{name:<6}  2^{log_n:<4}  {kind:<20}  {log_qp:>8.1}  {limit:>13}");
         }
+        println!("\nestimated cost of attacks, log2 (security/estimate.py)");
+        for i in &self.evidence.instances {
+            let attack = |(name, cost): (&String, &serde_json::Value)| match cost.as_f64() {
+                Some(bits) => format!("{name} {bits:.1}"),
+                None => format!("{name} none"),
+            };
+            let attacks: Vec<_> = i.attacks.iter().map(attack).collect();
+            println!("{:<6}  {:>5.0}  ({})", i.name, i.bits, attacks.join(", "));
+        }
+        println!("a bootstrap fails with probability 2^{:.1}", self.evidence.log2_overflow);
     }
 }
 
