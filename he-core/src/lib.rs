@@ -24,6 +24,7 @@ pub mod params;
 // Scheme, client side.
 pub mod sample;
 pub mod edge;
+pub mod wire;
 #[cfg(feature = "alloc")]
 pub mod encode;
 

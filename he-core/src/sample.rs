@@ -1,12 +1,13 @@
 //! Seeds, and what is expanded from them: uniform residues, ternary secrets, errors.
 //!
-//! The expander is the ChaCha20 keystream of RFC 8439. The key is the seed; the nonce is three
+//! The expander is the `ChaCha20` keystream of RFC 8439. The key is the seed; the nonce is three
 //! little-endian words: what the stream is for, the index of the object, and the prime (zero where
 //! there is none). So every limb of every object has a stream of its own and can be made again
 //! without the others. Public and secret seeds are different types, and no purpose that secret
 //! seeds serve can be asked of a public one.
 
 mod error;
+mod keyed;
 mod keystream;
 mod message;
 mod ternary;
@@ -20,6 +21,7 @@ pub use message::{MessageDigest, MessageSeeds};
 pub use ternary::Ternary;
 pub use uniform::{uniform, uniform_each};
 
+pub(crate) use keyed::{HASH, KeyedHash, prf};
 pub(crate) use keystream::Keystream;
 
 /// What a public stream is for: the first word of its nonce.
@@ -43,7 +45,7 @@ pub(crate) enum Purpose {
     SparseTernary = 0x8000_0003,
     Derive = 0x8000_0004,
     DigestKey = 0x8000_0005,
-    FrameKey = 0x8000_0006,
+    FrameHash = 0x8000_0006,
 }
 
 /// The seed of public masks. Whoever reads a ciphertext may know it; it is never used for two.

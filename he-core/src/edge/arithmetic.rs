@@ -38,6 +38,7 @@ impl<'a> EdgeRing<'a> {
         {
             return None;
         }
+        #[expect(clippy::cast_possible_truncation, reason = "below 2^17")]
         let degree_word = degree as u32;
         let inverse_psi = inverse_roots[degree / 2].value();
         if modulus.pow_vartime(inverse_psi, degree_word) != q - 1 {

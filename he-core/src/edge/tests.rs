@@ -132,7 +132,7 @@ fn with_ciphertext(
     let secret = Ternary::uniform(&master, 0, vec![0; degree / 4]);
     let (mut first, mut second) = (vec![0; degree], vec![0; degree]);
     let key = EdgeKey::expand(&secret, rings, [&mut first, &mut second]).unwrap();
-    let seeds = MessageSeeds::derive(&master, 9, &[1; 32], MessageDigest::new(&master));
+    let seeds = MessageSeeds::derive(&master, 9, &[1; 32], &MessageDigest::new(&master));
     let (mut words, mut bytes) = (vec![0; degree], vec![0; degree]);
     let mut workspace = Workspace { limb: &mut words, errors: &mut bytes };
     let mut bodies: Vec<Vec<u32>> = Vec::new();

@@ -1,4 +1,4 @@
-//! The ChaCha20 keystream, a block or four at a time.
+//! The `ChaCha20` keystream, a block or four at a time.
 
 use chacha20::ChaChaCore;
 use chacha20::R20;
@@ -8,7 +8,7 @@ use zeroize::Zeroize;
 
 use super::{Purpose, SecretSeed, Seed};
 
-/// Bytes of one ChaCha20 block.
+/// Bytes of one `ChaCha20` block.
 pub(crate) const BLOCK: usize = 64;
 
 /// Blocks made in one call, so that wide processors work on several.

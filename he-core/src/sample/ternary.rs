@@ -122,7 +122,6 @@ const fn third(word: u32) -> u8 {
 }
 
 /// `⌊random · bound / 2^64⌋`: nearly uniform below `bound`.
-#[expect(clippy::cast_possible_truncation, reason = "the high half of a 128-bit product")]
 const fn scaled(random: u64, bound: u64) -> u64 {
     ((random as u128 * bound as u128) >> 64) as u64
 }

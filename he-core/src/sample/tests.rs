@@ -205,7 +205,7 @@ fn message_seeds_repeat_only_for_the_same_message() {
         let key = SecretSeed::new([key; 32]);
         let mut digest = MessageDigest::new(&key);
         digest.update(message);
-        MessageSeeds::derive(&key, counter, &[fresh; 32], digest)
+        MessageSeeds::derive(&key, counter, &[fresh; 32], &digest)
     };
     let base = seeds(1, 2, 3, b"message");
     assert_eq!(seeds(1, 2, 3, b"message").mask, base.mask);
@@ -235,7 +235,7 @@ fn digests_do_not_depend_on_the_pieces() {
         for piece in pieces {
             digest.update(piece);
         }
-        MessageSeeds::derive(&key, 0, &[0; 32], digest).mask
+        MessageSeeds::derive(&key, 0, &[0; 32], &digest).mask
     };
     let whole = mask(&[&message]);
     for cut in [0, 1, 15, 16, 17, 48, 99, 100] {

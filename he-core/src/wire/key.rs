@@ -1,0 +1,128 @@
+//! A part of an evaluation key: one digit, all limbs.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 4 | kind of key, numbered by its owner |
+//! | 4 | Galois element, or zero |
+//! | 4 | digit |
+//! | 4 | zero |
+//! | 8 | basis: bit `i` is set if prime `i` of the parameter set has a limb |
+//! | 32 | seed of the masks |
+//! | … | for each of these primes, upwards: the limb of `b`, packed |
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::bits::{pack, packed_len, unpack};
+use super::{FrameReader, Kind, Link};
+use crate::Error;
+use crate::modulus::Modulus;
+use crate::sample::Seed;
+
+/// Bytes before the first limb.
+const HEAD: u64 = 4 * 4 + 8 + Seed::BYTES as u64;
+
+/// What both sides know about key parts.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyShape<'a> {
+    /// The degree of the ring.
+    pub degree: usize,
+    /// All primes of the parameter set, in their order; at most 64.
+    pub primes: &'a [Modulus],
+}
+
+impl KeyShape<'_> {
+    /// The primes of a basis; `None` if it names one that does not exist.
+    fn primes(&self, basis: u64) -> Option<impl Iterator<Item = Modulus>> {
+        let count = 64 - basis.leading_zeros() as usize;
+        let primes = self.primes.get(..count)?.iter().enumerate();
+        Some(primes.filter(move |(i, _)| (basis >> i) & 1 == 1).map(|(_, &q)| q))
+    }
+
+    /// Bytes of the body for a basis; `None` if it names a prime that does not exist.
+    #[must_use]
+    pub fn length(&self, basis: u64) -> Option<u64> {
+        let limbs = self.primes(basis)?.map(|q| packed_len(self.degree, q) as u64);
+        Some(HEAD + limbs.sum::<u64>())
+    }
+
+    /// The longest body.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        HEAD + self.primes.iter().map(|&q| packed_len(self.degree, q) as u64).sum::<u64>()
+    }
+}
+
+/// One digit of an evaluation key, with the masks as their seed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct KeyChunk {
+    /// What the key is for, numbered by its owner.
+    pub kind: u32,
+    /// The Galois element, or zero.
+    pub galois: u32,
+    /// The digit.
+    pub digit: u32,
+    /// Bit `i` is set if prime `i` of the parameter set has a limb.
+    pub basis: u64,
+    /// The seed of the masks.
+    pub seed: Seed,
+    /// The limbs of `b`, one after the other, upwards.
+    pub limbs: Vec<u32>,
+}
+
+impl KeyChunk {
+    /// Sends the part.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    ///
+    /// # Panics
+    /// If basis and limbs do not agree with the shape, or do not fit a frame.
+    pub fn write<W, E>(&self, link: &mut Link<'_>, shape: &KeyShape<'_>, write: W) -> Result<(), E>
+    where
+        W: FnMut(&[u8]) -> Result<(), E>,
+    {
+        assert_eq!(self.limbs.len(), shape.degree * self.basis.count_ones() as usize);
+        let length = shape.length(self.basis).and_then(|length| u32::try_from(length).ok());
+        let length = length.expect("a basis of the shape that fits a frame");
+        let mut frame = link.writer(Kind::EvaluationKey, length, write)?;
+        for number in [self.kind, self.galois, self.digit, 0] {
+            frame.put(&number.to_le_bytes())?;
+        }
+        frame.put(&self.basis.to_le_bytes())?;
+        frame.put(self.seed.as_bytes())?;
+        let primes = shape.primes(self.basis).into_iter().flatten();
+        for (limb, q) in self.limbs.chunks_exact(shape.degree).zip(primes) {
+            pack(limb, q, |bytes| frame.put(bytes))?;
+        }
+        frame.finish()
+    }
+
+    /// Reads a part. Nothing is allocated before the length agrees with the shape.
+    ///
+    /// # Errors
+    /// Those of the closure that reads, or if the frame is not such a part.
+    pub fn read<R, E>(mut frame: FrameReader<'_, R>, shape: &KeyShape<'_>) -> Result<Self, E>
+    where
+        R: FnMut(&mut [u8]) -> Result<(), E>,
+        E: From<Error>,
+    {
+        let length = frame.left().into();
+        frame.expect(Kind::EvaluationKey, length)?;
+        let [kind, galois, digit, zero] =
+            [frame.take_array()?, frame.take_array()?, frame.take_array()?, frame.take_array()?]
+                .map(u32::from_le_bytes);
+        let basis = u64::from_le_bytes(frame.take_array()?);
+        if zero != 0 || shape.length(basis) != Some(length) {
+            return Err(Error::Malformed("a basis against the length").into());
+        }
+        let seed = Seed::new(frame.take_array()?);
+        let mut limbs = vec![0; shape.degree * basis.count_ones() as usize];
+        let primes = shape.primes(basis).into_iter().flatten();
+        for (limb, q) in limbs.chunks_exact_mut(shape.degree).zip(primes) {
+            unpack(limb, q, |bytes| frame.take(bytes))?;
+        }
+        frame.finish()?;
+        Ok(Self { kind, galois, digit, basis, seed, limbs })
+    }
+}
