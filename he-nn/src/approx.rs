@@ -13,7 +13,7 @@ use crate::reference::gelu;
 /// Five levels.
 const DEGREE: usize = 31;
 
-/// `exp(−x)` for kernel exponents: within `2^-28` on `[−1/2, 2·largest]` for `largest = 16`.
+/// `exp(−x)` for kernel exponents: within `2^-38` on `[−1/2, 2·largest]` for `largest = 16`.
 ///
 /// # Errors
 /// If the domain is empty.
@@ -21,7 +21,7 @@ pub fn exponential(largest: f64) -> Result<Chebyshev, Error> {
     Ok(Chebyshev::fit(|x| libm::exp(-x), (-0.5, 2.0 * largest), DEGREE)?)
 }
 
-/// `1/√x`: within `2^-16 / √low` on a window of ratio 30.
+/// `1/√x`: within `2^-18 / √low` on a window of ratio 30.
 ///
 /// # Errors
 /// If the window is empty.
@@ -30,7 +30,7 @@ pub fn inverse_root(window: Window) -> Result<Chebyshev, Error> {
     Ok(Chebyshev::fit(root, (window.low, window.high), DEGREE)?)
 }
 
-/// The Gaussian error linear unit: within `2^-16` on `±6`.
+/// The Gaussian error linear unit: within `2^-20` on `±6`.
 ///
 /// # Errors
 /// If the domain is empty.
@@ -38,7 +38,7 @@ pub fn error_linear(largest: f64) -> Result<Chebyshev, Error> {
     Ok(Chebyshev::fit(gelu, (-largest, largest), DEGREE)?)
 }
 
-/// The hyperbolic tangent: within `2^-16` on `±4`.
+/// The hyperbolic tangent: within `2^-17` on `±4`.
 ///
 /// # Errors
 /// If the domain is empty.
@@ -57,13 +57,13 @@ mod tests {
     #[test]
     fn errors_are_as_stated() {
         let exponential = exponential(16.0).unwrap().max_error(|x| libm::exp(-x));
-        assert!(bits(exponential) > 28.0, "{}", bits(exponential));
+        assert!(bits(exponential) > 38.0, "{}", bits(exponential));
         let window = Window { low: 0.5, high: 15.0 };
         let root = inverse_root(window).unwrap().max_error(|x| 1.0 / libm::sqrt(x));
-        assert!(bits(root * libm::sqrt(0.5)) > 16.0, "{}", bits(root * libm::sqrt(0.5)));
+        assert!(bits(root * libm::sqrt(0.5)) > 18.0, "{}", bits(root * libm::sqrt(0.5)));
         let gelu_error = error_linear(6.0).unwrap().max_error(gelu);
-        assert!(bits(gelu_error) > 16.0, "{}", bits(gelu_error));
+        assert!(bits(gelu_error) > 20.0, "{}", bits(gelu_error));
         let tanh = tangent(4.0).unwrap().max_error(libm::tanh);
-        assert!(bits(tanh) > 16.0, "{}", bits(tanh));
+        assert!(bits(tanh) > 17.0, "{}", bits(tanh));
     }
 }

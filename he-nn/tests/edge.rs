@@ -160,14 +160,8 @@ fn encrypted_logits_are_the_plain_ones() {
         let answer = eval.slots_to_rows(&answer).unwrap();
         let token = |row: usize| answer.values()[row][0];
         let plain = edge.trace(&ids);
-        println!(
-            "{plain:?}",
-            plain = (plain.exponents, plain.gates, plain.mean_squares, plain.tanh)
-        );
-        println!("{events:?}");
         for (class, plain) in plain.logits.iter().enumerate() {
             let error = (token(class_row(class)) - plain).abs();
-            println!("{} {plain} {error:e}", token(class_row(class)));
             assert!(error < 2f64.powi(-8), "{}: {error}", golden["text"]);
         }
         assert!((token(CANARY_ROW) - 1.0).abs() < 2f64.powi(-8));

@@ -1,0 +1,39 @@
+//! The adapter in the forward pass: `scaling · Σ_r up_r · ⟨down_r, x⟩`, all three projections and
+//! all tokens at once.
+
+use he_core::refresh::Refresh;
+use he_nn::Error;
+use he_nn::forward::QkvUpdate;
+use he_nn::layout::sum_rotations;
+
+use crate::adapter::Adapter;
+
+/// Levels to leave to the caller beyond those of the way back to rows.
+const SPARE: usize = 1;
+/// Levels that an update takes.
+const DEPTH: usize = 2;
+
+impl<E: Refresh> QkvUpdate<E> for Adapter<E> {
+    fn update(
+        &self,
+        eval: &E,
+        layer: usize,
+        input: &E::Ciphertext,
+    ) -> Result<E::Ciphertext, Error> {
+        let layer = self.layers.get(layer);
+        let layer = layer.ok_or(Error::Unsupported("the adapter has fewer layers"))?;
+        let level = eval.level(input).min(eval.rows_level() + SPARE + DEPTH);
+        let x = eval.drop_level(input, level)?;
+        let mut inner = alloc::vec::Vec::with_capacity(layer.rank());
+        for down in &layer.down {
+            let down = eval.drop_level(down, level)?;
+            let product = eval.rescale(&eval.mul(&x, &down)?)?;
+            inner.push(sum_rotations(eval, &product, self.step, 1..self.width)?);
+        }
+        let up = layer.up.iter().map(|up| eval.drop_level(up, level - 1));
+        let up = up.collect::<Result<alloc::vec::Vec<_>, _>>()?;
+        let pairs: alloc::vec::Vec<_> = inner.iter().zip(&up).collect();
+        let update = eval.rescale(&eval.dot(&pairs)?)?;
+        Ok(eval.with_scale(&update, eval.scale(&update) / self.scaling))
+    }
+}

@@ -1,0 +1,146 @@
+//! The forward pass at an INSECURE size, where every stage is cheap, against the reference.
+
+#[path = "synthetic/model.rs"]
+mod synthetic;
+
+use he_core::eval::clear::{Clear, ClearRows};
+use he_core::eval::position::{RowShape, Shape};
+use he_core::refresh::Refresh;
+use he_nn::forward::Forward;
+use he_nn::layer::head::{CANARY_ROW, class_row};
+use he_nn::layer::normalisation::{Normalisation, Padding};
+use he_nn::layer::wide_attention::WideAttention;
+use he_nn::model::{Element, Model, Tensor, Window};
+use he_nn::{Error, TensorName, reference};
+use synthetic::{FRAC_BITS, TOKENS, WIDTH};
+
+/// Slots and chain of a degree of 2^11.
+fn insecure() -> Clear {
+    let rows = RowShape {
+        tokens: TOKENS,
+        frac_bits: FRAC_BITS,
+        product_scale: 2f64.powi(38),
+        rows_level: 3,
+        computing_level: 14,
+    };
+    Clear::new(Shape::nominal(1 << 10).unwrap().with_rows(rows).unwrap())
+}
+
+/// `tokens × features` as rows at the scale of a product.
+fn product_rows(eval: &Clear, values: &[f64], width: usize) -> ClearRows {
+    let feature = |f: usize| values.iter().skip(f).step_by(width).copied().collect();
+    let rows: Vec<Vec<f64>> = (0..width).map(feature).collect();
+    let mut identity = vec![0; width * width];
+    identity.iter_mut().step_by(width + 1).for_each(|w| *w = 1 << FRAC_BITS);
+    let identity = he_core::refresh::Weights {
+        inputs: width,
+        outputs: width,
+        entries: identity,
+        frac_bits: FRAC_BITS,
+    };
+    eval.matmul(&eval.encrypt_rows(&rows).unwrap(), &identity).unwrap()
+}
+
+#[test]
+fn answers_are_those_of_the_reference_for_every_length() {
+    let eval = insecure();
+    for seed in 0..3 {
+        let model = synthetic::model(seed);
+        for length in [1, 2, 7, 8, 9, 15, 16] {
+            let embedding = synthetic::embedding(100 + seed, length);
+            let upload = eval.encrypt_rows(&synthetic::upload(&embedding, length)).unwrap();
+            let answer = Forward::new(&eval, &model, &mut |_| {}).run(&upload).unwrap();
+            let answer = eval.slots_to_rows(&answer).unwrap();
+            let plain = reference::forward(&model, &embedding, length);
+            let squares = plain.mean_squares.iter();
+            assert!(
+                squares.copied().all(|(low, high)| low > 0.4 && high < 12.0),
+                "{seed} {length}"
+            );
+            for (class, plain) in plain.logits.iter().enumerate() {
+                let found = answer.values()[class_row(class)][0];
+                assert!((found - plain).abs() < 2f64.powi(-12), "{seed} {length}: {found} {plain}");
+            }
+            assert!((answer.values()[CANARY_ROW][0] - 1.0).abs() < 2f64.powi(-20));
+        }
+    }
+}
+
+#[test]
+fn attention_covers_every_pair_once() {
+    let eval = insecure();
+    let config = synthetic::config();
+    let mut numbers = synthetic::Numbers(5);
+    let projections: Vec<f64> = (0..TOKENS * 3 * WIDTH).map(|_| numbers.next()).collect();
+    let at = |t: usize, kind: usize, h: usize, f: usize| {
+        projections[t * 3 * WIDTH + kind * WIDTH + h * 8 + f]
+    };
+    let attention = WideAttention::new(&eval, &config).unwrap();
+    let rows = product_rows(&eval, &projections, 3 * WIDTH);
+    let packs = attention.packs(&eval, &rows).unwrap();
+    let (out, level) = attention.attend(&eval, &packs, 16.0).unwrap();
+    assert_eq!(level, 4);
+    for (i, h, f) in (0..TOKENS).flat_map(|i| (0..16).map(move |j| (i, j / 8, j % 8))) {
+        let weight = |j: usize| {
+            let square = |f| (at(i, 0, h, f) - at(j, 1, h, f)).powi(2);
+            (-(0..8).map(square).sum::<f64>()).exp()
+        };
+        let wanted: f64 = (0..TOKENS).map(|j| weight(j) * at(j, 2, h, f)).sum();
+        let found = out.values()[h * 8 + f][i];
+        assert!((found - wanted).abs() < 2f64.powi(-30), "{i} {h} {f}: {found} {wanted}");
+    }
+}
+
+#[test]
+fn normalised_tokens_have_mean_square_one_and_padding_stays_in_the_window() {
+    let eval = insecure();
+    let config = synthetic::config();
+    let length = 5;
+    let embedding = synthetic::embedding(9, length);
+    let mut values = Vec::new();
+    for (t, row) in embedding.chunks_exact(WIDTH).enumerate() {
+        values.extend(row.iter().map(|x| 1.7 * x));
+        values.push(if t < length { 1.0 } else { 0.0 });
+    }
+    let stream = product_rows(&eval, &values, WIDTH + 1);
+    let window = Window { low: 0.5, high: 5.0 };
+    let normalised = Normalisation::new(&eval, &config, &stream, window, Padding::Masked).unwrap();
+    let (rows, _) = normalised.rows(&eval).unwrap();
+    for (t, token) in embedding.chunks_exact(WIDTH).enumerate() {
+        for (f, wanted) in token.iter().enumerate() {
+            assert!((rows.values()[f][t] - wanted).abs() < 2f64.powi(-20), "{t} {f}");
+        }
+        assert!(rows.values()[WIDTH][t].abs() < 2f64.powi(-30));
+    }
+}
+
+#[test]
+fn a_model_is_refused_by_the_name_of_what_does_not_fit() {
+    let mut tensors = synthetic::tensors(1);
+    let load = |tensors: &[synthetic::Named]| {
+        let find = |name: TensorName| {
+            let (_, shape, bytes) = tensors.iter().find(|(n, ..)| *n == name.to_string())?;
+            Some(Tensor { shape, element: Element::I16, bytes })
+        };
+        Model::from_tensors(synthetic::config(), &find)
+    };
+    let output = TensorName::Layer { layer: 0, part: "attention.output" };
+    let value = TensorName::Layer { layer: 1, part: "feed_forward.value" };
+    let dense = TensorName::Single("head.dense");
+    let position = |name: TensorName| {
+        synthetic::tensors(1).iter().position(|(n, ..)| *n == name.to_string()).unwrap()
+    };
+
+    assert!(load(&tensors).is_ok());
+    tensors[position(output)].2[2 * WIDTH] ^= 1;
+    assert_eq!(load(&tensors), Err(Error::NotCentred { tensor: output, row: 1 }));
+    tensors = synthetic::tensors(1);
+    tensors[position(value)].2[2 * 31] = 1;
+    assert_eq!(load(&tensors), Err(Error::NotZero { tensor: value, column: 31 }));
+    tensors = synthetic::tensors(1);
+    tensors[position(dense)].1 = [8, 32];
+    let wrong = Error::TensorShape { tensor: dense, expected: [16, 16], found: [8, 32] };
+    assert_eq!(load(&tensors), Err(wrong));
+    tensors.remove(position(dense));
+    assert_eq!(load(&tensors), Err(Error::MissingTensor(dense)));
+}
