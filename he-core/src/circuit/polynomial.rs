@@ -213,10 +213,7 @@ impl<E: Evaluator> Basis<'_, E> {
 
 /// Twice a product, rescaled. Doubling is multiplication by an integer `m`, read with `m/2` times
 /// the scale: `m` is chosen to bring the scale back to a step.
-pub(crate) fn twice<E: Evaluator>(
-    eval: &E,
-    product: &E::Ciphertext,
-) -> Result<E::Ciphertext, Error> {
+fn twice<E: Evaluator>(eval: &E, product: &E::Ciphertext) -> Result<E::Ciphertext, Error> {
     let step = eval.step(eval.level(product));
     let multiple = libm::round(2.0 * step * step / eval.scale(product)).max(1.0);
     let rescaled = eval.rescale(&eval.mul_scalar(product, multiple, 1.0))?;
