@@ -191,7 +191,8 @@ impl Decryption<'_> {
     #[must_use]
     pub fn coefficient(&self, position: usize, b: u32) -> i32 {
         let q = self.ring.modulus();
-        q.centred(q.add(b, self.products[position]))
+        let product = self.ring.canonical(self.products[position].cast_signed());
+        q.centred(q.add(b, product))
     }
 }
 

@@ -116,16 +116,14 @@ impl<'a> EdgeRing<'a> {
         high(product).wrapping_sub(high(multiple as u64 * self.modulus.value() as u64))
     }
 
-    /// `m − x` for any `m` and a residue `x`.
+    /// The residue of `m − x` for any `m` and any signed word `x`.
     #[inline]
     pub(super) const fn difference(&self, m: i32, x: u32) -> u32 {
-        let q = self.modulus.value();
-        // Both terms are in `(−q, q)`, so `q` and `q` again make any sum of them a residue.
-        let difference = self.shrink(m) - x.cast_signed();
-        add_if_negative(add_if_negative(difference, q), q).cast_unsigned()
+        self.canonical(self.shrink(m) - self.shrink(x.cast_signed()))
     }
 
-    /// `N` times the inverse transform, from signed words in `(−q, q)` to residues.
+    /// `N` times the inverse transform, from signed words in `(−q, q)` to signed words that are to be
+    /// reduced.
     pub(super) fn inverse(&self, limb: &mut [u32]) {
         let limit = (1 << 31) / self.modulus.value();
         // Every word is at most `bound · q` in absolute value.
@@ -147,9 +145,6 @@ impl<'a> EdgeRing<'a> {
             bound *= 4;
             half *= 4;
             groups /= 4;
-        }
-        for x in limb {
-            *x = self.canonical(x.cast_signed());
         }
     }
 
@@ -204,9 +199,9 @@ impl<'a> EdgeRing<'a> {
         x.wrapping_sub(low(quotient).wrapping_mul(self.modulus.value()).cast_signed())
     }
 
-    /// `x` as a residue.
+    /// The residue of `x`.
     #[inline]
-    const fn canonical(&self, x: i32) -> u32 {
+    pub(super) const fn canonical(&self, x: i32) -> u32 {
         add_if_negative(self.shrink(x), self.modulus.value()).cast_unsigned()
     }
 }

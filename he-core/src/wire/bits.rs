@@ -23,21 +23,21 @@ pub(super) fn pack<E>(
     for group in words.chunks(GROUP) {
         let (slots, _) = bytes.as_chunks_mut::<4>();
         let mut slots = slots.iter_mut();
-        let (mut pending, mut filled) = (0_u64, 0);
+        let (mut pending, mut filled) = (0, 0);
         for &word in group {
-            pending |= u64::from(word) << filled;
+            pending |= word << filled;
             filled += width;
             if filled >= 32 {
-                let [low, high] = halves(pending);
                 if let Some(slot) = slots.next() {
-                    *slot = low.to_le_bytes();
+                    *slot = pending.to_le_bytes();
                 }
-                pending = u64::from(high);
                 filled -= 32;
+                // What is left of the word; none of it if it ended with the slot.
+                pending = (word >> 1) >> (width - 1 - filled);
             }
         }
         if let Some(slot) = slots.next() {
-            *slot = halves(pending)[0].to_le_bytes();
+            *slot = pending.to_le_bytes();
         }
         put(&bytes[..packed_len(group.len(), q)])?;
     }
