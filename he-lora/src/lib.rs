@@ -4,7 +4,7 @@
 //! under its owner's key. It takes part in the forward pass of `he-nn` through its seam
 //! [`he_nn::forward::QkvUpdate`]; the server that applies it learns nothing about it but its rank.
 //!
-//! After Hu et al., *LoRA: Low-Rank Adaptation of Large Language Models* (ICLR 2022).
+//! After Hu et al., *`LoRA`: Low-Rank Adaptation of Large Language Models* (ICLR 2022).
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -82,7 +82,7 @@ impl Update {
 
 impl Drop for Update {
     fn drop(&mut self) {
-        self.down.iter_mut().chain(&mut self.up).for_each(|m| m.zeroize());
+        self.down.iter_mut().chain(&mut self.up).for_each(Zeroize::zeroize);
     }
 }
 

@@ -1,6 +1,8 @@
 //! An adapter in the forward pass against a model into whose matrices it is merged, at an INSECURE
 //! size.
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 #[path = "../../he-nn/tests/synthetic/model.rs"]
 mod synthetic;
 

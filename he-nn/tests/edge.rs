@@ -1,6 +1,8 @@
 //! The trained model: the double-precision reference against its golden answers, and the encrypted
 //! forward pass, on plain slots with the scheme's levels and scales, against the reference.
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use he_core::eval::clear::Clear;
 use he_core::eval::position::{RowShape, Shape};
 use he_core::refresh::Refresh;
