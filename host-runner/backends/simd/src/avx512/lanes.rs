@@ -125,13 +125,32 @@ impl Factors {
         Self { value: splat(f.value()), quotient, quotient_of_odd: quotient }
     }
 
-    /// The first `COUNT` of `factors`, at most eight, each in two or more neighbouring lanes.
+    /// Place `2^l + i` has the root of the `i`-th node that is `l` layers below `node`.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn of_layers<const R: usize>(roots: &[Factor], node: usize) -> [Self; R] {
+        let mut factors = [Self::splat(Factor::default()); R];
+        let mut groups = 1;
+        while groups < R {
+            let own = &roots[node * groups..(node + 1) * groups];
+            for (factor, &root) in factors[groups..].iter_mut().zip(own) {
+                *factor = Self::splat(root);
+            }
+            groups *= 2;
+        }
+        factors
+    }
+
+    /// At most eight factors, each in two or more neighbouring lanes.
     ///
     /// Lane `i` gets factor `doubled_places[i] / 2`.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub(super) fn spread<const COUNT: usize>(factors: &[Factor], doubled_places: __m512i) -> Self {
-        let words = load_factors::<COUNT>(factors);
+    pub(super) fn spread<const COUNT: usize>(
+        factors: &[Factor; COUNT],
+        doubled_places: __m512i,
+    ) -> Self {
+        let words = load_factors(factors);
         let odd_places = _mm512_add_epi32(doubled_places, splat(1));
         let quotient = _mm512_permutexvar_epi32(odd_places, words);
         let value = _mm512_permutexvar_epi32(doubled_places, words);
@@ -141,8 +160,8 @@ impl Factors {
     /// Sixteen factors: lane `i` gets factor `doubled_places[i] / 2`.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    pub(super) fn permute(factors: &[Factor], doubled_places: __m512i) -> Self {
-        let (low, high) = (load_factors::<8>(factors), load_factors::<8>(&factors[8..]));
+    pub(super) fn permute([low, high]: &[[Factor; 8]; 2], doubled_places: __m512i) -> Self {
+        let (low, high) = (load_factors(low), load_factors(high));
         let odd_places = _mm512_add_epi32(doubled_places, splat(1));
         let quotient = _mm512_permutex2var_epi32(low, odd_places, high);
         let value = _mm512_permutex2var_epi32(low, doubled_places, high);
@@ -160,14 +179,13 @@ impl Factors {
     }
 }
 
-/// The first `COUNT` factors, at most eight: value, quotient, value and so on.
+/// At most eight factors: value, quotient, value and so on.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn load_factors<const COUNT: usize>(factors: &[Factor]) -> __m512i {
+fn load_factors<const COUNT: usize>(factors: &[Factor; COUNT]) -> __m512i {
     const { assert!(0 < COUNT && COUNT <= 8 && VALUE_COMES_FIRST) };
-    let words = factors[..COUNT].as_ptr().cast();
-    // SAFETY: the mask leaves two words for each factor of the slice just made.
-    unsafe { _mm512_maskz_loadu_epi32(u16::MAX >> (16 - 2 * COUNT), words) }
+    // SAFETY: the mask leaves two words for each factor.
+    unsafe { _mm512_maskz_loadu_epi32(u16::MAX >> (16 - 2 * COUNT), factors.as_ptr().cast()) }
 }
 
 /// How words of 64 bits are reduced: `2^32 h + l` is `h` times the residue of `2^32`, plus `l`.

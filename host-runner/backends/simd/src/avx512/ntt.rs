@@ -1,4 +1,4 @@
-//! The forward transform: several layers for each load, the last five inside registers.
+//! The forward transform: two layers for each load, and the last eight for one.
 //!
 //! Layer `l` splits its nodes `2^l, …, 2^(l+1) − 1` in two, node `i` into `2i` and `2i + 1` after
 //! butterflies with root `i`. So a node knows its roots, and subtrees that fit the cache are
@@ -7,8 +7,8 @@
 
 use core::arch::x86_64::{
     __m512i, _mm512_add_epi32, _mm512_mask_shuffle_epi32, _mm512_permutex2var_epi32,
-    _mm512_setr_epi32, _mm512_setzero_si512, _mm512_shuffle_i64x2, _mm512_sub_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
+    _mm512_setr_epi32, _mm512_shuffle_i64x2, _mm512_sub_epi32, _mm512_unpackhi_epi64,
+    _mm512_unpacklo_epi64,
 };
 
 use he_core::{modulus::Factor, ntt::NttTable};
@@ -20,75 +20,73 @@ use super::lanes::{
 /// Coefficients to evaluations; at least 32 words.
 #[target_feature(enable = "avx512f")]
 pub(super) fn forward(table: &NttTable<'_>, limb: &mut [Words]) {
-    let q = splat(table.modulus().value());
-    finish(q, table.roots(), 1, limb);
+    finish(splat(table.modulus().value()), table.roots(), 1, limb);
 }
 
 /// All layers from `node` down, on its own words.
 #[target_feature(enable = "avx512f")]
 fn finish(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
-    // The last five layers need two registers.
-    let layers = (words.len() / 2).ilog2();
-    let done = match layers {
-        0 => return last_layers(q, roots, node, words),
-        1 => {
-            pass::<2>(q, roots, node, words);
+    let log_children = match words.len() {
+        2 => return pass::<2, true>(q, roots, node, words),
+        4 => return pass::<4, true>(q, roots, node, words),
+        8 => return pass::<8, true>(q, roots, node, words),
+        16 => return pass::<16, true>(q, roots, node, words),
+        32 => {
+            pass::<2, false>(q, roots, node, words);
             1
         }
-        2 | 5 => {
-            pass::<4>(q, roots, node, words);
+        _ => {
+            pass::<4, false>(q, roots, node, words);
             2
         }
-        4 | 7 | 8 | 10 | 11 => {
-            pass::<16>(q, roots, node, words);
-            4
-        }
-        _ => {
-            pass::<8>(q, roots, node, words);
-            3
-        }
     };
-    let size = words.len() >> done;
-    let first_child = node << done;
-    if done == layers {
-        return last_layers(q, roots, first_child, words);
-    }
+    let (size, first_child) = (words.len() >> log_children, node << log_children);
     for (i, child) in words.chunks_exact_mut(size).enumerate() {
         finish(q, roots, first_child + i, child);
     }
 }
 
-/// `log2(R)` layers from `node` down.
-#[inline]
+/// `log2(R)` layers of butterflies between registers from `node` down; if these are the `LAST`
+/// such, also the four layers inside registers.
 #[target_feature(enable = "avx512f")]
-fn pass<const R: usize>(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
-    let stride = words.len() / R;
-    let mut factors = [Factors::splat(Factor::default()); R];
-    let mut groups = 1;
-    while groups < R {
-        let own = &roots[node * groups..(node + 1) * groups];
-        for (factor, &root) in factors[groups..].iter_mut().zip(own) {
-            *factor = Factors::splat(root);
-        }
-        groups *= 2;
-    }
+fn pass<const R: usize, const LAST: bool>(
+    q: __m512i,
+    roots: &[Factor],
+    node: usize,
+    words: &mut [Words],
+) {
+    let stride = if LAST { 1 } else { words.len() / R };
+    let factors = Factors::of_layers::<R>(roots, node);
     for column in 0..stride {
-        let mut x = [_mm512_setzero_si512(); R];
+        let mut x = [q; R];
         for (i, x) in x.iter_mut().enumerate() {
             *x = load(&words[column + i * stride]);
         }
-        let mut groups = 1;
-        while groups < R {
-            let half = R / groups / 2;
-            for group in 0..groups {
-                for i in 2 * half * group..2 * half * group + half {
-                    (x[i], x[i + half]) = butterfly(x[i], x[i + half], factors[groups + group], q);
-                }
-            }
-            groups *= 2;
+        layer::<R, 8>(q, &factors, &mut x);
+        layer::<R, 4>(q, &factors, &mut x);
+        layer::<R, 2>(q, &factors, &mut x);
+        layer::<R, 1>(q, &factors, &mut x);
+        if LAST {
+            last_layers::<R>(q, roots, node * R, &mut x);
         }
         for (i, &x) in x.iter().enumerate() {
             store(&mut words[column + i * stride], x);
+        }
+    }
+}
+
+/// The butterflies between registers that are `HALF` apart, if there are any.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn layer<const R: usize, const HALF: usize>(
+    q: __m512i,
+    factors: &[Factors; R],
+    x: &mut [__m512i; R],
+) {
+    let groups = R / HALF / 2;
+    for group in 0..groups {
+        for i in 2 * HALF * group..2 * HALF * group + HALF {
+            (x[i], x[i + HALF]) = butterfly(x[i], x[i + HALF], factors[groups + group], q);
         }
     }
 }
@@ -102,13 +100,19 @@ fn butterfly(a: __m512i, b: __m512i, f: Factors, q: __m512i) -> (__m512i, __m512
     (_mm512_add_epi32(a, b), _mm512_sub_epi32(_mm512_add_epi32(a, q), b))
 }
 
-/// The last five layers, from `first_node` and the nodes beside it down; two registers a node.
+/// The four layers inside registers; register pair `i` starts at `first_node / 2 + i`.
 ///
-/// A word's place in its node is five bits, `e4` to `e0`: the register, then the lane. Each layer
-/// pairs words that differ in one of them, so that bit moves to the register and another to the
-/// lane.
+/// The last register bit and the four lane bits of a word's place are `e4` to `e0`. Each of the
+/// last layers pairs words that differ in one lane bit, so that moves to the register and the
+/// register's bit to a lane.
+#[inline]
 #[target_feature(enable = "avx512f")]
-fn last_layers(q: __m512i, roots: &[Factor], first_node: usize, words: &mut [Words]) {
+fn last_layers<const R: usize>(
+    q: __m512i,
+    roots: &[Factor],
+    first_node: usize,
+    x: &mut [__m512i; R],
+) {
     // Where lanes (e4, …), then (e3, e4, …), find their root among (e4, e3, …).
     let of_two = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2);
     let of_four = _mm512_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4, 2, 2, 2, 2, 6, 6, 6, 6);
@@ -117,28 +121,32 @@ fn last_layers(q: __m512i, roots: &[Factor], first_node: usize, words: &mut [Wor
     // Where words (e4, e3, …) come from, out of registers e0 and lanes (e3, e4, e2, e1).
     let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 8, 24, 9, 25, 10, 26, 11, 27);
     let second = _mm512_setr_epi32(4, 20, 5, 21, 6, 22, 7, 23, 12, 28, 13, 29, 14, 30, 15, 31);
-    for (i, pair) in words.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-        let node = first_node + i;
-        let (a, b) = (load(&pair[0]), load(&pair[1]));
-        let (a, b) = butterfly(a, b, Factors::splat(roots[node]), q);
 
-        let (a, b) = (_mm512_shuffle_i64x2::<0x44>(a, b), _mm512_shuffle_i64x2::<0xee>(a, b));
-        let (a, b) = butterfly(a, b, Factors::spread::<2>(&roots[2 * node..], of_two), q);
-
-        let (a, b) = (_mm512_shuffle_i64x2::<0x88>(a, b), _mm512_shuffle_i64x2::<0xdd>(a, b));
-        let (a, b) = butterfly(a, b, Factors::spread::<4>(&roots[4 * node..], of_four), q);
-
-        let (a, b) = (_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
-        let (a, b) = butterfly(a, b, Factors::spread::<8>(&roots[8 * node..], of_eight), q);
-
-        let (a, b) = (
-            _mm512_mask_shuffle_epi32::<EVEN_TO_ODD>(a, !EVEN, b),
-            _mm512_mask_shuffle_epi32::<ODD_TO_EVEN>(b, EVEN, a),
+    let (pairs, _) = x.as_chunks_mut::<2>();
+    let (factors, _) = roots[first_node..][..R].as_chunks();
+    for ([a, b], factors) in pairs.iter_mut().zip(factors) {
+        (*a, *b) = (_mm512_shuffle_i64x2::<0x44>(*a, *b), _mm512_shuffle_i64x2::<0xee>(*a, *b));
+        (*a, *b) = butterfly(*a, *b, Factors::spread::<2>(factors, of_two), q);
+    }
+    let (factors, _) = roots[2 * first_node..][..2 * R].as_chunks();
+    for ([a, b], factors) in pairs.iter_mut().zip(factors) {
+        (*a, *b) = (_mm512_shuffle_i64x2::<0x88>(*a, *b), _mm512_shuffle_i64x2::<0xdd>(*a, *b));
+        (*a, *b) = butterfly(*a, *b, Factors::spread::<4>(factors, of_four), q);
+    }
+    let (factors, _) = roots[4 * first_node..][..4 * R].as_chunks();
+    for ([a, b], factors) in pairs.iter_mut().zip(factors) {
+        (*a, *b) = (_mm512_unpacklo_epi64(*a, *b), _mm512_unpackhi_epi64(*a, *b));
+        (*a, *b) = butterfly(*a, *b, Factors::spread::<8>(factors, of_eight), q);
+    }
+    let (factors, _) = roots[8 * first_node..][..8 * R].as_chunks().0.as_chunks();
+    for ([a, b], factors) in pairs.iter_mut().zip(factors) {
+        (*a, *b) = (
+            _mm512_mask_shuffle_epi32::<EVEN_TO_ODD>(*a, !EVEN, *b),
+            _mm512_mask_shuffle_epi32::<ODD_TO_EVEN>(*b, EVEN, *a),
         );
-        let (a, b) = butterfly(a, b, Factors::permute(&roots[16 * node..], of_sixteen), q);
-
-        let (a, b) = (reduce_once(a, q), reduce_once(b, q));
-        store(&mut pair[0], _mm512_permutex2var_epi32(a, first, b));
-        store(&mut pair[1], _mm512_permutex2var_epi32(a, second, b));
+        (*a, *b) = butterfly(*a, *b, Factors::permute(factors, of_sixteen), q);
+        let (even, odd) = (reduce_once(*a, q), reduce_once(*b, q));
+        *a = _mm512_permutex2var_epi32(even, first, odd);
+        *b = _mm512_permutex2var_epi32(even, second, odd);
     }
 }
