@@ -89,9 +89,8 @@ impl Converter {
     /// If `a` lacks a prime of `from`.
     #[must_use]
     pub fn convert(&self, ring: &Ring, a: &Poly) -> Poly {
-        let digits = self.digits(ring, a.restrict(ring, self.from));
         let mut out = Poly::zero(ring, self.to);
-        out.for_each_limb(ring, |i, limb| self.combine(ring, &digits, i, limb));
+        self.fill(ring, a, &mut out, |_, _| {});
         out
     }
 
@@ -103,53 +102,74 @@ impl Converter {
     /// If `a` or `evaluations` lacks a prime of `from`.
     #[must_use]
     pub fn extend(&self, ring: &Ring, a: &Poly, evaluations: &Poly) -> Poly {
-        let digits = self.digits(ring, a.restrict(ring, self.from));
         let mut out = Poly::zero(ring, self.from.union(self.to));
-        out.for_each_limb(ring, |i, limb| {
+        self.fill(ring, a, &mut out, |i, limb| {
             if self.from.contains(i) {
                 limb.copy_from_slice(evaluations.limb_at(i));
-                return;
+            } else {
+                ring.kernels().ntt(&ring.table(i), limb);
             }
-            self.combine(ring, &digits, i, limb);
-            ring.kernels().ntt(&ring.table(i), limb);
         });
         out
     }
 
-    /// The `x_i`, and after them the correction `v`.
-    fn digits(&self, ring: &Ring, mut a: Poly) -> Digits {
-        let from = self.from;
-        a.for_each_limb(ring, |i, limb| {
-            let q = ring.modulus(i);
-            let inverse = from.position(i).map_or(0, |rank| self.inverses[rank]);
-            ring.kernels().scale_assign(q, limb, q.factor(inverse));
-        });
-        let mut corrections = vec![0; ring.degree()];
-        let reciprocals: Vec<f64> =
-            from.iter().map(|i| 1.0 / f64::from(ring.primes()[i])).collect();
-        let block = ring.degree().min(BLOCK);
-        ring.threads().for_each_limb(&mut corrections, block, &|number, out| {
-            let mut sums = [0.5; BLOCK];
-            for (rank, reciprocal) in reciprocals.iter().enumerate() {
-                let limb = &a.limb(rank)[number * block..][..block];
-                for (sum, &x) in sums.iter_mut().zip(limb) {
-                    *sum += f64::from(x) * reciprocal;
+    /// Writes the conversion of `a` to those limbs of `out` that are of `to`, then calls
+    /// `finish(index, limb)` for each limb of `out`.
+    ///
+    /// Some limbs are computed together, block by block, so that the operands, which are as large
+    /// as a cache, are read once for all of them.
+    fn fill(
+        &self,
+        ring: &Ring,
+        a: &Poly,
+        out: &mut Poly,
+        finish: impl Fn(usize, &mut [u32]) + Sync,
+    ) {
+        let (n, basis, operands) = (ring.degree(), out.basis(), self.operands(ring, a));
+        let fill = |rank: usize, limbs: &mut [u32]| {
+            let indices = || basis.iter().skip(rank);
+            for (number, block) in operands.blocks().enumerate() {
+                for (i, limb) in indices().zip(limbs.chunks_exact_mut(n)) {
+                    let out = &mut limb[number * operands.block..][..operands.block];
+                    self.combine(ring, &block, i, out);
                 }
             }
-            out.iter_mut().zip(sums).for_each(|(v, sum)| *v = floor(sum));
-        });
-        Digits { values: a, corrections }
+            indices().zip(limbs.chunks_exact_mut(n)).for_each(|(i, limb)| finish(i, limb));
+        };
+        let grouped = basis.len() / GROUP * GROUP;
+        let (groups, rest) = out.words_mut().split_at_mut(grouped * n);
+        let threads = ring.threads();
+        threads.for_each_limb(groups, GROUP * n, &|group, limbs| fill(group * GROUP, limbs));
+        threads.for_each_limb(rest, n, &|rank, limb| fill(grouped + rank, limb));
     }
 
-    /// The limb of prime `index`, in coefficient form.
-    fn combine(&self, ring: &Ring, digits: &Digits, index: usize, out: &mut [u32]) {
-        let inputs: Vec<&[u32]> = (0..self.from.len())
-            .map(|rank| digits.values.limb(rank))
-            .chain([digits.corrections.as_slice()])
-            .collect();
-        let row = self.to.position(index).unwrap_or(self.to.len());
-        let weights = &self.weights[row * inputs.len()..][..inputs.len()];
-        ring.kernels().combine(ring.modulus(index), out, &inputs, weights);
+    /// The `x_i`, and after them the correction `v`.
+    fn operands(&self, ring: &Ring, a: &Poly) -> Operands {
+        let (block, count) = (ring.degree().min(BLOCK), self.from.len() + 1);
+        let stride = block + PADDING;
+        let mut words = vec![0; ring.degree() / block * count * stride];
+        ring.threads().for_each_limb(&mut words, count * stride, &|number, out| {
+            let mut sums = vec![0.5; block];
+            let mut out = out.chunks_exact_mut(stride);
+            for ((i, &inverse), x) in self.from.iter().zip(&self.inverses).zip(out.by_ref()) {
+                let (q, x) = (ring.modulus(i), &mut x[..block]);
+                x.copy_from_slice(&a.limb_at(i)[number * block..][..block]);
+                ring.kernels().scale_assign(q, x, q.factor(inverse));
+                let reciprocal = 1.0 / f64::from(q.value());
+                sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += f64::from(*x) * reciprocal);
+            }
+            let corrections = out.next().into_iter().flatten();
+            corrections.zip(sums).for_each(|(v, sum)| *v = floor(sum));
+        });
+        Operands { block, count, words }
+    }
+
+    /// The residues modulo prime `index`, if it is one of `to`.
+    fn combine(&self, ring: &Ring, operands: &[&[u32]], index: usize, out: &mut [u32]) {
+        if let Some(row) = self.to.position(index) {
+            let weights = &self.weights[row * operands.len()..][..operands.len()];
+            ring.kernels().combine(ring.modulus(index), out, operands, weights);
+        }
     }
 }
 
@@ -211,11 +231,9 @@ impl Rescaler {
         // this is `(r/U − a) · (−U/D)`; modulo one that comes, where `U = 0`, it is `r · (−1/D)`.
         let mut going = a.restrict(ring, self.converter.from);
         going.inverse_ntt_assign(ring);
-        let digits = self.converter.digits(ring, going);
         let mut out = Poly::zero(ring, self.to);
-        out.for_each_limb(ring, |i, limb| {
+        self.converter.fill(ring, &going, &mut out, |i, limb| {
             let (p, kernels) = (ring.modulus(i), ring.kernels());
-            self.converter.combine(ring, &digits, i, limb);
             kernels.ntt(&ring.table(i), limb);
             if self.from.contains(i) {
                 kernels.sub_assign(p, limb, a.limb_at(i));
@@ -227,14 +245,30 @@ impl Rescaler {
     }
 }
 
-/// The `x_i` of one polynomial, and the correction `v` for each coefficient.
-struct Digits {
-    values: Poly,
-    corrections: Vec<u32>,
+/// What is combined: the `x_i` of one polynomial and the corrections `v`, block by block.
+struct Operands {
+    block: usize,
+    count: usize,
+    words: Vec<u32>,
 }
 
-/// How many corrections are computed together.
-const BLOCK: usize = 256;
+impl Operands {
+    /// For each block the operands of a linear combination.
+    fn blocks(&self) -> impl Iterator<Item = Vec<&[u32]>> {
+        let stride = self.block + PADDING;
+        let blocks = self.words.chunks_exact(self.count * stride);
+        blocks.map(move |words| words.chunks_exact(stride).map(|x| &x[..self.block]).collect())
+    }
+}
+
+/// How many coefficients are combined at a time: those of a whole digit fit a second-level cache.
+const BLOCK: usize = 2048;
+
+/// Words between operands, which would else compete for the same lines of a cache.
+const PADDING: usize = 16;
+
+/// How many limbs are computed together.
+const GROUP: usize = 4;
 
 /// `⌊x⌋` for `0 ≤ x < 2^32`.
 #[expect(

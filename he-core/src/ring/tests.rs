@@ -13,9 +13,9 @@ use crate::primes::ntt_primes_below;
 const LOG_DEGREE: u32 = 4;
 const DEGREE: usize = 1 << LOG_DEGREE;
 
-/// Primes of all the widths of a chain: three of 25 bits, four of 30, three of 31.
+/// As many primes of each width as a chain has: of 25, of 30 and of 31 bits.
 fn ring() -> Ring {
-    let widths = [(25, 3), (30, 4), (31, 3)];
+    let widths = [(25, 4), (30, 37), (31, 14)];
     let primes = widths.map(|(bits, count)| ntt_primes_below(1 << bits, 17).take(count));
     let primes: Vec<u32> = primes.into_iter().flatten().collect();
     Ring::new(LOG_DEGREE, &primes, &Portable, &Serial).unwrap()
@@ -67,12 +67,12 @@ fn coefficients(ring: &Ring, poly: &Poly) -> Vec<BigInt> {
 
 /// A random subset of the primes of [`ring`].
 fn basis() -> impl Strategy<Value = Basis> {
-    (1_u64..1 << 10).prop_map(Basis::from_bits)
+    (1_u64..1 << 55).prop_map(Basis::from_bits)
 }
 
 /// Coefficients that are random modulo everything, with the edges 0, 1 and −1.
 fn integers() -> impl Strategy<Value = Vec<BigInt>> {
-    let wide = proptest::collection::vec(any::<u32>(), 10)
+    let wide = proptest::collection::vec(any::<u32>(), 52)
         .prop_map(|words| BigInt::from_slice(num_bigint::Sign::Minus, &words));
     let edge = (-1..=1).prop_map(BigInt::from);
     proptest::collection::vec(prop_oneof![9 => wide, 1 => edge], DEGREE)
@@ -236,7 +236,7 @@ fn signed_coefficients_are_recovered() {
 #[test]
 fn conversion_is_exact_next_to_the_ends_of_the_range() {
     let ring = ring();
-    let (from, to) = (Basis::range(0..7), Basis::range(7..10));
+    let (from, to) = (Basis::range(0..41), Basis::range(41..55));
     let half: BigInt = product(&ring, from) / 2;
     let end: BigInt = half - (product(&ring, from) >> 39);
     let mut x = vec![BigInt::ZERO; DEGREE];
@@ -244,6 +244,24 @@ fn conversion_is_exact_next_to_the_ends_of_the_range() {
     x[1] = -end;
     let converted = Converter::new(&ring, from, to).convert(&ring, &poly(&ring, from, &x));
     assert_eq!(converted, poly(&ring, to, &x));
+}
+
+#[test]
+fn conversion_acts_on_every_coefficient_alone() {
+    // A degree of many blocks, with coefficients that repeat those of a small degree.
+    const LOG_LARGE: u32 = 13;
+    let small = ring();
+    let large = Ring::new(LOG_LARGE, small.primes(), &Portable, &Serial).unwrap();
+    let (from, to) = (Basis::range(2..11), Basis::range(5..20));
+    let tiled = |a: &Poly| {
+        let limb = |rank| a.limb(rank).iter().cycle().take(1 << LOG_LARGE).copied();
+        Poly::from_words(&large, a.basis(), (0..a.basis().len()).flat_map(limb).collect())
+    };
+    let x: Vec<BigInt> = (1..=DEGREE).map(|k| BigInt::from(k).pow(70) - (1 << 30)).collect();
+    let a = poly(&small, from, &x);
+    let expected = Converter::new(&small, from, to).convert(&small, &a);
+    let found = Converter::new(&large, from, to).convert(&large, &tiled(&a));
+    assert_eq!(found, tiled(&expected));
 }
 
 #[test]
