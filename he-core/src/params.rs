@@ -181,7 +181,7 @@ impl Params {
         Basis::range(start..start + 1)
     }
 
-    /// The digits of a key switch: terminals and mains in [`DIGIT_COUNT`] runs.
+    /// The digits of a key switch: terminals and mains in three runs of equal length, the last one shorter.
     #[must_use]
     pub const fn digits(&self) -> &[Basis] {
         &self.digits
