@@ -51,9 +51,14 @@ pub struct Bench<'a, M> {
 impl<M: Machine> Bench<'_, M> {
     /// Runs `work`, and reports the instructions it took as figure `name`. At most eight a test.
     pub fn measure<T>(&mut self, name: &'static str, work: impl FnOnce() -> T) -> T {
-        let (value, count) = crate::machine::counted(self.machine, work);
+        let (value, count) = self.count(work);
         self.report(name, count);
         value
+    }
+
+    /// Runs `work` and returns what it returned with the instructions it took.
+    pub fn count<T>(&mut self, work: impl FnOnce() -> T) -> (T, u64) {
+        crate::machine::counted(self.machine, work)
     }
 
     /// Reports `value` as figure `name`. The ninth figure of a test, and later ones, are dropped.

@@ -15,4 +15,8 @@ pub mod stack;
 
 pub mod harness;
 
+pub mod buffers;
+pub mod model;
+
+pub mod client;
 pub mod suite;

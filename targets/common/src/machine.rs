@@ -15,6 +15,15 @@ pub trait Machine {
     fn print(&mut self, line: fmt::Arguments<'_>);
 }
 
+/// Where a board's randomness and its exchanges' numbers come from.
+pub trait Entropy {
+    /// 32 random bytes.
+    fn fresh(&mut self) -> [u8; 32];
+
+    /// A number larger than every earlier one of this board, across restarts.
+    fn sequence(&mut self) -> u64;
+}
+
 /// Runs `work` and returns what it returned with the instructions it took.
 pub fn counted<T>(machine: &mut impl Machine, work: impl FnOnce() -> T) -> (T, u64) {
     let before = machine.instructions();

@@ -10,8 +10,9 @@ pub mod uart;
 use core::fmt::Arguments;
 use core::sync::atomic::{AtomicBool, Ordering};
 use cortex_m as _; // The critical sections that defmt's logger asks for.
-use he_firmware::machine::Machine;
+use he_firmware::machine::{Entropy, Machine};
 use he_firmware::stack::Stack;
+use semihosting::experimental::{random, time::SystemTime};
 use timer::Timer;
 
 unsafe extern "C" {
@@ -26,6 +27,7 @@ pub struct Board {
     timer: Timer,
     stack: Stack,
     statics: usize,
+    exchanges: u16,
 }
 
 impl Board {
@@ -44,7 +46,7 @@ impl Board {
         // static to `_stack_start`; there is one processor and no heap.
         let stack = unsafe { Stack::new(end, (&raw const _stack_start).addr()) };
         stack.paint();
-        Some(Self { timer: Timer::start(), stack, statics: end - start })
+        Some(Self { timer: Timer::start(), stack, statics: end - start, exchanges: 0 })
     }
 }
 
@@ -59,6 +61,24 @@ impl Machine for Board {
 
     fn print(&mut self, line: Arguments<'_>) {
         semihosting::println!("{line}");
+    }
+}
+
+/// The board has neither a random number generator nor a clock that survives a restart; the nRF52840
+/// has both (RNG, and a counter kept in flash). The emulator lends the host's.
+impl Entropy for Board {
+    fn fresh(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        // Where this fails the bytes stay zero, which message seeds are made to survive.
+        random::fill_bytes(&mut bytes).ok();
+        bytes
+    }
+
+    fn sequence(&mut self) -> u64 {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = now.map_or(0, |time| time.as_secs());
+        self.exchanges += 1;
+        (seconds << 16) + u64::from(self.exchanges)
     }
 }
 

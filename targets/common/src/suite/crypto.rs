@@ -1,0 +1,182 @@
+//! Encryption and decryption in the edge ring.
+
+use super::golden::{Digest, agrees};
+use super::text::input;
+use crate::buffers::{self, Buffers};
+use crate::check;
+use crate::harness::{Bench, Failure};
+use crate::machine::Machine;
+use crate::model::CIPHERTEXTS;
+use core::convert::Infallible;
+use he_core::edge::{DEGREE, EdgeKey, EdgeSecret, LimbSink, Workspace};
+use he_core::sample::{
+    MessageDigest, MessageSeeds, SecretSeed, Seed, Ternary, domain, errors, uniform,
+};
+
+pub(super) const NAME: &str = "ciphertexts";
+/// Coefficients that the round trip looks at: as many as fit beside the client's buffers.
+const SAMPLE: usize = 1024;
+
+/// Hands every limb to a function.
+struct Each<F>(F);
+
+impl<F: FnMut(usize, &[u32])> LimbSink for Each<F> {
+    type Error = Infallible;
+
+    fn put(&mut self, prime: usize, limb: &[u32]) -> Result<(), Infallible> {
+        (self.0)(prime, limb);
+        Ok(())
+    }
+}
+
+fn secret(seed: u8) -> EdgeSecret {
+    Ternary::uniform(&SecretSeed::new([seed; 32]), 0, [0; DEGREE / 4])
+}
+
+fn seeds(seed: u8) -> MessageSeeds {
+    let key = SecretSeed::new([seed; 32]);
+    MessageSeeds::derive(&key, 1, &[seed; 32], &MessageDigest::new(&key))
+}
+
+/// A message with every size up to 2^28 and both signs.
+#[expect(clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "below 2^28")]
+fn message(i: usize) -> i32 {
+    let magnitude = (i.wrapping_mul(0x9E37_79B1) >> (i % 24)) & 0x0FFF_FFFF;
+    if i.is_multiple_of(3) { -(magnitude as i32) } else { magnitude as i32 }
+}
+
+/// Encrypts the golden sentence under the golden key and hands over every limb.
+pub(super) fn encrypt_golden(each: impl FnMut(usize, &[u32])) -> Result<(), &'static str> {
+    let mut buffers = buffers::take().ok_or("the buffers are in use")?;
+    let (key, mut workspace) = buffers.open(&secret(2)).map_err(|_| "the key does not fit")?;
+    let input = input().map_err(|_| "the sentence is refused")?;
+    let (seeds, mut sink) = (seeds(4), Each(each));
+    for ciphertext in 0..CIPHERTEXTS {
+        let message = |i| input.coefficient(DEGREE, ciphertext, i);
+        let index = u32::try_from(ciphertext).unwrap_or(u32::MAX);
+        let Ok(()) = key.encrypt(&seeds, index, message, &mut workspace, &mut sink);
+    }
+    Ok(())
+}
+
+pub(super) fn ciphertexts<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
+    let mut digest = Digest::new();
+    let result = encrypt_golden(|_, limb| digest.words(limb));
+    check!(result.is_ok(), result.err().unwrap_or_default());
+    check!(agrees(NAME, digest));
+    Ok(())
+}
+
+pub(super) fn costs<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
+    let Ok(input) = input() else {
+        check!(false, "the sentence is refused");
+        return Ok(());
+    };
+    let (seeds, secret) = (seeds(4), secret(2));
+    let mut sink = Each(|_, _: &[u32]| ());
+    let Some(mut buffers) = buffers::take() else {
+        check!(false, "the buffers are in use");
+        return Ok(());
+    };
+    let buffers: &mut Buffers = &mut buffers;
+    let opened = bench.measure("expand_key_instructions", || buffers.open(&secret));
+    let Ok((key, mut workspace)) = opened else {
+        check!(false, "the key does not fit");
+        return Ok(());
+    };
+    let encrypt = || key.encrypt(&seeds, 0, |_| 1 << 20, &mut workspace, &mut sink);
+    let Ok(()) = bench.measure("encrypt_4096_instructions", encrypt);
+    let message = |i| input.coefficient(DEGREE, 0, i);
+    let encrypt = || key.encrypt(&seeds, 0, message, &mut workspace, &mut sink);
+    let Ok(()) = bench.measure("embed_and_encrypt_4096_instructions", encrypt);
+    let mask = |limb: &mut [u32]| {
+        uniform(&seeds.mask, domain::EDGE_MASK, 0, key.rings()[0].modulus(), limb);
+    };
+    bench.measure("mask_4096_instructions", || mask(workspace.limb));
+    let decryption = bench.measure("decrypt_4096_instructions", || key.decrypt(0, workspace.limb));
+    check!(decryption.coefficient(0, 0).unsigned_abs() <= key.rings()[0].modulus().value() / 2);
+    Ok(())
+}
+
+/// Runs `work` on the buffers with a key opened.
+fn with_key(
+    seed: u8,
+    work: impl FnOnce(&EdgeKey<'_>, &mut Workspace<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let Some(mut buffers) = buffers::take() else {
+        check!(false, "the buffers are in use");
+        return Ok(());
+    };
+    let buffers: &mut Buffers = &mut buffers;
+    let Ok((key, mut workspace)) = buffers.open(&secret(seed)) else {
+        check!(false, "the key does not fit");
+        return Ok(());
+    };
+    work(&key, &mut workspace)
+}
+
+/// Encrypts under one key, decrypts under another, and returns the sample of differences from
+/// the message and its errors, modulo prime `prime`: how many are not zero.
+fn differences(prime: usize, decryptor: u8) -> Result<usize, Failure> {
+    let seeds = seeds(6);
+    let mut body = [0; SAMPLE];
+    with_key(5, |key, workspace| {
+        let mut sink = Each(|at, limb: &[u32]| {
+            if at == prime {
+                body.copy_from_slice(&limb[..SAMPLE]);
+            }
+        });
+        let Ok(()) = key.encrypt(&seeds, 7, message, workspace, &mut sink);
+        Ok(())
+    })?;
+    let mut different = 0;
+    with_key(decryptor, |key, workspace| {
+        let modulus = key.rings()[prime].modulus();
+        uniform(&seeds.mask, domain::EDGE_MASK, 7, modulus, workspace.limb);
+        errors(&seeds.error, 7, workspace.errors);
+        let decryption = key.decrypt(prime, workspace.limb);
+        for (i, &b) in body.iter().enumerate() {
+            let expected = i64::from(message(i)) + i64::from(workspace.errors[i]);
+            let expected = modulus.centred(modulus.reduce_signed(expected));
+            different += usize::from(decryption.coefficient(i, b) != expected);
+        }
+        Ok(())
+    })?;
+    Ok(different)
+}
+
+pub(super) fn round_trip<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
+    check!(differences(0, 5)? == 0);
+    check!(differences(1, 5)? == 0);
+    Ok(())
+}
+
+pub(super) fn wrong_secret<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
+    check!(differences(0, 8)? > SAMPLE - 8);
+    Ok(())
+}
+
+pub(super) fn constant_time<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
+    let mut counts = [0; 4];
+    for (seed, count) in (10..).zip(&mut counts) {
+        // The mask is public and takes a time of its own; everything else differs.
+        let seeds = MessageSeeds { mask: Seed::new([1; 32]), error: SecretSeed::new([seed; 32]) };
+        let sign = if seed % 2 == 0 { 1 } else { -1 };
+        with_key(seed, |key, workspace| {
+            let mut sink = Each(|_, _: &[u32]| ());
+            let message = |i| sign * message(i);
+            let encrypt = || key.encrypt(&seeds, 0, message, workspace, &mut sink);
+            let (Ok(()), instructions) = bench.count(encrypt);
+            *count = instructions;
+            Ok(())
+        })?;
+    }
+    let spread = counts.iter().max().zip(counts.iter().min()).map(|(most, least)| most - least);
+    bench.report("encrypt_spread_instructions", spread.unwrap_or(u64::MAX));
+    // One tick of the counter, because a run may begin anywhere between two ticks.
+    check!(spread.is_some_and(|spread| spread <= TICK));
+    Ok(())
+}
+
+/// Instructions between two readings of the coarsest counter.
+const TICK: u64 = 40;

@@ -1,0 +1,78 @@
+//! From text to the integers that are encrypted.
+
+use super::golden::{Digest, agrees};
+use crate::check;
+use crate::harness::{Bench, Failure};
+use crate::machine::Machine;
+use crate::model::{CIPHERTEXTS, SCALE_BITS, TOKENS, embedding, tokenizer};
+use he_core::edge::DEGREE;
+use he_nn::Error;
+use he_nn::client::input::Input;
+
+/// `ids`, tab, `text`: what the reference tokenizer makes of sentences.
+const LINES: &str = include_str!(concat!(env!("OUT_DIR"), "/golden.txt"));
+pub(super) const SENTENCE: &str = "a gripping, funny and deeply human film .";
+pub(super) const MESSAGES: &str = "messages";
+
+pub(super) fn golden_lines<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
+    let Ok(tokenizer) = tokenizer() else {
+        check!(false, "the vocabulary is damaged");
+        return Ok(());
+    };
+    let mut count = 0;
+    for (expected, text) in LINES.lines().filter_map(|line| line.split_once('\t')) {
+        let mut ids = [0; TOKENS];
+        let length = tokenizer.pieces(text, &mut ids);
+        check!(length.is_ok(), text);
+        let expected = expected.split(' ').map(str::parse);
+        let found = ids[..length.unwrap_or(0)].iter().map(|&id| Ok(id));
+        check!(expected.eq(found), text);
+        count += 1;
+    }
+    check!(count >= 40);
+    let mut ids = [0; TOKENS];
+    let length = bench.measure("tokenize_instructions", || tokenizer.sentence(SENTENCE, &mut ids));
+    check!(length == Ok(11));
+    Ok(())
+}
+
+pub(super) fn refusals<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
+    let (Ok(tokenizer), Ok(table)) = (tokenizer(), embedding()) else {
+        check!(false, "the model in flash is damaged");
+        return Ok(());
+    };
+    let build = |text: &str| Input::<TOKENS>::new(&tokenizer, table, text, SCALE_BITS).err();
+    check!(build(" \t") == Some(Error::EmptySentence));
+    let words: [u8; 2 * TOKENS] = core::array::from_fn(|i| b"a "[i % 2]);
+    let long = core::str::from_utf8(&words).unwrap_or_default();
+    check!(build(long) == Some(Error::SentenceTooLong { limit: TOKENS }));
+    check!(build(&long[..2 * (TOKENS - 2)]).is_none());
+    check!(build("\u{1F600} \u{5B57} ok").is_none());
+    Ok(())
+}
+
+pub(super) fn messages<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
+    let Ok(input) = bench.measure("embed_instructions", input) else {
+        check!(false, "the sentence is refused");
+        return Ok(());
+    };
+    check!(input.ids().len() == 11);
+    check!(messages_digest().is_ok_and(|digest| agrees(MESSAGES, digest)));
+    Ok(())
+}
+
+/// The golden sentence, ready to be encrypted.
+pub(super) fn input() -> Result<Input<'static, TOKENS>, Error> {
+    Input::new(&tokenizer()?, embedding()?, SENTENCE, SCALE_BITS)
+}
+
+pub(super) fn messages_digest() -> Result<Digest, Error> {
+    let input = input()?;
+    let mut digest = Digest::new();
+    for ciphertext in 0..CIPHERTEXTS {
+        for i in 0..DEGREE {
+            digest.bytes(&input.coefficient(DEGREE, ciphertext, i).to_le_bytes());
+        }
+    }
+    Ok(digest)
+}

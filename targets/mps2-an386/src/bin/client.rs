@@ -1,0 +1,23 @@
+//! The client on the board: the server at the first serial port, the key authority at the second,
+//! the operator at the third.
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use defmt_semihosting as _;
+use he_firmware::client::{self, Links};
+use mps2_an386::Board;
+use mps2_an386::uart::{Port, Uart};
+use semihosting::process;
+
+#[entry]
+fn main() -> ! {
+    let ports = (Uart::open(Port::Zero), Uart::open(Port::One), Uart::open(Port::Two));
+    let (Some(mut board), (Some(server), Some(authority), Some(operator))) = (Board::take(), ports)
+    else {
+        process::exit(2)
+    };
+    let links = Links { server, authority, operator };
+    let outcome = client::run(links, &mut board);
+    process::exit(i32::from(outcome.is_err()))
+}
