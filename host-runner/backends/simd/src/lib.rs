@@ -5,6 +5,8 @@
 //! the step from a witness to its functions.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(test)]
 mod tests;
@@ -12,11 +14,13 @@ mod tests;
 use he_core::ring::{Kernels, Portable};
 
 #[cfg(target_arch = "x86_64")]
+pub use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
 pub use avx512::Avx512;
 
 /// The fastest kernels this machine can run; all sets agree bit for bit.
 ///
-/// The environment variable `HE_KERNELS` forces one of them by its name: `portable` or
+/// The environment variable `HE_KERNELS` forces one of them by its name: `portable`, `avx2` or
 /// `avx512`. A name that this machine cannot run, or that is none of these, is as good as none.
 ///
 /// Looks each time it is called: call it once and pass the value on.
@@ -38,8 +42,11 @@ fn choose(wanted: Option<&str>) -> &'static dyn Kernels {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn detected() -> [Option<&'static dyn Kernels>; 1] {
-    [Avx512::detect().map(|kernels| kernels as &dyn Kernels)]
+fn detected() -> [Option<&'static dyn Kernels>; 2] {
+    [
+        Avx512::detect().map(|kernels| kernels as &dyn Kernels),
+        Avx2::detect().map(|kernels| kernels as &dyn Kernels),
+    ]
 }
 
 #[cfg(not(target_arch = "x86_64"))]
