@@ -2,7 +2,11 @@
 
 mod eval;
 mod infer;
+mod keygen;
 mod params;
+mod plan;
+mod provision;
+mod serve;
 
 use std::io::Write;
 use std::path::Path;
@@ -23,8 +27,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Keygen(keygen::Keygen),
+    Provision(provision::Provision),
+    Serve(serve::Serve),
     Infer(infer::Infer),
     Eval(eval::Eval),
+    Plan(plan::Plan),
     Params(params::ShowParams),
 }
 
@@ -35,8 +43,12 @@ impl Cli {
     /// What went wrong, for the user, naming the thing and the way out.
     pub fn run(&self) -> Result<()> {
         match &self.command {
+            Command::Keygen(command) => command.run(),
+            Command::Provision(command) => command.run(),
+            Command::Serve(command) => command.run(),
             Command::Infer(command) => command.run(),
             Command::Eval(command) => command.run(),
+            Command::Plan(command) => command.run(),
             Command::Params(command) => command.run(),
         }
     }

@@ -78,6 +78,12 @@ impl ModelFolder {
         &self.model
     }
 
+    /// The matrices alone, for a server.
+    #[must_use]
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+
     /// A name for each class.
     #[must_use]
     pub fn labels(&self) -> &[String] {

@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 // The machine.
+pub mod connection;
 pub mod files;
-pub mod link;
 pub mod memory;
 pub mod progress;
 pub mod random;
@@ -17,8 +17,16 @@ pub mod import;
 pub mod precision;
 pub mod preset;
 pub mod report;
+pub mod store;
+
+// What is computed.
+pub mod clear;
+pub mod engine;
+pub mod plan;
 
 // Who takes part.
-pub mod clear;
+pub mod authority;
+pub mod client;
+pub mod server;
 
 pub mod cli;

@@ -1,6 +1,9 @@
 //! What commands report as JSON. The names are those that scripts and the demo read.
 
+use he_core::params::Params;
 use serde::Serialize;
+
+use crate::evidence::Evidence;
 
 /// One step of a forward pass.
 #[derive(Clone, Debug, Serialize)]
@@ -50,10 +53,24 @@ pub struct ParametersReport {
     pub security_bits: Option<f64>,
 }
 
+impl ParametersReport {
+    /// The set `params`, called `preset`.
+    #[must_use]
+    pub fn new(preset: &str, params: &Params) -> Self {
+        Self {
+            preset: preset.to_owned(),
+            log_n: params.log_degree(),
+            log_qp: params.log_qp(),
+            security_bits: Evidence::new(preset).ok().map(|evidence| evidence.bits()),
+        }
+    }
+}
+
 /// What `serve --json` writes for each inference.
 #[derive(Clone, Debug, Serialize)]
 pub struct ServeReport {
     /// Times and memory.
+    #[serde(flatten)]
     pub server: ServerReport,
     /// The keys in use.
     pub keys: KeysReport,
@@ -103,6 +120,4 @@ pub struct InferReport {
     pub download_bytes: usize,
     /// Wall-clock time from the first byte sent to the decrypted answer.
     pub seconds: f64,
-    /// What the server said of its progress.
-    pub stages: Vec<Stage>,
 }

@@ -1,20 +1,32 @@
 //! `host-runner eval`: accuracy and precision over a file of labelled sentences.
 
-use std::path::PathBuf;
+mod summary;
 
-use anyhow::Result;
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
-use serde::Serialize;
+use rayon::prelude::*;
 
+use self::summary::{ClearSummary, Outcome, Summary};
+use super::serve::Job;
+use crate::client::Client;
+use crate::connection::Connection;
 use crate::dataset::{self, Example};
 use crate::import::ModelFolder;
-use crate::progress::Progress;
+use crate::server::Until;
+use crate::store::{DEVICE, SERVER};
 use crate::{clear, precision};
 
 const EXAMPLES: &str = "\
 Examples:
-  host-runner eval --task sst2 --file models/edge/sst2-dev-64.tsv --clear
-  host-runner eval --task sst2 --file dev.tsv --clear --json -";
+  host-runner eval --task sst2 --file models/edge/sst2-dev-64.tsv --limit 20 --keys keys
+  host-runner eval --task sst2 --file dev.tsv --clear --json -
+
+Without --server, a server is started inside this process from KEYS/server.";
 
 /// Classifies a file of labelled sentences and compares with the plaintext model
 #[derive(Debug, Args)]
@@ -29,12 +41,21 @@ pub(super) struct Eval {
     /// Stop after this many sentences
     #[arg(long, value_name = "K")]
     limit: Option<usize>,
+    /// The folder that keygen wrote, with `server` and `device` in it
+    #[arg(long, value_name = "DIR", required_unless_present = "clear")]
+    keys: Option<PathBuf>,
+    /// A running server's address
+    #[arg(long, value_name = "ADDRESS")]
+    server: Option<String>,
     /// The model's folder
     #[arg(long, value_name = "DIR", default_value = "models/edge")]
     model: PathBuf,
     /// Run the plaintext model only
-    #[arg(long, required = true)]
+    #[arg(long)]
     clear: bool,
+    /// Take at most this much memory, such as 12G, instead of what is available
+    #[arg(long, value_name = "SIZE", value_parser = crate::memory::parse_bytes)]
+    memory: Option<u64>,
     /// Write every result and the summary as JSON to this file (`-` is standard output)
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -54,33 +75,115 @@ impl Task {
     }
 }
 
-/// The plaintext model over a file, as JSON.
-#[derive(Debug, Serialize)]
-struct ClearSummary {
-    sentences: usize,
-    correct: usize,
-    accuracy: f64,
-}
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
 
 impl Eval {
     pub(super) fn run(&self) -> Result<()> {
         let folder = ModelFolder::open(&self.model)?;
         let examples = dataset::read(&self.file, self.task.classes(), self.limit)?;
-        self.run_clear(&folder, &examples)
+        match &self.keys {
+            Some(keys) if !self.clear => self.run_encrypted(&folder, &examples, keys),
+            _ => self.run_clear(&folder, &examples),
+        }
     }
 
     fn run_clear(&self, folder: &ModelFolder, examples: &[Example]) -> Result<()> {
-        let mut progress = Progress::new("plaintext model", examples.len());
-        let mut correct = 0;
-        for example in examples {
+        let is_correct = |example: &Example| {
             let logits = clear::logits(folder, &example.sentence)?;
-            correct += usize::from(precision::largest(&logits) == example.label);
-            progress.step("sentences");
+            Ok(usize::from(precision::largest(&logits) == example.label))
+        };
+        let counts: Vec<usize> = examples.par_iter().map(is_correct).collect::<Result<_>>()?;
+        let summary = ClearSummary::new(examples.len(), counts.iter().sum());
+        if self.json.as_deref() != Some(Path::new("-")) {
+            summary.print();
         }
-        let seconds = progress.finish();
-        let accuracy = precision::ratio(correct, examples.len());
-        println!("{correct} of {} correct: {accuracy:.4} ({seconds:.1} s)", examples.len());
-        let summary = ClearSummary { sentences: examples.len(), correct, accuracy };
         self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &summary))
     }
+
+    fn run_encrypted(&self, folder: &ModelFolder, examples: &[Example], keys: &Path) -> Result<()> {
+        let client = Client::open(&keys.join(DEVICE), folder)?;
+        let outcomes = match &self.server {
+            Some(address) => ask_all(&client, folder, examples, address)?,
+            None => self.ask_own_server(&client, folder, examples, &keys.join(SERVER))?,
+        };
+        let summary = Summary::new(examples.len(), outcomes);
+        if self.json.as_deref() != Some(Path::new("-")) {
+            summary.print();
+        }
+        self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &summary))
+    }
+
+    /// Asks a server on a thread of this process, over a socket all the same.
+    fn ask_own_server(
+        &self,
+        client: &Client<'_>,
+        folder: &ModelFolder,
+        examples: &[Example],
+        keys: &Path,
+    ) -> Result<Vec<Outcome>> {
+        let job = Job::load(keys, &self.model, self.memory)?;
+        let engine = job.engine();
+        let answerer = |upload, notify: &mut dyn FnMut(_)| engine.answer(upload, notify);
+        let server = job.bind("127.0.0.1:0", keys, &answerer)?;
+        let address = server.address().to_string();
+        thread::scope(|scope| {
+            let serving = scope.spawn(|| server.run(Until::HungUp, &|_| {}));
+            let outcomes = ask_all(client, folder, examples, &address);
+            serving.join().map_err(|_| anyhow!("the server panicked"))??;
+            outcomes
+        })
+    }
+}
+
+/// Asks about every example over one connection and prints a line for each; an answer that the
+/// canary refuses counts as none.
+fn ask_all(
+    client: &Client<'_>,
+    folder: &ModelFolder,
+    examples: &[Example],
+    address: &str,
+) -> Result<Vec<Outcome>> {
+    let mut connection = Connection::connect(address, CONNECT)?;
+    let mut outcomes = Vec::with_capacity(examples.len());
+    for (example, number) in examples.iter().zip(1..) {
+        match ask(client, folder, example, &mut connection) {
+            Ok(outcome) => {
+                eprintln!("{number:>4}/{} {outcome}", examples.len());
+                outcomes.push(outcome);
+            }
+            Err(error) if is_refused_by_canary(&error) => {
+                eprintln!("{number:>4}/{} {error:#}: {}", examples.len(), example.sentence);
+            }
+            Err(error) => return Err(error.context(format!("in sentence {number}"))),
+        }
+    }
+    Ok(outcomes)
+}
+
+fn is_refused_by_canary(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(he_nn::Error::Refused { .. }))
+}
+
+fn ask(
+    client: &Client<'_>,
+    folder: &ModelFolder,
+    example: &Example,
+    connection: &mut Connection,
+) -> Result<Outcome> {
+    let plain_logits = clear::logits(folder, &example.sentence)?;
+    let begun = Instant::now();
+    let decrypted = client.ask(connection, &example.sentence, &mut |_| {})?;
+    Ok(Outcome {
+        sentence: example.sentence.clone(),
+        label: example.label,
+        predicted: precision::largest(&decrypted.logits),
+        plain_predicted: precision::largest(&plain_logits),
+        error_bits: precision::error_bits(&decrypted.logits, &plain_logits),
+        plain_margin: precision::margin(&plain_logits),
+        logits: decrypted.logits,
+        plain_logits,
+        canary: decrypted.canary,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
 }

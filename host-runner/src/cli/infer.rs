@@ -1,24 +1,24 @@
 //! `host-runner infer`: the device's client in a host process.
 
-use std::path::PathBuf;
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::clear;
+use crate::client::{Client, DEFAULT_SENTENCE};
+use crate::connection::Connection;
 use crate::import::ModelFolder;
-use crate::precision;
-use crate::report::ClearReport;
+use crate::report::{ClearReport, InferReport};
+use crate::{clear, memory, precision};
 
 const EXAMPLES: &str = "\
 Examples:
-  host-runner infer 'a warm , funny film' --clear
+  host-runner infer 'a warm , funny film' --keys keys/device --server 127.0.0.1:7000
   host-runner infer 'a warm , funny film' --clear --json -
 
 With --clear there is no encryption and no server: the plaintext model answers.";
-
-/// What is classified if nothing else is said.
-const DEFAULT_SENTENCE: &str = "a gripping, funny and deeply human film .";
 
 /// Classifies one sentence, under encryption or in the clear
 #[derive(Debug, Args)]
@@ -27,31 +27,89 @@ pub(super) struct Infer {
     /// The sentence
     #[arg(default_value = DEFAULT_SENTENCE)]
     sentence: String,
+    /// The `device` folder that keygen wrote
+    #[arg(long, value_name = "DIR", required_unless_present = "clear")]
+    keys: Option<PathBuf>,
+    /// Where the server listens
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "clear")]
+    server: Option<String>,
     /// The model's folder: vocabulary and embedding for the client, and the plaintext model
     #[arg(long, value_name = "DIR", default_value = "models/edge")]
     model: PathBuf,
     /// Run the plaintext model only
-    #[arg(long, required = true)]
+    #[arg(long)]
     clear: bool,
     /// Write the result as JSON to this file (`-` is standard output)
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
 impl Infer {
     pub(super) fn run(&self) -> Result<()> {
         let folder = ModelFolder::open(&self.model)?;
-        self.run_clear(&folder)
+        match (&self.keys, &self.server) {
+            (Some(keys), Some(server)) if !self.clear => self.run_encrypted(&folder, keys, server),
+            _ => self.run_clear(&folder),
+        }
     }
 
     fn run_clear(&self, folder: &ModelFolder) -> Result<()> {
         let logits = clear::logits(folder, &self.sentence)?;
         let label = folder.labels()[precision::largest(&logits)].clone();
         let probabilities = precision::probabilities(&logits);
-        println!("{label}  ({})", super::decimals(&probabilities, 4));
-        println!("logits  {}", super::decimals(&logits, 6));
-        let sentence = self.sentence.clone();
-        let report = ClearReport { sentence, label, logits, probabilities };
+        let report = ClearReport { sentence: self.sentence.clone(), label, logits, probabilities };
+        if self.json.as_deref() != Some(Path::new("-")) {
+            println!("{}  ({})", report.label, super::decimals(&report.probabilities, 4));
+            println!("logits  {}", super::decimals(&report.logits, 6));
+        }
         self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &report))
     }
+
+    fn run_encrypted(&self, folder: &ModelFolder, keys: &Path, server: &str) -> Result<()> {
+        let client = Client::open(keys, folder)?;
+        let plain_logits = clear::logits(folder, &self.sentence)?;
+        let mut connection = Connection::connect(server, CONNECT)?;
+        let begun = Instant::now();
+        let decrypted = client.ask(&mut connection, &self.sentence, &mut |progress| {
+            let (stage, total) = (progress.index + 1, progress.total);
+            let seconds = f64::from(progress.millis) / 1e3;
+            eprintln!("server: {stage}/{total} {} ({seconds:.1} s)", progress.stage.as_str());
+        })?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let label = folder.labels().get(precision::largest(&decrypted.logits));
+        let report = InferReport {
+            sentence: self.sentence.clone(),
+            label: label.context("a class without a name")?.clone(),
+            probabilities: precision::probabilities(&decrypted.logits),
+            error_bits: precision::error_bits(&decrypted.logits, &plain_logits),
+            logits: decrypted.logits,
+            plain_logits,
+            canary: "intact",
+            canary_value: decrypted.canary,
+            upload_bytes: decrypted.upload_bytes,
+            download_bytes: decrypted.download_bytes,
+            seconds,
+        };
+        if self.json.as_deref() != Some(Path::new("-")) {
+            print(&report);
+        }
+        self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &report))
+    }
+}
+
+fn print(report: &InferReport) {
+    println!("{}  ({})", report.label, super::decimals(&report.probabilities, 4));
+    println!("logits, decrypted        {}", super::decimals(&report.logits, 6));
+    println!("logits, plaintext model  {}", super::decimals(&report.plain_logits, 6));
+    println!("largest difference       2^-{:.1}", report.error_bits);
+    println!("canary                   {} ({:.6})", report.canary, report.canary_value);
+    println!(
+        "upload {}, download {}, {:.1} s",
+        memory::bytes(report.upload_bytes as u64),
+        memory::bytes(report.download_bytes as u64),
+        report.seconds
+    );
 }

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -11,14 +11,14 @@ use anyhow::{Context, Result, bail};
 /// A connection whose reads and writes fail once the deadline has passed, however slowly the
 /// other side trickles.
 #[derive(Debug)]
-pub struct Link {
+pub struct Connection {
     stream: TcpStream,
     deadline: Instant,
     received: usize,
     sent: usize,
 }
 
-impl Link {
+impl Connection {
     /// Wraps a connection that has just been made; it must be used within `time`.
     ///
     /// # Errors
@@ -49,6 +49,30 @@ impl Link {
         self.deadline = Instant::now() + time;
     }
 
+    /// Waits for the other side to say something; false if it has hung up.
+    ///
+    /// # Errors
+    /// If the connection broke or the deadline passed.
+    pub fn wait(&self) -> io::Result<bool> {
+        self.stream.set_read_timeout(Some(self.time_left()?))?;
+        match self.stream.peek(&mut [0]).map_err(timed_out) {
+            Ok(count) => Ok(count > 0),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends the connection once everything sent has been taken by the other side's system.
+    ///
+    /// # Errors
+    /// If the connection is broken already.
+    pub fn hang_up(mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)?;
+        // Until the other side has hung up, too, closing could discard what it has not read.
+        while self.read(&mut [0; 64])? > 0 {}
+        Ok(())
+    }
+
     /// Bytes received so far.
     #[must_use]
     pub const fn received(&self) -> usize {
@@ -67,7 +91,7 @@ impl Link {
     }
 }
 
-impl Read for Link {
+impl Read for Connection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.set_read_timeout(Some(self.time_left()?))?;
         let count = self.stream.read(buffer).map_err(timed_out)?;
@@ -76,7 +100,7 @@ impl Read for Link {
     }
 }
 
-impl Write for Link {
+impl Write for Connection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.stream.set_write_timeout(Some(self.time_left()?))?;
         let count = self.stream.write(bytes).map_err(timed_out)?;
@@ -120,37 +144,37 @@ fn timed_out(error: io::Error) -> io::Error {
 mod tests {
     use super::*;
 
-    fn pair() -> (Link, TcpStream) {
+    fn pair() -> (Connection, TcpStream) {
         let (listener, address) = listen("127.0.0.1:0").unwrap();
         let far = TcpStream::connect(address).unwrap();
         let (near, _) = listener.accept().unwrap();
-        (Link::new(near, Duration::from_secs(5)).unwrap(), far)
+        (Connection::new(near, Duration::from_secs(5)).unwrap(), far)
     }
 
     #[test]
     fn a_trickle_does_not_extend_the_deadline() {
-        let (mut link, mut far) = pair();
-        link.allow(Duration::from_millis(200));
+        let (mut connection, mut far) = pair();
+        connection.allow(Duration::from_millis(200));
         let begun = Instant::now();
         let trickle = std::thread::spawn(move || {
             while begun.elapsed() < Duration::from_secs(2) && far.write_all(&[0]).is_ok() {
                 std::thread::park_timeout(Duration::from_millis(20));
             }
         });
-        let error = link.read_exact(&mut [0; 1 << 20]).unwrap_err();
+        let error = connection.read_exact(&mut [0; 1 << 20]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(begun.elapsed() < Duration::from_secs(1));
-        drop(link);
+        drop(connection);
         trickle.join().unwrap();
     }
 
     #[test]
     fn bytes_are_counted_both_ways() {
-        let (mut link, mut far) = pair();
+        let (mut connection, mut far) = pair();
         far.write_all(&[1; 10]).unwrap();
-        link.read_exact(&mut [0; 10]).unwrap();
-        link.write_all(&[2; 7]).unwrap();
-        assert_eq!((link.received(), link.sent()), (10, 7));
+        connection.read_exact(&mut [0; 10]).unwrap();
+        connection.write_all(&[2; 7]).unwrap();
+        assert_eq!((connection.received(), connection.sent()), (10, 7));
     }
 
     #[test]
@@ -158,6 +182,6 @@ mod tests {
         let (_listener, address) = listen("127.0.0.1:0").unwrap();
         let text = listen(&address.to_string()).unwrap_err().to_string();
         assert!(text.contains(&address.to_string()) && text.contains("--listen"), "{text}");
-        assert!(Link::connect("nowhere", Duration::from_secs(1)).is_err());
+        assert!(Connection::connect("nowhere", Duration::from_secs(1)).is_err());
     }
 }

@@ -1,0 +1,67 @@
+//! `host-runner keygen`: the key authority makes secrets and evaluation keys.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::authority::{self, Order};
+use crate::import::ModelFolder;
+use crate::memory;
+use crate::plan::Plan;
+use crate::preset;
+use crate::progress::Progress;
+use crate::store::{DEVICE, Existing, SERVER};
+
+const EXAMPLES: &str = "\
+Examples:
+  host-runner keygen --preset edge-128 --out keys
+  host-runner keygen --preset edge-128 --out keys --force --json -
+
+Writes DIR/server (evaluation keys: give it to the server) and DIR/device (the edge
+secret: provision it into the device, then keep it offline or delete it).";
+
+/// Makes a device's secrets and the evaluation keys that its server needs
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Keygen {
+    /// The parameter set
+    #[arg(long, default_value = "edge-128")]
+    preset: String,
+    /// The folder of the model that the keys are for
+    #[arg(long, value_name = "DIR", default_value = "models/edge")]
+    model: PathBuf,
+    /// Where the folders `server` and `device` are made
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Replace keys that are there already
+    #[arg(long)]
+    force: bool,
+    /// Write sizes as JSON to this file (`-` is standard output)
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Keygen {
+    pub(super) fn run(&self) -> Result<()> {
+        let params = preset::params(&self.preset)?;
+        let folder = ModelFolder::open(&self.model)?;
+        let plan = Plan::new(&params, folder.model())?;
+        let existing = if self.force { Existing::Replace } else { Existing::Keep };
+        let order = Order { preset: &self.preset, params: &params, plan: plan.keys() };
+        let mut progress = Progress::new("evaluation keys", plan.report.keys.count);
+        let report =
+            authority::generate(order, &self.out, existing, &mut |file| progress.step(file))?;
+        let seconds = progress.finish();
+        let (server, device) = (self.out.join(SERVER), self.out.join(DEVICE));
+        println!(
+            "{} keys in {seconds:.1} s: {} on the wire, {} in the server's memory",
+            report.count,
+            memory::bytes(report.wire_bytes),
+            memory::bytes(report.resident_bytes)
+        );
+        println!("for the server: {}", server.display());
+        println!("for the device: {} (secret)", device.display());
+        self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &report))
+    }
+}

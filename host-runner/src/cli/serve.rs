@@ -1,0 +1,118 @@
+//! `host-runner serve`: the server, which holds evaluation keys and weights and no secret.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::engine::Engine;
+use crate::import::ModelFolder;
+use crate::memory;
+use crate::plan::Plan;
+use crate::report::{ParametersReport, ServeReport};
+use crate::server::{Answered, Limits, Server, Until};
+use crate::store::{self, Manifest};
+
+const EXAMPLES: &str = "\
+Examples:
+  host-runner serve --keys keys/server --model models/edge --listen 127.0.0.1:7000
+  host-runner serve --keys keys/server --model models/edge --once --json report.json
+
+Prints `listening on ADDRESS` on standard output when ready. `host-runner plan` says
+beforehand how much memory it will take.";
+
+/// Answers encrypted questions
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Serve {
+    /// The `server` folder that keygen wrote
+    #[arg(long, value_name = "DIR")]
+    keys: PathBuf,
+    /// The model's folder
+    #[arg(long, value_name = "DIR", default_value = "models/edge")]
+    model: PathBuf,
+    /// The address to listen at; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: String,
+    /// Exit after one answer
+    #[arg(long)]
+    once: bool,
+    /// Take at most this much memory, such as 12G, instead of what is available
+    #[arg(long, value_name = "SIZE", value_parser = crate::memory::parse_bytes)]
+    memory: Option<u64>,
+    /// Write times and memory of the last answer as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Serve {
+    pub(super) fn run(&self) -> Result<()> {
+        let job = Job::load(&self.keys, &self.model, self.memory)?;
+        let until = if self.once { Until::Answered } else { Until::Stopped };
+        job.serve(&self.listen, &self.keys, until, self.json.as_deref())
+    }
+}
+
+/// A loaded engine and what there is to report of it.
+#[derive(Debug)]
+pub(super) struct Job {
+    engine: Engine,
+    plan: Plan,
+    parameters: ParametersReport,
+}
+
+impl Job {
+    /// Checks that there is memory enough, then loads keys and model.
+    pub(super) fn load(keys: &Path, model: &Path, memory: Option<u64>) -> Result<Self> {
+        let manifest = Manifest::open(keys)?;
+        let params = manifest.params()?;
+        let folder = ModelFolder::open(model)?;
+        let plan = Plan::new(&params, folder.model())?;
+        let name = format!("serving '{}' under '{}'", model.display(), manifest.preset());
+        memory::check(&name, plan.report.memory_bytes, memory)?;
+        let model = folder.into_model();
+        let engine = Engine::load(keys, &manifest, &params, &plan, model)?;
+        let parameters = ParametersReport::new(manifest.preset(), &params);
+        Ok(Self { engine, plan, parameters })
+    }
+
+    /// Serves at `address` and reports every answer.
+    fn serve(&self, address: &str, keys: &Path, until: Until, json: Option<&Path>) -> Result<()> {
+        let engine = &self.engine;
+        let answerer = |upload, notify: &mut dyn FnMut(_)| engine.answer(upload, notify);
+        let server = self.bind(address, keys, &answerer)?;
+        println!("listening on {}", server.address());
+        server.run(until, &|answered| {
+            let Answered { server, upload_bytes, download_bytes } = answered.clone();
+            eprintln!(
+                "answered in {:.1} s, {} up, {} down",
+                server.seconds,
+                memory::bytes(upload_bytes as u64),
+                memory::bytes(download_bytes as u64)
+            );
+            let (keys, parameters) = (self.plan.report.keys, self.parameters.clone());
+            let report = ServeReport { server, keys, parameters, upload_bytes, download_bytes };
+            let written = json.map_or(Ok(()), |path| super::write_json(path, &report));
+            if let Err(error) = written {
+                eprintln!("warning: {error:#}");
+            }
+        })
+    }
+
+    /// A socket for this engine.
+    pub(super) fn bind<'a>(
+        &'a self,
+        address: &str,
+        keys: &Path,
+        answerer: &'a crate::server::Answerer<'a>,
+    ) -> Result<Server<'a>> {
+        let transport = store::read_transport(keys)?;
+        let about = (self.engine.upload_shape()?, self.engine.params().digest());
+        Server::bind(address, Limits::default(), about, transport, answerer)
+    }
+
+    /// The engine.
+    pub(super) const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}

@@ -1,0 +1,147 @@
+//! The encrypted forward pass with everything it needs: keys, transforms and model. No secret.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, ensure};
+use he_core::cpu::Cpu;
+use he_core::edge::BASE_PRIMES;
+use he_core::keyswitch::{EvaluationKeys, KeySpec};
+use he_core::linear::SeededUpload;
+use he_core::modulus::Modulus;
+use he_core::params::Params;
+use he_core::ring::Ring;
+use he_core::wire::{AnswerEntry, Upload, UploadShape};
+use he_nn::forward::Forward;
+use he_nn::layer::head::{CANARY_ROW, class_row};
+use he_nn::model::Model;
+use he_nn::stage::Event;
+use rayon::prelude::*;
+
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::store::{self, KeyFile, Manifest};
+use crate::threads::Rayon;
+
+/// Answers uploads.
+#[derive(Debug)]
+pub struct Engine {
+    cpu: Cpu,
+    model: Model,
+}
+
+/// The encrypted answer, in the parts that are sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EncryptedAnswer {
+    /// What the values are multiplied by.
+    pub scale: f64,
+    /// The mask, in evaluation form.
+    pub mask: Vec<u32>,
+    /// The classes' scores in order, then the canary.
+    pub entries: Vec<AnswerEntry>,
+}
+
+impl Engine {
+    /// Loads the keys of a server's folder and prepares the model.
+    ///
+    /// # Errors
+    /// If a key is missing, damaged or of other parameters, or the model does not fit them; the
+    /// message says what to do.
+    pub fn load(
+        folder: &Path,
+        manifest: &Manifest,
+        params: &Params,
+        plan: &Plan,
+        model: Model,
+    ) -> Result<Self> {
+        manifest.check(params)?;
+        let specs = manifest.keys(params)?;
+        for wanted in plan.keys().specs() {
+            let serves = |spec: &KeySpec| spec.kind == wanted.kind && spec.level >= wanted.level;
+            ensure!(
+                specs.iter().any(serves),
+                "{} has no key {:?} for level {}, which this model needs; \
+                 make keys for it with `host-runner keygen --model`",
+                folder.display(),
+                wanted.kind,
+                wanted.level
+            );
+        }
+        let ring = Ring::new(params.log_degree(), params.primes(), he_simd::best(), &Rayon)?;
+        let progress = Mutex::new(Progress::new("evaluation keys", specs.len()));
+        let load = |spec: &KeySpec| {
+            let path = folder.join(KeyFile::new(spec).file());
+            let key = store::read_key(&path, &ring, params, *spec)?.expand(&ring, params)?;
+            progress.lock().unwrap_or_else(PoisonError::into_inner).step("loaded");
+            Ok((spec.kind, key))
+        };
+        let loaded: Vec<_> = specs.par_iter().map(load).collect::<Result<_>>()?;
+        let mut keys = EvaluationKeys::new();
+        for (kind, key) in loaded {
+            keys.insert(&ring, kind, key);
+        }
+        Self::new(params, ring, keys, model)
+    }
+
+    /// An engine from keys that are in memory.
+    ///
+    /// # Errors
+    /// If they do not fit the parameters or the model.
+    pub fn new(params: &Params, ring: Ring, keys: EvaluationKeys, model: Model) -> Result<Self> {
+        let frac_bits = model.config().weight_frac_bits;
+        let cpu = Cpu::new(params.clone(), ring, keys)?.with_bootstrap(frac_bits)?;
+        let rows = params.edge_degree() / params.tokens();
+        ensure!(rows > CANARY_ROW, "an answer does not fit an edge ciphertext of {rows} rows");
+        Ok(Self { cpu, model })
+    }
+
+    /// The parameters.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        self.cpu.params()
+    }
+
+    /// The shape of the uploads it takes.
+    ///
+    /// # Errors
+    /// If the model does not fill whole edge ciphertexts.
+    pub fn upload_shape(&self) -> Result<UploadShape> {
+        upload_shape(self.params(), self.model.config().width)
+    }
+
+    /// Runs the forward pass.
+    ///
+    /// # Errors
+    /// If the upload does not fit, or a key is missing.
+    pub fn answer(&self, upload: Upload, notify: &mut dyn FnMut(Event)) -> Result<EncryptedAnswer> {
+        let Upload { masks, bodies } = upload;
+        let seeded = |body: [Vec<u32>; BASE_PRIMES]| SeededUpload { seed: masks, b: body.into() };
+        let uploads: Vec<_> = bodies.into_iter().map(seeded).collect();
+        let rows = self.cpu.receive(&uploads)?;
+        let slots = Forward::new(&self.cpu, &self.model, notify).run(&rows)?;
+        let answer = self.cpu.answer(&slots)?;
+        let classes = (0..self.model.config().classes).map(class_row);
+        let entry = |row| {
+            let position = self.cpu.answer_position(row);
+            let body = *answer.b.get(position).context("an answer beyond the edge ciphertext")?;
+            Ok(AnswerEntry { position: u32::try_from(position)?, body })
+        };
+        let entries = classes.chain([CANARY_ROW]).map(entry).collect::<Result<_>>()?;
+        Ok(EncryptedAnswer { scale: answer.scale, mask: answer.a, entries })
+    }
+}
+
+/// The shape of an upload of `width` features.
+///
+/// # Errors
+/// If the features do not fill whole edge ciphertexts.
+pub fn upload_shape(params: &Params, width: usize) -> Result<UploadShape> {
+    let (degree, values) = (params.edge_degree(), width * params.tokens());
+    ensure!(values.is_multiple_of(degree), "{width} features do not fill edge ciphertexts");
+    let mut primes = params.base().iter().filter_map(|i| Modulus::new(params.primes()[i]));
+    let (Some(first), Some(second), None) = (primes.next(), primes.next(), primes.next()) else {
+        anyhow::bail!("the base has another number of primes than {BASE_PRIMES}");
+    };
+    let count = u32::try_from(values / degree)?;
+    Ok(UploadShape { degree, primes: [first, second], count })
+}

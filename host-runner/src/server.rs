@@ -1,0 +1,141 @@
+//! The server: takes connections, answers one question at a time.
+//!
+//! Every connection has a thread that reads its questions; the forward pass itself uses all cores,
+//! so questions wait for their turn. A question that does not arrive in time or is not what it
+//! claims to be gets a refusal and ends its connection; so does a panic in the forward pass. Nothing
+//! here has a type that can hold a secret of the encryption scheme.
+
+mod limits;
+mod session;
+
+use core::net::SocketAddr;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use anyhow::Result;
+use he_core::wire::{TransportKey, Upload, UploadShape};
+use he_nn::stage::Event;
+
+pub use limits::Limits;
+pub use session::{Answered, refusal};
+
+use crate::connection::{self, Connection};
+use crate::engine::EncryptedAnswer;
+
+/// What answers an upload, and reports its stages.
+pub type Answerer<'a> =
+    dyn Fn(Upload, &mut dyn FnMut(Event)) -> Result<EncryptedAnswer> + Sync + 'a;
+
+/// A socket, and what every session needs.
+pub struct Server<'a> {
+    listener: TcpListener,
+    address: SocketAddr,
+    limits: Limits,
+    shape: UploadShape,
+    digest: u64,
+    transport: TransportKey,
+    answerer: &'a Answerer<'a>,
+    turn: Mutex<()>,
+    largest_sequence: AtomicU64,
+}
+
+impl core::fmt::Debug for Server<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Server {{ address: {} }}", self.address)
+    }
+}
+
+/// How long to serve.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Until {
+    /// Until a connection that got an answer ends; other connections wait meanwhile.
+    Answered,
+    /// Until the first connection ends; others wait meanwhile.
+    HungUp,
+    /// As long as the process lives.
+    Stopped,
+}
+
+impl<'a> Server<'a> {
+    /// A server at `address` for uploads of `shape` under parameters with this digest.
+    ///
+    /// # Errors
+    /// If the address is taken or not one of this machine's.
+    pub fn bind(
+        address: &str,
+        limits: Limits,
+        (shape, digest): (UploadShape, u64),
+        transport: TransportKey,
+        answerer: &'a Answerer<'a>,
+    ) -> Result<Self> {
+        let (listener, address) = connection::listen(address)?;
+        let (turn, largest_sequence) = (Mutex::new(()), AtomicU64::new(0));
+        Ok(Self {
+            listener,
+            address,
+            limits,
+            shape,
+            digest,
+            transport,
+            answerer,
+            turn,
+            largest_sequence,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves; `done` hears of every answer.
+    ///
+    /// # Errors
+    /// If the socket fails.
+    pub fn run(&self, until: Until, done: &(dyn Fn(&Answered) + Sync)) -> Result<()> {
+        match until {
+            Until::Answered => self.run_in_turn(1, done),
+            Until::HungUp => self.run_in_turn(0, done),
+            Until::Stopped => self.run_for_good(done),
+        }
+    }
+
+    /// Serves one connection after the other, until one ends with so many answers.
+    fn run_in_turn(&self, answers: usize, done: &(dyn Fn(&Answered) + Sync)) -> Result<()> {
+        loop {
+            let (stream, peer) = self.listener.accept()?;
+            let connection = Connection::new(stream, self.limits.idle)?;
+            if self.session(connection, peer, done) >= answers {
+                return Ok(());
+            }
+        }
+    }
+
+    fn run_for_good(&self, done: &(dyn Fn(&Answered) + Sync)) -> Result<()> {
+        // Every session holds one; how many there are is how many sessions there are.
+        let seat = Arc::new(());
+        thread::scope(|scope| {
+            loop {
+                let (stream, peer) = self.listener.accept()?;
+                let connection = Connection::new(stream, self.limits.idle)?;
+                if Arc::strong_count(&seat) > self.limits.connections {
+                    self.refuse_busy(connection);
+                    continue;
+                }
+                let taken = Arc::clone(&seat);
+                scope.spawn(move || {
+                    self.session(connection, peer, done);
+                    drop(taken);
+                });
+            }
+        })
+    }
+
+    /// Whether an exchange is newer than all that were answered before; if so, it is the newest.
+    fn is_new(&self, sequence: u64) -> bool {
+        self.largest_sequence.fetch_max(sequence, Ordering::SeqCst) < sequence
+    }
+}

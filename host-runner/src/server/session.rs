@@ -1,0 +1,217 @@
+//! One connection: upload in, progress and answer out, until the other side hangs up.
+
+use core::net::SocketAddr;
+use core::panic::AssertUnwindSafe;
+use std::io::{self, Read, Write};
+use std::panic::catch_unwind;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use anyhow::{Context, Error, Result, bail};
+use he_core::wire::{Answer, Header, Link, Progress, Refusal, Text, Upload};
+use he_nn::stage::{Event, Stage};
+
+use super::Server;
+use crate::connection::Connection;
+use crate::engine::EncryptedAnswer;
+use crate::memory;
+use crate::report;
+
+/// Codes of refusals.
+pub mod refusal {
+    /// The upload is not what it claims to be; `needed` is zero.
+    pub const MALFORMED: u32 = 1;
+    /// Too many connections; `needed` is how many there may be.
+    pub const BUSY: u32 = 2;
+    /// The exchange is not newer than one that was answered; `needed` is the next good number.
+    pub const REPLAYED: u32 = 3;
+    /// The forward pass failed; nothing is known of the sentence.
+    pub const FAILED: u32 = 4;
+}
+
+/// A question that was answered, and what that took.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// Times and memory.
+    pub server: report::ServerReport,
+    /// The upload as it travelled.
+    pub upload_bytes: usize,
+    /// The answer and all progress as they travelled.
+    pub download_bytes: usize,
+}
+
+impl Server<'_> {
+    /// Serves one connection; returns how many questions were answered.
+    pub(super) fn session(
+        &self,
+        mut connection: Connection,
+        peer: SocketAddr,
+        done: &(dyn Fn(&Answered) + Sync),
+    ) -> usize {
+        let mut answered = 0;
+        loop {
+            match self.question(&mut connection) {
+                Ok(Some(report)) => {
+                    answered += 1;
+                    done(&report);
+                }
+                Ok(None) => return answered,
+                Err(error) => {
+                    eprintln!("{peer}: {error:#}");
+                    return answered;
+                }
+            }
+        }
+    }
+
+    /// Tells one that came too late to come again.
+    pub(super) fn refuse_busy(&self, mut connection: Connection) {
+        let mut link = Link::new(&self.transport, self.digest, 0);
+        let needed = self.limits.connections as u64;
+        let text = "too many connections; come again later";
+        // Whether it hears that or not, it is gone.
+        let _ = send_refusal(&mut connection, &mut link, refusal::BUSY, needed, text);
+    }
+
+    /// Answers one question; `None` if there is no other.
+    fn question(&self, connection: &mut Connection) -> Result<Option<Answered>> {
+        connection.allow(self.limits.idle);
+        if !connection.wait()? {
+            return Ok(None);
+        }
+        connection.allow(self.limits.frame);
+        let (received, sent) = (connection.received(), connection.sent());
+        let (mut link, upload) = self.receive(connection)?;
+        if !self.is_new(link.sequence()) {
+            let text = "this upload was answered before, or its device has lost count";
+            let needed = link.sequence().saturating_add(1);
+            send_refusal(connection, &mut link, refusal::REPLAYED, needed, text)?;
+            bail!("{text} (number {})", link.sequence());
+        }
+        let begun = Instant::now();
+        let stages = Stages::new(begun);
+        let (answer, stages) = self.compute(connection, &mut link, upload, stages)?;
+        connection.allow(self.limits.frame);
+        let parts = Answer { scale: answer.scale, mask: &answer.mask, entries: &answer.entries };
+        parts.write(&mut link, self.shape.primes[0], |bytes| send(connection, bytes))?;
+        let seconds = begun.elapsed().as_secs_f64();
+        Ok(Some(Answered {
+            server: report::ServerReport { seconds, peak_bytes: memory::peak(), stages },
+            upload_bytes: connection.received() - received,
+            download_bytes: connection.sent() - sent,
+        }))
+    }
+
+    /// Reads an upload, or refuses it.
+    fn receive(&self, connection: &mut Connection) -> Result<(Link<'_>, Upload)> {
+        let mut header = Vec::with_capacity(Header::BYTES);
+        let read = |bytes: &mut [u8]| {
+            connection.read_exact(bytes).context("the device stopped in the middle of a frame")?;
+            if header.len() < Header::BYTES {
+                header.extend_from_slice(bytes);
+            }
+            Ok::<_, Error>(())
+        };
+        let received = Link::accept(&self.transport, self.digest, self.shape.length(), read)
+            .and_then(|(link, frame)| Ok((link, Upload::read(frame, &self.shape)?)));
+        received.inspect_err(|error| {
+            let claimed = header.first_chunk().and_then(|header| Header::parse(header).ok());
+            let sequence = claimed.map_or(0, |header| header.sequence);
+            let mut link = Link::new(&self.transport, self.digest, sequence);
+            // The connection ends in any case.
+            let text = error.root_cause().to_string();
+            let _ = send_refusal(connection, &mut link, refusal::MALFORMED, 0, &text);
+        })
+    }
+
+    /// Runs the forward pass when it is this question's turn, and says how far it is.
+    fn compute(
+        &self,
+        connection: &mut Connection,
+        link: &mut Link<'_>,
+        upload: Upload,
+        mut stages: Stages,
+    ) -> Result<(EncryptedAnswer, Vec<report::Stage>)> {
+        let result = {
+            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut notify = |event| {
+                connection.allow(self.limits.frame);
+                if let Some(progress) = stages.note(event) {
+                    // Who has hung up will be noticed when the answer is sent.
+                    let _ = progress.write(link, |bytes| send(connection, bytes));
+                }
+            };
+            catch_unwind(AssertUnwindSafe(|| (self.answerer)(upload, &mut notify)))
+        };
+        let error = match result {
+            Ok(Ok(answer)) => return Ok((answer, stages.finished)),
+            Ok(Err(error)) => error,
+            Err(_) => anyhow::anyhow!("the forward pass panicked"),
+        };
+        connection.allow(self.limits.frame);
+        send_refusal(connection, link, refusal::FAILED, 0, &format!("{error:#}"))?;
+        Err(error)
+    }
+}
+
+/// What a forward pass has reported so far.
+struct Stages {
+    begun: Instant,
+    current: Instant,
+    finished: Vec<report::Stage>,
+}
+
+impl Stages {
+    fn new(begun: Instant) -> Self {
+        Self { begun, current: begun, finished: Vec::with_capacity(Stage::total()) }
+    }
+
+    /// Notes an event; what to tell the device, if it is the beginning of a stage.
+    fn note(&mut self, event: Event) -> Option<Progress> {
+        match event {
+            Event::Begin(stage) => {
+                self.current = Instant::now();
+                let short = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+                let millis = u32::try_from(self.begun.elapsed().as_millis()).unwrap_or(u32::MAX);
+                Some(Progress {
+                    index: short(stage.index),
+                    total: short(Stage::total()),
+                    millis,
+                    stage: Text::new(stage.name()),
+                })
+            }
+            Event::End { stage, level } => {
+                let seconds = self.current.elapsed().as_secs_f64();
+                eprintln!(
+                    "stage {}/{}: {} ({seconds:.2} s, level {level})",
+                    stage.index + 1,
+                    Stage::total(),
+                    stage.name()
+                );
+                self.finished.push(report::Stage {
+                    name: stage.name().to_owned(),
+                    seconds,
+                    level: Some(level),
+                    peak_bytes: memory::peak(),
+                });
+                None
+            }
+        }
+    }
+}
+
+fn send_refusal(
+    connection: &mut Connection,
+    link: &mut Link<'_>,
+    code: u32,
+    needed: u64,
+    text: &str,
+) -> Result<()> {
+    let refusal = Refusal { code, needed, text: Text::new(text) };
+    refusal.write(link, |bytes| send(connection, bytes))
+}
+
+fn send(connection: &mut Connection, bytes: &[u8]) -> Result<()> {
+    let sent: io::Result<()> = connection.write_all(bytes);
+    sent.context("the device hung up")
+}
