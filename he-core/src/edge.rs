@@ -4,7 +4,7 @@
 //! the message as they are (no slots, no floating point), a ternary secret `s` and a mask `a` that is
 //! expanded from a public seed, directly in evaluation form. Primes are worked on one after the
 //! other, so a device needs the secret in evaluation form, one limb to work in and one byte an
-//! error: 52 KB at degree 4096, or 36 KB if it keeps the secret for one prime at a time.
+//! error: 52 KB at degree 4096.
 //!
 //! Everything that touches secrets takes the same time whatever they are.
 
@@ -80,20 +80,21 @@ impl<'a> EdgeKey<'a> {
     pub fn expand<B: AsRef<[u8]> + AsMut<[u8]>>(
         secret: &Ternary<B>,
         rings: [EdgeRing<'a>; BASE_PRIMES],
-        mut secrets: [&'a mut [u32]; BASE_PRIMES],
+        secrets: [&'a mut [u32]; BASE_PRIMES],
     ) -> Result<Self, Error> {
-        let degree = secret.degree();
-        for (ring, limb) in rings.iter().zip(&mut secrets) {
+        let expected = secret.degree();
+        let mut key = Self { rings, secrets };
+        for (ring, limb) in key.rings.iter().zip(&mut key.secrets) {
             for found in [ring.degree(), limb.len()] {
-                if found != degree {
-                    return Err(Error::WrongLength { expected: degree, found });
+                if found != expected {
+                    return Err(Error::WrongLength { expected, found });
                 }
             }
             secret.residues(ring.modulus(), limb);
             ring.forward(limb);
             ring.enter(limb);
         }
-        Ok(Self { rings, secrets })
+        Ok(key)
     }
 
     /// The degree of the ring.

@@ -99,10 +99,19 @@ impl SecretSeed {
         seed
     }
 
-    /// Another secret seed for the object `index` of a kind that the caller numbers: how a key
-    /// authority gets all of its secrets from one master seed.
+    /// Another secret seed for the object `index` of a kind that the caller numbers below 2^24: how a
+    /// key authority gets all of its secrets from one master seed.
+    ///
+    /// # Panics
+    /// If `kind` is not below 2^24.
     #[must_use]
     pub fn derive(&self, kind: u32, index: u32) -> Self {
+        assert!(kind >> 24 == 0, "larger kinds are for this crate");
+        self.derive_any(kind, index)
+    }
+
+    /// The same for any kind; this crate's are four letters.
+    pub(crate) fn derive_any(&self, kind: u32, index: u32) -> Self {
         let mut stream = Keystream::secret(self, Purpose::Derive, index, kind);
         let mut seed = Self([0; Self::BYTES]);
         seed.0.copy_from_slice(&stream.next_block()[..Self::BYTES]);

@@ -1,5 +1,6 @@
 //! Seeds, samplers, the edge ring and frames against an independent implementation:
 //! `kat/edge.txt` is what `python3 kat/edge.py` prints.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use he_core::edge::{EdgeKey, EdgeRing, LimbSink, Workspace};
 use he_core::modulus::{Factor, Modulus};

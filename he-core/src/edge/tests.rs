@@ -209,9 +209,10 @@ fn expansion_refuses_buffers_of_another_degree() {
     let mut tables = PRIMES.map(|prime| Tables::new(prime, 16));
     let rings = tables.each_mut().map(|tables| EdgeRing::of(&tables.ntt()).unwrap());
     let secret = Ternary::uniform(&SecretSeed::new([3; 32]), 0, [0; 4]);
-    let (mut first, mut second) = ([0; 16], [0; 8]);
+    let (mut first, mut second) = ([1; 16], [0; 8]);
     let result = EdgeKey::expand(&secret, rings, [&mut first, &mut second]);
     assert_eq!(result.err(), Some(Error::WrongLength { expected: 16, found: 8 }));
+    assert_eq!(first, [0; 16], "what was expanded is erased");
 }
 
 #[test]

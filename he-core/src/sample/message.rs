@@ -39,7 +39,7 @@ impl MessageSeeds {
         input[..HASH].copy_from_slice(&digest.0.finish());
         input[16..24].copy_from_slice(&counter.to_le_bytes());
         input[24..56].copy_from_slice(fresh);
-        let mut output = prf(&key.derive(MESSAGE_SEEDS, 0), &input);
+        let mut output = prf(&key.derive_any(MESSAGE_SEEDS, 0), &input);
         let (mut mask, mut error) = ([0; Seed::BYTES], [0; SecretSeed::BYTES]);
         mask.copy_from_slice(&output[..32]);
         error.copy_from_slice(&output[32..]);

@@ -23,7 +23,7 @@ impl<'k> Tagger<'k> {
     fn finish(&self) -> [u8; Header::TAG] {
         let mut input = [0; 24];
         input[..HASH].copy_from_slice(&self.hash.finish());
-        super::field(&prf(&self.key.0.derive(FRAME_TAG, 0), &input), 0)
+        super::field(&prf(&self.key.0.derive_any(FRAME_TAG, 0), &input), 0)
     }
 }
 
