@@ -1,8 +1,12 @@
 //! The classifier on the first token: dense layer, hyperbolic tangent, classes.
 //!
-//! Rows `u + 2·(c + 4·f)` with `u = 0` only: the dense layer's features for every class `c`, and the
-//! canary in feature 0 of `c = 3`. So the answer has class `c` in row `2·c` and the canary in row
-//! [`CANARY_ROW`], token 0 each.
+//! Rows `u + 2·(c + 4·f)`: for `u = 0` the dense layer's features, for every class `c` and for
+//! `c = 3`; for `u = 1` the canary alone, in feature 0 of `c = 3`. The answer has class `c` in row
+//! `2·c` and the canary in row [`CANARY_ROW`], token 0 each.
+//!
+//! No bootstrap follows that would notice a hyperbolic tangent outside its range, so the canary
+//! takes up `Σ (y/2)^16` over the features: below `2^-9` while all `|y| ≤ 1`, and far from 0 when
+//! one is above 2.
 
 use alloc::vec::Vec;
 
@@ -14,7 +18,7 @@ use super::assembly::Assembly;
 use super::normalisation;
 use crate::Error;
 use crate::approx::tangent;
-use crate::layout::{row, sum_rotations};
+use crate::layout::{Layout, row, sum_rotations};
 use crate::model::{Config, HeadWeights};
 
 /// The row of the answer whose token 0 is the canary, 1 if all is well.
@@ -26,8 +30,10 @@ pub const fn class_row(class: usize) -> usize {
     2 * class
 }
 
-/// The digit of the feature, and the value of the copy's digit that holds the canary.
+/// The digits.
+const HALF: usize = 0;
 const FEATURE: usize = 2;
+/// The value of the copy's digit that holds the canary.
 const CANARY: usize = 3;
 
 /// The answer in slots. `rows` are normalised features and a row of zeros, `mask` a row at the
@@ -50,8 +56,8 @@ pub fn classify<E: Refresh>(
         .finish();
     let dense = eval.concat(&eval.matmul(rows, &dense)?, mask)?;
     let sums = layout.pack(|[u, c, f]| match (u, c, f) {
-        (0, CANARY, 0) => alloc::vec![row(width), row(width + 1)],
-        (0, c, f) if c < classes => alloc::vec![row(f)],
+        (1, CANARY, 0) => alloc::vec![row(width), row(width + 1)],
+        (0, c, f) if c < classes || c == CANARY => alloc::vec![row(f)],
         _ => Vec::new(),
     });
     let mut slots = eval.rows_to_slots(&eval.select(&dense, &sums)?, Halves::Low)?;
@@ -60,26 +66,47 @@ pub fn classify<E: Refresh>(
     let tanh = tangent(config.tanh)?;
     let hidden = polynomial::prepare(eval, &x, tanh.domain())?;
     let hidden = polynomial::evaluate(eval, &hidden, &tanh, eval.default_scale())?;
+    let guard = guard(eval, &layout, &hidden)?;
+    let (level, scale) = (eval.level(&guard), eval.scale(&guard));
     let unit = libm::ldexp(1.0, -config.weight_frac_bits.cast_signed());
     let weight = |c: usize, f: usize| {
         let entry = weights.classes.entries.get(f * classes + c).copied();
         entry.map_or(0.0, |w| f64::from(w) * unit)
     };
-    let is_first = |u: usize, token: usize| u == 0 && token == 0;
-    let scores = layout.values(
-        |[u, c, f], token| {
-            if is_first(u, token) && c < classes { weight(c, f) } else { 0.0 }
-        },
-    );
+    let scores =
+        layout.values(
+            |[u, c, f], token| {
+                if u == 0 && token == 0 && c < classes { weight(c, f) } else { 0.0 }
+            },
+        );
     let canary = layout.values(
-        |[u, c, f], token| {
-            if is_first(u, token) && c == CANARY && f == 0 { 1.0 } else { 0.0 }
+        |digits, token| {
+            if digits == [1, CANARY, 0] && token == 0 { 1.0 } else { 0.0 }
         },
     );
-    let scale = eval.default_scale();
+    let hidden = eval.drop_level(&hidden, level + 1)?;
     let scores = mul_values(eval, &hidden, &scores, scale)?;
-    let x = eval.drop_level(&x, eval.level(&hidden))?;
+    let x = eval.drop_level(&x, level + 1)?;
     let canary = mul_values(eval, &x, &canary, scale)?;
-    let terms = eval.add(&scores, &canary)?;
+    let canary = eval.rotate(&canary, layout.step(HALF))?;
+    let terms = eval.add(&eval.add(&scores, &guard)?, &canary)?;
     sum_rotations(eval, &terms, layout.step(FEATURE), 1..layout.size(FEATURE))
+}
+
+/// `(y/2)^16` in the canary's copy.
+fn guard<E: Refresh>(
+    eval: &E,
+    layout: &Layout<3>,
+    hidden: &E::Ciphertext,
+) -> Result<E::Ciphertext, Error> {
+    let halves = layout.values(
+        |[u, c, _], token| {
+            if u == 0 && token == 0 && c == CANARY { 0.5 } else { 0.0 }
+        },
+    );
+    let mut power = mul_values(eval, hidden, &halves, eval.default_scale())?;
+    for _ in 0..4 {
+        power = eval.rescale(&eval.mul(&power, &power)?)?;
+    }
+    Ok(power)
 }

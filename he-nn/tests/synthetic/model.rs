@@ -6,12 +6,12 @@ use he_nn::model::{Config, Element, LayerRanges, Model, Tensor, Window};
 /// Tokens.
 pub(crate) const TOKENS: usize = 16;
 /// Features.
-pub(crate) const WIDTH: usize = 16;
+pub(crate) const WIDTH: usize = 8;
 /// Fractional bits of the weights.
 pub(crate) const FRAC_BITS: u32 = 10;
 
 const HEADS: usize = 2;
-const HIDDEN: usize = 32;
+const HIDDEN: usize = 16;
 
 /// Numbers that look random.
 pub(crate) struct Numbers(pub(crate) u64);
@@ -104,8 +104,8 @@ pub(crate) fn embedding(seed: u64, length: usize) -> Vec<f64> {
     let mut all = Vec::new();
     for t in 0..TOKENS {
         let x: Vec<f64> = (0..WIDTH).map(|_| numbers.next()).collect();
-        let mean = x.iter().sum::<f64>() / 16.0;
-        let square = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / 16.0;
+        let mean = x.iter().sum::<f64>() / 8.0;
+        let square = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / 8.0;
         let is_real = if t < length { 1.0 } else { 0.0 };
         all.extend(x.iter().map(|x| is_real * (x - mean) / square.sqrt()));
     }
