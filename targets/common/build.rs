@@ -9,6 +9,9 @@ use std::{env, fs};
 /// How many sentences of `golden.json` become tokenizer tests.
 const GOLDEN_SENTENCES: usize = 40;
 
+/// Bits behind the point of a product of rows and weights; the server counts on it.
+const PRODUCT_BITS: u64 = 38;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let model = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../models/edge");
     let out = PathBuf::from(env::var("OUT_DIR")?);
@@ -27,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("pieces.bin"), tensor(&tensors, "embedding.tokens")?)?;
     fs::write(out.join("positions.bin"), tensor(&tensors, "embedding.positions")?)?;
     fs::write(out.join("golden.txt"), golden(&read("golden.json")?)?)?;
+    fs::write(out.join("scale_bits.in"), scale_bits(&read("config.json")?)?)?;
     Ok(())
 }
 
@@ -46,6 +50,14 @@ fn tensor<'a>(file: &'a [u8], name: &str) -> Result<&'a [u8], Box<dyn Error>> {
         return Err(broken().into());
     }
     Ok(data.get(offset(0)?..offset(1)?).ok_or_else(broken)?)
+}
+
+/// Bits behind the point of an uploaded feature: those of a product less those of a weight.
+fn scale_bits(config: &[u8]) -> Result<String, Box<dyn Error>> {
+    let config: Value = serde_json::from_slice(config)?;
+    let weight = config["weight_frac_bits"].as_u64();
+    let bits = weight.and_then(|weight| PRODUCT_BITS.checked_sub(weight));
+    Ok(bits.ok_or("config.json: no usable weight_frac_bits")?.to_string())
 }
 
 /// `ids separated by spaces`, tab, text; one sentence a line.

@@ -13,7 +13,7 @@ pub const TOKENS: usize = 64;
 /// Features of a token.
 pub const WIDTH: usize = 128;
 /// Bits behind the point of an uploaded feature.
-pub const SCALE_BITS: u32 = 27;
+pub const SCALE_BITS: u32 = include!(concat!(env!("OUT_DIR"), "/scale_bits.in"));
 /// Classes of an answer.
 pub const CLASSES: usize = 2;
 /// What the classes are called.

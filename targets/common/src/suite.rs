@@ -1,19 +1,20 @@
 //! The tests that every board and the host run: the same bodies, the same expected values.
 //!
-//! Expected values are in `golden.txt` of this package. The host's tests and the boards' compare
-//! with the same file, so that equal verdicts mean equal bytes.
+//! Expected values are in `golden.txt` of this package, computed by `golden.py`. The host's tests
+//! and the boards' compare with the same file, so that equal verdicts mean equal bytes.
 
 mod crypto;
 mod golden;
 mod numbers;
 mod text;
+mod wire;
 
 use crate::harness::{Bench, Case, Failure};
 use crate::machine::Machine;
 
 /// All of them, in the order they run.
 #[must_use]
-pub fn cases<M: Machine>() -> [Case<M>; 12] {
+pub fn cases<M: Machine>() -> [Case<M>; 15] {
     [
         case("instructions_are_counted", numbers::counter),
         case("masks_are_the_ones_of_the_host", numbers::uniform_residues),
@@ -25,6 +26,9 @@ pub fn cases<M: Machine>() -> [Case<M>; 12] {
         case("ciphertexts_are_the_ones_of_the_host", crypto::ciphertexts),
         case("decryption_gives_the_message_and_its_errors", crypto::round_trip),
         case("another_secret_decrypts_to_noise", crypto::wrong_secret),
+        case("damaged_messages_are_refused", wire::damaged),
+        case("messages_of_others_are_refused", wire::foreign),
+        case("secrets_arrive_whole_or_not_at_all", wire::provision),
         case("encryption_and_decryption_cost_what_they_cost", crypto::costs),
         case("encryption_takes_the_same_time_whatever_the_secrets", crypto::constant_time),
     ]

@@ -27,7 +27,7 @@ pub struct Board {
     timer: Timer,
     stack: Stack,
     statics: usize,
-    exchanges: u16,
+    exchanges: u32,
 }
 
 impl Board {
@@ -78,7 +78,8 @@ impl Entropy for Board {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let seconds = now.map_or(0, |time| time.as_secs());
         self.exchanges += 1;
-        (seconds << 16) + u64::from(self.exchanges)
+        // Nanoseconds, as the other clients of the same server count.
+        seconds * 1_000_000_000 + u64::from(self.exchanges)
     }
 }
 

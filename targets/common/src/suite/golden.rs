@@ -1,6 +1,6 @@
 //! Digests of what must come out the same everywhere.
 
-/// One `name digest` a line; written from the failure message of the test that compares it.
+/// One `name digest` a line; written by `golden.py`, which shares no code with the project.
 pub(super) const TEXT: &str = include_str!("../../golden.txt");
 
 /// FNV-1a of Fowler, Noll and Vo, 64 bits: tells different bytes apart, resists nobody.

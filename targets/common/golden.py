@@ -1,0 +1,171 @@
+"""Writes golden.txt from the definitions, sharing no code with the project: python3 golden.py > golden.txt
+
+ChaCha20 (RFC 8439), the samplers, the integer normalisation and the edge ring are all here, as slow as
+they are short.
+"""
+
+from math import isqrt
+from struct import pack, unpack
+
+N = 4096
+PRIMES = [33292289, 32899073]
+TOKENS, WIDTH = 64, 128
+SCALE_BITS, EXTRA_BITS, LIMIT = 28, 24, 2**31 - 1 - 0xFF
+IDS = [2, 5, 9, 1, 7, 7, 15, 4, 0, 11, 3]
+EDGE_MASK, ERROR, TERNARY, DERIVE, DIGEST_KEY = 1, 0x80000001, 0x80000002, 0x80000004, 0x80000005
+MESSAGE_SEEDS = int.from_bytes(b"siv1", "little")
+M32 = 2**32 - 1
+
+
+def rotate(x, n):
+    return ((x << n) | (x >> (32 - n))) & M32
+
+
+def block(key, nonce, counter):
+    state = list(unpack("<4I", b"expand 32-byte k")) + list(unpack("<8I", key)) + [counter] + list(nonce)
+    x = state[:]
+    columns = [(0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15)]
+    diagonals = [(0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14)]
+    for a, b, c, d in (columns + diagonals) * 10:
+        for p, q, r, n in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
+            x[p] = (x[p] + x[q]) & M32
+            x[r] = rotate(x[r] ^ x[p], n)
+    return pack("<16I", *[(s + t) & M32 for s, t in zip(state, x)])
+
+
+def words(key, *nonce):
+    counter = 0
+    while True:
+        yield from unpack("<16I", block(key, nonce, counter))
+        counter += 1
+
+
+def uniform(seed, domain, index, q, count):
+    mask, out = (1 << q.bit_length()) - 1, []
+    for word in words(seed, domain, index, q):
+        if word & mask < q:
+            out.append(word & mask)
+            if len(out) == count:
+                return out
+
+
+def ternary(seed):
+    stream = words(seed, TERNARY, 0, 0)
+    return [(3 * next(stream) >> 32) - 1 for _ in range(N)]
+
+
+def errors(seed, index):
+    stream, out = words(seed, ERROR, index, 0), []
+    for _ in range(N // 32):
+        drawn = [next(stream) for _ in range(42)]
+        lanes = [sum(word >> j & 1 for word in drawn) - 21 for j in range(32)]
+        out += [lanes[k // 4 + 8 * (k % 4)] for k in range(32)]
+    return out
+
+
+def made_up(count, state):
+    out = []
+    for _ in range(count):
+        state = (state * 1664525 + 1013904223) & M32
+        byte = state >> 24
+        out.append(byte - 256 if byte > 127 else byte)
+    return out
+
+
+def messages():
+    """Feature f of token t is coefficient f mod 64 + 64 t of ciphertext f div 64; the last is the mask."""
+    pieces, positions = made_up(16 * WIDTH, 1), made_up(TOKENS * WIDTH, 2)
+    out = [[0] * N for _ in range(2)]
+    for t, piece in enumerate(IDS):
+        x = [pieces[piece * WIDTH + f] + positions[t * WIDTH + f] for f in range(WIDTH)]
+        v = [WIDTH * value - sum(x) for value in x]
+        # sqrt(sum of squares / 128), with 60 bits to spare
+        root = isqrt((sum(value * value for value in v) << 120) // WIDTH)
+        for f in range(WIDTH):
+            n = (2 * (v[f] << SCALE_BITS + 60) + root) // (2 * root)
+            n = 1 << SCALE_BITS if f == WIDTH - 1 else max(-LIMIT, min(LIMIT, n))
+            out[f // 64][f % 64 + 64 * t] = n
+    return out
+
+
+def least_root(q):
+    roots = (pow(x, (q - 1) // (2 * N), q) for x in range(2, q))
+    root = next(r for r in roots if pow(r, N, q) == q - 1)
+    return min(pow(root, k, q) for k in range(1, 2 * N, 2))
+
+
+def evaluate(a, q, root):
+    """a(root^(2 brev(i) + 1)) for every i: the order in which masks come."""
+    a, step = [x * pow(root, i, q) % q for i, x in enumerate(a)], N // 2
+    while step:
+        w = [pow(root, N // step * j, q) for j in range(step)]
+        for start in range(0, N, 2 * step):
+            for j in range(step):
+                x, y = a[start + j], a[start + j + step]
+                a[start + j], a[start + j + step] = (x + y) % q, (x - y) * w[j] % q
+        step //= 2
+    return a
+
+
+def interpolate(a, q, root):
+    a, step, inverse = a[:], 1, pow(root, -1, q)
+    while step < N:
+        w = [pow(inverse, N // step * j, q) for j in range(step)]
+        for start in range(0, N, 2 * step):
+            for j in range(step):
+                x, y = a[start + j], a[start + j + step] * w[j] % q
+                a[start + j], a[start + j + step] = (x + y) % q, (x - y) % q
+        step *= 2
+    scale = pow(N, -1, q)
+    return [x * scale * pow(inverse, i, q) % q for i, x in enumerate(a)]
+
+
+def derived(key, kind):
+    return block(key, (DERIVE, 0, kind), 0)[:32]
+
+
+def message_seeds(key, counter, fresh):
+    """For the empty digest: Poly1305 of nothing is the second half of its key."""
+    digest = block(key, (DIGEST_KEY, 0, 0), 0)[16:32]
+    data, state = digest + pack("<Q", counter) + fresh + bytes(4), derived(key, MESSAGE_SEEDS)
+    for i in range(0, 60, 12):
+        output = block(state, unpack("<3I", data[i : i + 12]), 0)
+        state = output[:32]
+    return output[:32], output[32:]
+
+
+def ciphertexts():
+    secret, (masks, noise) = ternary(bytes([2] * 32)), message_seeds(bytes([4] * 32), 1, bytes([4] * 32))
+    for index, message in enumerate(messages()):
+        error = errors(noise, index)
+        for q in PRIMES:
+            root = least_root(q)
+            a, s = uniform(masks, EDGE_MASK, index, q, N), evaluate([x % q for x in secret], q, root)
+            product = interpolate([x * y % q for x, y in zip(a, s)], q, root)
+            yield from [(m + e - p) % q for m, e, p in zip(message, error, product)]
+
+
+def packed(coefficients):
+    return bytes(sum((c + 1) << 2 * j for j, c in enumerate(coefficients[i : i + 4])) for i in range(0, N, 4))
+
+
+def fnv(data):
+    h = 0xCBF29CE484222325
+    for byte in data:
+        h = (h ^ byte) * 0x100000001B3 % 2**64
+    return h
+
+
+def little(numbers):
+    return b"".join(pack("<i" if number < 0 else "<I", number) for number in numbers)
+
+
+def show(name, data):
+    print(f"{name} {fnv(data):016x}")
+
+
+show("uniform", little(uniform(bytes([1] * 32), EDGE_MASK, 3, PRIMES[0], 1024)))
+show("ternary", packed(ternary(bytes([2] * 32))))
+show("errors", bytes(e & 255 for e in errors(bytes([3] * 32), 5)))
+show("messages", little(messages()[0] + messages()[1]))
+show("ciphertexts", little(ciphertexts()))
