@@ -44,17 +44,22 @@ fn bytes(words: usize) -> BytesCount {
     BytesCount::new(4 * words)
 }
 
-/// Runs `transform` on a table of degree `n`.
-fn with_table(name: &str, bencher: Bencher<'_, '_>, n: usize, inverse: bool) {
+/// A primitive `2n`-th root of unity.
+fn root(q: Modulus, n: usize) -> u32 {
+    let (order, two_n) = (q.value() - 1, u32::try_from(2 * n).expect("a small degree"));
+    (2..)
+        .map(|base| q.pow_vartime(base, order / two_n))
+        .find(|&psi| q.pow_vartime(psi, two_n / 2) == order)
+        .expect("q is 1 modulo 2n")
+}
+
+/// Transforms one limb, its factors close at hand.
+fn transform(name: &str, bencher: Bencher<'_, '_>, n: usize, inverse: bool) {
     let Some(kernels) = kernels(name) else { return };
     let q = modulus();
-    let two_n = u32::try_from(2 * n).expect("a small degree");
-    let psi = (2..)
-        .map(|base| q.pow_vartime(base, (Q - 1) / two_n))
-        .find(|&psi| q.pow_vartime(psi, two_n / 2) == Q - 1)
-        .expect("q is 1 modulo 2n");
     let (mut roots, mut inverse_roots) = (vec![Factor::default(); n], vec![Factor::default(); n]);
-    let table = NttTable::new(q, psi, &mut roots, &mut inverse_roots).expect("a primitive root");
+    let table =
+        NttTable::new(q, root(q, n), &mut roots, &mut inverse_roots).expect("a primitive root");
     let mut limb = words(1, n);
     let bencher = bencher.counter(bytes(n));
     if inverse {
@@ -68,7 +73,7 @@ macro_rules! for_each_degree {
     ($($name:ident: $kernels:literal, $inverse:literal;)*) => {
         $(#[divan::bench(args = DEGREES)]
         fn $name(bencher: Bencher<'_, '_>, n: usize) {
-            with_table($kernels, bencher, n, $inverse);
+            transform($kernels, bencher, n, $inverse);
         })*
     };
 }
@@ -95,6 +100,34 @@ mod ntt {
         let mut limb: Vec<u64> = words(1, n).into_iter().map(u64::from).collect();
         bencher.counter(BytesCount::new(8 * n)).bench_local(|| plan.fwd(black_box(&mut limb)));
     }
+}
+
+/// All limbs of a polynomial of the big ring, each with a prime and factors of its own; the time
+/// is that of 41 transforms.
+#[divan::bench(args = NAMES, sample_count = 20)]
+fn ntt_of_41_limbs(bencher: Bencher<'_, '_>, name: &str) {
+    const N: usize = 1 << 16;
+    let Some(kernels) = kernels(name) else { return };
+    let is_prime = |n: u32| (3..).step_by(2).take_while(|d| d * d <= n).all(|d| n % d != 0);
+    let primes = (1_u32..).map(|i| Q - (i << 17)).filter(|&q| is_prime(q)).take(41);
+    let mut limbs: Vec<_> = primes
+        .map(|q| {
+            let factors = (vec![Factor::default(); N], vec![Factor::default(); N]);
+            (Modulus::new(q).expect("an odd modulus below 2^31"), factors, vec![1; N])
+        })
+        .collect();
+    let mut limbs: Vec<_> = limbs
+        .iter_mut()
+        .map(|(q, (roots, inverse_roots), limb)| {
+            let psi = root(*q, N);
+            (NttTable::new(*q, psi, roots, inverse_roots).expect("a primitive root"), limb)
+        })
+        .collect();
+    bencher.counter(bytes(41 * N)).bench_local(|| {
+        for (table, limb) in &mut limbs {
+            kernels.ntt(table, black_box(limb));
+        }
+    });
 }
 
 mod inverse_ntt {

@@ -72,10 +72,10 @@ pub(super) fn dot<const PAIRS: usize>(
 /// Registers of `out` that [`combine`] fills at a time.
 pub(super) const COMBINED: usize = 4;
 
-/// `out = Σ_i inputs_i · weights_i`, for the registers from place `start` on.
+/// `out = Σ_i inputs_i · weights_i`.
 ///
-/// Two products and a sum below `2^63 + q` fit a word of 64 bits, and taking `⌊2^63 / q⌋ q` from
-/// a word that has its top bit leaves at most `2^63 + q`.
+/// A word of 64 bits holds a sum below `2^63 + q` and as many products as fit below `2^63 − q`.
+/// Taking `⌊2^63 / q⌋ q` from a word that has its top bit leaves at most `2^63 + q`.
 #[target_feature(enable = "avx512f")]
 pub(super) fn combine(
     q: Modulus,
@@ -84,12 +84,15 @@ pub(super) fn combine(
     weights: &[u32],
 ) {
     let reducer = Reducer::new(q);
-    let multiple = (1_u64 << 63) / u64::from(q.value()) * u64::from(q.value());
-    let multiple = _mm512_set1_epi64(multiple.cast_signed());
+    let wide_q = u64::from(q.value());
+    let multiple = (1 << 63) / wide_q * wide_q;
+    let products = ((1 << 63) - wide_q) / (wide_q << 31);
+    let products = usize::try_from(products).unwrap_or(usize::MAX);
+    let multiple = _mm512_set1_epi64(u64::cast_signed(multiple));
     for (i, out) in out.iter_mut().enumerate() {
         let zero = _mm512_setzero_si512();
         let mut sums = [Wide { even: zero, odd: zero }; COMBINED];
-        for (inputs, weights) in inputs.chunks(2).zip(weights.chunks(2)) {
+        for (inputs, weights) in inputs.chunks(products).zip(weights.chunks(products)) {
             for (input, &weight) in inputs.iter().zip(weights) {
                 let weight = splat(weight);
                 let start = i * 16 * COMBINED;
