@@ -65,7 +65,7 @@ impl<'a> Tokenizer<'a> {
     pub fn pieces(&self, text: &str, ids: &mut [u16]) -> Result<usize, Error> {
         let mut out = Output { ids, length: 0 };
         let mut word = Word::empty();
-        out.push(self.vocabulary.class())?;
+        out.push(self.vocabulary.class());
         for c in text.chars() {
             if is_space(c) {
                 self.finish(&mut word, &mut out)?;
@@ -86,7 +86,8 @@ impl<'a> Tokenizer<'a> {
             }
         }
         self.finish(&mut word, &mut out)?;
-        out.push(self.vocabulary.separator())?;
+        out.push(self.vocabulary.separator());
+        out.check()?;
         Ok(out.length)
     }
 
@@ -101,17 +102,17 @@ impl<'a> Tokenizer<'a> {
                     break true;
                 }
                 let Some((id, length)) = self.longest(prefix, rest) else { break false };
-                out.push(id)?;
+                out.push(id);
                 (_, rest) = rest.split_at(length);
                 prefix = b"##";
             }
         };
         if !is_known {
             out.length = start;
-            out.push(self.vocabulary.unknown())?;
+            out.push(self.vocabulary.unknown());
         }
         *word = Word::empty();
-        Ok(())
+        out.check()
     }
 
     /// The longest piece that `rest` starts with, and its length in bytes.
@@ -143,11 +144,17 @@ impl Word {
 }
 
 impl Output<'_> {
-    fn push(&mut self, id: u16) -> Result<(), Error> {
-        let limit = self.ids.len();
-        *self.ids.get_mut(self.length).ok_or(Error::SentenceTooLong { limit })? = id;
+    /// Counts a piece, and writes it if there is room.
+    fn push(&mut self, id: u16) {
+        if let Some(place) = self.ids.get_mut(self.length) {
+            *place = id;
+        }
         self.length += 1;
-        Ok(())
+    }
+
+    const fn check(&self) -> Result<(), Error> {
+        let limit = self.ids.len();
+        if self.length > limit { Err(Error::SentenceTooLong { limit }) } else { Ok(()) }
     }
 }
 
@@ -180,6 +187,7 @@ mod tests {
     fn an_empty_and_an_overlong_sentence_are_refused() {
         assert_eq!(tokenized(" \t\u{200b}"), Err(Error::EmptySentence));
         assert!(tokenized("a a a a a a").is_ok());
+        assert_eq!(tokenized("a a a a a unaffzz").unwrap().0[6..], [1, 3]);
         assert_eq!(tokenized("a a a a a a a"), Err(Error::SentenceTooLong { limit: 8 }));
     }
 }
