@@ -7,10 +7,12 @@ mod synthetic;
 
 use he_core::eval::clear::{Clear, ClearRows};
 use he_core::eval::position::{RowShape, Shape};
-use he_core::refresh::Refresh;
+use he_core::refresh::{Refresh, Weights};
 use he_nn::forward::Forward;
+use he_nn::layer::feed_forward::feed_forward;
 use he_nn::layer::head::{CANARY_ROW, class_row};
 use he_nn::layer::normalisation::{Normalisation, Padding};
+use he_nn::layer::token_attention::token_attention;
 use he_nn::layer::wide_attention::WideAttention;
 use he_nn::model::{Element, Model, Tensor, Window};
 use he_nn::{Error, TensorName, reference};
@@ -34,12 +36,8 @@ fn product_rows(eval: &Clear, values: &[f64], width: usize) -> ClearRows {
     let rows: Vec<Vec<f64>> = (0..width).map(feature).collect();
     let mut identity = vec![0; width * width];
     identity.iter_mut().step_by(width + 1).for_each(|w| *w = 1 << FRAC_BITS);
-    let identity = he_core::refresh::Weights {
-        inputs: width,
-        outputs: width,
-        entries: identity,
-        frac_bits: FRAC_BITS,
-    };
+    let identity =
+        Weights { inputs: width, outputs: width, entries: identity, frac_bits: FRAC_BITS };
     eval.matmul(&eval.encrypt_rows(&rows).unwrap(), &identity).unwrap()
 }
 
@@ -112,6 +110,75 @@ fn attention_covers_every_pair_once() {
         let found = out.values()[h * 4 + f][i];
         assert!((found - wanted).abs() < 2f64.powi(-30), "{i} {h} {f}: {found} {wanted}");
     }
+}
+
+#[test]
+fn the_first_token_attends_to_every_token_that_the_mask_shows() {
+    let eval = insecure();
+    let config = synthetic::config();
+    let mut numbers = synthetic::Numbers(6);
+    // Differences, values and the mask, token by token.
+    let columns = 2 * WIDTH + 1;
+    let length = 11;
+    let mut rows: Vec<f64> = (0..TOKENS * columns).map(|_| numbers.next()).collect();
+    for (t, row) in rows.chunks_exact_mut(columns).enumerate() {
+        row[2 * WIDTH] = if t < length { 1.0 } else { 0.0 };
+    }
+    let product = product_rows(&eval, &rows, columns);
+    let (out, _) = token_attention(&eval, &config, 16.0, &product, 2 * WIDTH).unwrap();
+    for (h, f) in (0..WIDTH).map(|j| (j / 4, j % 4)) {
+        let weight = |row: &[f64]| (-(0..4).map(|f| row[h * 4 + f].powi(2)).sum::<f64>()).exp();
+        let real = rows.chunks_exact(columns).take(length);
+        let wanted: f64 = real.map(|row| weight(row) * row[WIDTH + h * 4 + f]).sum();
+        for (t, found) in out.values()[h * 4 + f].iter().enumerate() {
+            assert!((found - wanted).abs() < 2f64.powi(-30), "{h} {f} {t}: {found} {wanted}");
+        }
+    }
+}
+
+#[test]
+fn feed_forward_updates_the_stream_and_passes_canaries_on() {
+    let eval = insecure();
+    let (config, model) = (synthetic::config(), synthetic::model(2));
+    let weights = &model.layers()[0].feed_forward;
+    let n = synthetic::embedding(8, TOKENS);
+    let with_canary = |(t, row): (usize, &[f64])| {
+        let canary = if t == 3 { 0.5 } else { 0.0 };
+        row.iter().copied().chain([canary]).collect::<Vec<_>>()
+    };
+    let values: Vec<f64> = n.chunks_exact(WIDTH).enumerate().flat_map(with_canary).collect();
+    let feature = |f: usize| values.iter().skip(f).step_by(WIDTH + 1).copied().collect();
+    let rows = eval.encrypt_rows(&(0..=WIDTH).map(feature).collect::<Vec<_>>()).unwrap();
+    let (update, _) = feed_forward(&eval, &config, weights, 6.0, &rows).unwrap();
+    let unit = 2f64.powi(-10);
+    let product = |x: &[f64], w: &Weights, g: usize| -> f64 {
+        let column = w.entries.iter().skip(g).step_by(w.outputs);
+        x.iter().zip(column).map(|(x, &w)| x * f64::from(w) * unit).sum()
+    };
+    for (t, token) in n.chunks_exact(WIDTH).enumerate() {
+        let hidden: Vec<f64> = (0..config.hidden)
+            .map(|f| {
+                let gate = product(token, &weights.gate, f);
+                reference::gelu(gate) * product(token, &weights.value, f)
+            })
+            .collect();
+        for f in 0..WIDTH {
+            let (found, wanted) = (update.values()[f][t], product(&hidden, &weights.output, f));
+            assert!((found - wanted).abs() < 2f64.powi(-16), "{t} {f}: {found} {wanted}");
+        }
+        let canary = if t == 3 { 0.5 } else { 0.0 };
+        assert!((update.values()[WIDTH][t] - canary).abs() < 2f64.powi(-30));
+    }
+}
+
+#[test]
+fn an_upload_without_its_mask_is_refused() {
+    let eval = insecure();
+    let rows = synthetic::upload(&synthetic::embedding(1, 4), 4);
+    let upload = eval.encrypt_rows(&rows[..WIDTH - 1]).unwrap();
+    let error = Forward::new(&eval, &synthetic::model(1), &mut |_| {}).run(&upload);
+    let expected = he_core::Error::WrongLength { expected: WIDTH, found: WIDTH - 1 };
+    assert_eq!(error.err(), Some(Error::Core(expected)));
 }
 
 #[test]
