@@ -87,10 +87,12 @@ pub fn run_all<M: Machine>(machine: &mut M, cases: &[Case<M>], filter: &str) -> 
             Err(Failure { what, file, line }) => {
                 failed += 1;
                 machine.print(format_args!(
-                    "{{\"test\": {}, \"ok\": false, \"what\": {}, \"file\": {}, \"line\": {line}}}",
+                    "{{\"test\": {}, \"ok\": false, \"what\": {}, \"file\": {}, \"line\": {line}, \
+                     \"figures\": {{{}}}}}",
                     Quoted(case.name),
                     Quoted(what),
                     Quoted(file),
+                    Figures(&figures),
                 ));
             }
         }

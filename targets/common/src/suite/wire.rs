@@ -5,7 +5,6 @@ use crate::harness::{Bench, Failure};
 use crate::machine::Machine;
 use crate::model::rings;
 use he_core::Error;
-use he_core::edge::{DEGREE, EdgeSecret};
 use he_core::params::EDGE_128;
 use he_core::sample::{SecretSeed, Ternary};
 use he_core::wire::{Answer, AnswerEntry, Header, Kind, Link, Provision, TransportKey};
@@ -83,22 +82,24 @@ pub(super) fn foreign<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Bytes of a small secret.
+const SECRET: usize = 64;
+
 pub(super) fn provision<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
-    let secret =
-        || -> EdgeSecret { Ternary::uniform(&SecretSeed::new([2; 32]), 0, [0; DEGREE / 4]) };
+    let secret = || Ternary::uniform(&SecretSeed::new([2; 32]), 0, [0; SECRET]);
     let checksum = TransportKey::checksum();
     let mut link = Link::new(&checksum, EDGE_128.digest(), 1);
-    let mut bytes = Vec::<u8, 1280>::new();
+    let mut bytes = Bytes::new();
     let sent = Provision { transport: key(), messages: SecretSeed::new([3; 32]), secret: secret() };
     check!(sent.write(&mut link, |piece: &[u8]| bytes.extend_from_slice(piece)).is_ok());
-    let read = |bytes: &[u8]| -> Result<EdgeSecret, Error> {
+    let read = |bytes: &[u8]| -> Result<Ternary<[u8; SECRET]>, Error> {
         let mut rest = bytes;
         let read = |piece: &mut [u8]| take(&mut rest, piece);
         let (_, frame) = Link::accept(&checksum, EDGE_128.digest(), LIMIT, read)?;
-        Ok(Provision::read(frame, [0; DEGREE / 4])?.secret)
+        Ok(Provision::read(frame, [0; SECRET])?.secret)
     };
     check!(read(&bytes).is_ok_and(|found| found.packed() == secret().packed()));
-    for at in (0..bytes.len()).step_by(31) {
+    for at in 0..bytes.len() {
         bytes[at] ^= 0x40;
         check!(read(&bytes).is_err(), "damaged secrets were accepted");
         bytes[at] ^= 0x40;
