@@ -108,7 +108,8 @@ mod ntt {
 fn ntt_of_41_limbs(bencher: Bencher<'_, '_>, name: &str) {
     const N: usize = 1 << 16;
     let Some(kernels) = kernels(name) else { return };
-    let is_prime = |n: u32| (3..).step_by(2).take_while(|d| d * d <= n).all(|d| n % d != 0);
+    let is_prime =
+        |n: u32| (3..).step_by(2).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d));
     let primes = (1_u32..).map(|i| Q - (i << 17)).filter(|&q| is_prime(q)).take(41);
     let mut limbs: Vec<_> = primes
         .map(|q| {

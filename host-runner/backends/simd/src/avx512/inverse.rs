@@ -10,6 +10,8 @@ use core::arch::x86_64::{
 
 use he_core::{modulus::Factor, ntt::NttTable};
 
+use crate::roots::{self, NEAR};
+
 use super::lanes::{
     self, EVEN, EVEN_TO_ODD, Factors, ODD_TO_EVEN, Words, load, reduce_once, splat, store,
 };
@@ -29,10 +31,11 @@ pub(super) fn inverse(table: &NttTable<'_>, limb: &mut [Words]) {
 #[target_feature(enable = "avx512f")]
 fn start(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
     match words.len() {
-        2 => return pass::<2, true>(q, roots, node, words),
-        4 => return pass::<4, true>(q, roots, node, words),
-        8 => return pass::<8, true>(q, roots, node, words),
-        16 => return pass::<16, true>(q, roots, node, words),
+        2 => return first_pass::<2, false>(q, roots, node, words),
+        4 => return first_pass::<4, false>(q, roots, node, words),
+        8 => return first_pass::<8, false>(q, roots, node, words),
+        16 if roots.len() > NEAR => return first_pass::<16, true>(q, roots, node, words),
+        16 => return first_pass::<16, false>(q, roots, node, words),
         _ => {}
     }
     let log_children = if words.len() == 32 { 1 } else { 2 };
@@ -41,38 +44,50 @@ fn start(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
         start(q, roots, first_child + i, child);
     }
     if log_children == 1 {
-        pass::<2, false>(q, roots, node, words);
+        pass::<2>(q, roots, node, words);
     } else {
-        pass::<4, false>(q, roots, node, words);
+        pass::<4>(q, roots, node, words);
     }
 }
 
-/// `log2(R)` layers of butterflies between registers up to `node`; if these are the `FIRST` such,
-/// also the four layers inside registers.
+/// `log2(R)` layers of butterflies between registers up to `node`; `R` is at most four.
 #[target_feature(enable = "avx512f")]
-fn pass<const R: usize, const FIRST: bool>(
-    q: __m512i,
-    roots: &[Factor],
-    node: usize,
-    words: &mut [Words],
-) {
-    let stride = if FIRST { 1 } else { words.len() / R };
+fn pass<const R: usize>(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
+    let stride = words.len() / R;
     let factors = Factors::of_layers::<R>(roots, node);
     for column in 0..stride {
         let mut x = [q; R];
         for (i, x) in x.iter_mut().enumerate() {
             *x = load(&words[column + i * stride]);
         }
-        if FIRST {
-            first_layers::<R>(q, roots, node * R, &mut x);
-        }
         layer::<R, 1>(q, &factors, &mut x);
         layer::<R, 2>(q, &factors, &mut x);
-        layer::<R, 4>(q, &factors, &mut x);
-        layer::<R, 8>(q, &factors, &mut x);
         for (i, &x) in x.iter().enumerate() {
             store(&mut words[column + i * stride], x);
         }
+    }
+}
+
+/// All layers up to `node`, on `R` registers.
+#[target_feature(enable = "avx512f")]
+fn first_pass<const R: usize, const FAR: bool>(
+    q: __m512i,
+    roots: &[Factor],
+    node: usize,
+    words: &mut [Words],
+) {
+    let factors = Factors::of_layers::<R>(roots, node);
+    let mut x = [q; R];
+    for (i, x) in x.iter_mut().enumerate() {
+        *x = load(&words[i]);
+    }
+    first_layers::<R, FAR>(q, roots, node * R, &mut x);
+    layer::<R, 1>(q, &factors, &mut x);
+    layer::<R, 2>(q, &factors, &mut x);
+    layer::<R, 4>(q, &factors, &mut x);
+    layer::<R, 8>(q, &factors, &mut x);
+    for (i, &x) in x.iter().enumerate() {
+        store(&mut words[i], x);
     }
 }
 
@@ -96,7 +111,20 @@ fn layer<const R: usize, const HALF: usize>(
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn butterfly(a: __m512i, b: __m512i, f: Factors, q: __m512i) -> (__m512i, __m512i) {
+    far_butterfly::<false>(a, b, [f, f], q)
+}
+
+/// `(a + b, (a − b)·f)`, with a common factor before `f` if that is `FAR`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn far_butterfly<const FAR: bool>(
+    a: __m512i,
+    b: __m512i,
+    [common, f]: [Factors; 2],
+    q: __m512i,
+) -> (__m512i, __m512i) {
     let difference = _mm512_sub_epi32(_mm512_add_epi32(a, q), b);
+    let difference = if FAR { common.mul_lazy(difference, q) } else { difference };
     (lanes::add(a, b, q), reduce_once(f.mul_lazy(difference, q), q))
 }
 
@@ -107,7 +135,7 @@ fn butterfly(a: __m512i, b: __m512i, f: Factors, q: __m512i) -> (__m512i, __m512
 /// register's bit to a lane.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn first_layers<const R: usize>(
+fn first_layers<const R: usize, const FAR: bool>(
     q: __m512i,
     roots: &[Factor],
     first_node: usize,
@@ -122,29 +150,39 @@ fn first_layers<const R: usize>(
     let odd = _mm512_setr_epi32(1, 3, 5, 7, 17, 19, 21, 23, 9, 11, 13, 15, 25, 27, 29, 31);
 
     let (pairs, _) = x.as_chunks_mut::<2>();
-    let (factors, _) = roots[8 * first_node..][..8 * R].as_chunks().0.as_chunks();
+    let (common, factors) = roots::run::<FAR>(roots, 8 * first_node, 8 * R);
+    let common = Factors::splat(common);
+    let (factors, _) = factors.as_chunks().0.as_chunks();
     for ([a, b], factors) in pairs.iter_mut().zip(factors) {
         (*a, *b) =
             (_mm512_permutex2var_epi32(*a, even, *b), _mm512_permutex2var_epi32(*a, odd, *b));
-        (*a, *b) = butterfly(*a, *b, Factors::permute(factors, even), q);
+        (*a, *b) = far_butterfly::<FAR>(*a, *b, [common, Factors::permute(factors, even)], q);
     }
-    let (factors, _) = roots[4 * first_node..][..4 * R].as_chunks();
+    let (common, factors) = roots::run::<FAR>(roots, 4 * first_node, 4 * R);
+    let common = Factors::splat(common);
+    let (factors, _) = factors.as_chunks();
     for ([a, b], factors) in pairs.iter_mut().zip(factors) {
         (*a, *b) = (
             _mm512_mask_shuffle_epi32::<EVEN_TO_ODD>(*a, !EVEN, *b),
             _mm512_mask_shuffle_epi32::<ODD_TO_EVEN>(*b, EVEN, *a),
         );
-        (*a, *b) = butterfly(*a, *b, Factors::spread::<8>(factors, of_eight), q);
+        (*a, *b) =
+            far_butterfly::<FAR>(*a, *b, [common, Factors::spread::<8>(factors, of_eight)], q);
     }
-    let (factors, _) = roots[2 * first_node..][..2 * R].as_chunks();
+    let (common, factors) = roots::run::<FAR>(roots, 2 * first_node, 2 * R);
+    let common = Factors::splat(common);
+    let (factors, _) = factors.as_chunks();
     for ([a, b], factors) in pairs.iter_mut().zip(factors) {
         (*a, *b) = (_mm512_unpacklo_epi64(*a, *b), _mm512_unpackhi_epi64(*a, *b));
-        (*a, *b) = butterfly(*a, *b, Factors::spread::<4>(factors, of_four), q);
+        (*a, *b) =
+            far_butterfly::<FAR>(*a, *b, [common, Factors::spread::<4>(factors, of_four)], q);
     }
-    let (factors, _) = roots[first_node..][..R].as_chunks();
+    let (common, factors) = roots::run::<FAR>(roots, first_node, R);
+    let common = Factors::splat(common);
+    let (factors, _) = factors.as_chunks();
     for ([a, b], factors) in pairs.iter_mut().zip(factors) {
         (*a, *b) = (_mm512_shuffle_i64x2::<0x44>(*a, *b), _mm512_shuffle_i64x2::<0xee>(*a, *b));
-        (*a, *b) = butterfly(*a, *b, Factors::spread::<2>(factors, of_two), q);
+        (*a, *b) = far_butterfly::<FAR>(*a, *b, [common, Factors::spread::<2>(factors, of_two)], q);
         (*a, *b) = (_mm512_shuffle_i64x2::<0x88>(*a, *b), _mm512_shuffle_i64x2::<0xdd>(*a, *b));
     }
 }

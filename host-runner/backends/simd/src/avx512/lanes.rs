@@ -9,6 +9,8 @@ use core::arch::x86_64::{
 
 use he_core::modulus::{Factor, Modulus};
 
+use crate::roots::VALUE_COMES_FIRST;
+
 /// What one register holds.
 pub(super) type Words = [u32; 16];
 
@@ -18,14 +20,6 @@ pub(super) const EVEN: u16 = 0x5555;
 pub(super) const ODD_TO_EVEN: i32 = 0b11_11_01_01;
 /// Copies each even lane over the odd lane after it.
 pub(super) const EVEN_TO_ODD: i32 = 0b10_10_00_00;
-
-/// Whether a [`Factor`] lies in memory as its value, then its quotient, and nothing else.
-const VALUE_COMES_FIRST: bool = {
-    let factor = Modulus::new(17).unwrap().factor(5);
-    // SAFETY: both are two words without padding; any bits are words.
-    let words: [u32; 2] = unsafe { core::mem::transmute(factor) };
-    words[0] == factor.value() && words[1] == factor.quotient()
-};
 
 #[inline]
 #[target_feature(enable = "avx512f")]
