@@ -16,8 +16,9 @@ fn main() {
 
 /// A main prime of the chain: 1 modulo `2^17`, next to `2^30`.
 const Q: u32 = 0x4002_0001;
-/// A prime that `tfhe-ntt` has its fast 32-bit path for.
-const PEER_32: u32 = 0x3ffc_0001;
+/// A prime below `2^30`, where `tfhe-ntt` can be lazier, and one below `2^31`.
+const PEER_30: u32 = 0x3ffc_0001;
+const PEER_31: u32 = 0x7ffe_0001;
 /// A prime of 50 bits, for its path with 52-bit products.
 const PEER_64: u64 = 0x3_ffff_ffd2_0001;
 
@@ -87,15 +88,15 @@ mod ntt {
         portable: "portable", false;
     }
 
-    #[divan::bench(args = DEGREES)]
-    fn tfhe_ntt_30_bits(bencher: Bencher<'_, '_>, n: usize) {
-        let plan = tfhe_ntt::prime32::Plan::try_new(n, PEER_32).expect("an NTT-friendly prime");
-        let mut limb = words(1, n);
+    #[divan::bench(args = DEGREES, consts = [PEER_30, PEER_31])]
+    fn tfhe_ntt_32<const Q: u32>(bencher: Bencher<'_, '_>, n: usize) {
+        let plan = tfhe_ntt::prime32::Plan::try_new(n, Q).expect("an NTT-friendly prime");
+        let mut limb: Vec<u32> = words(1, n).into_iter().map(|x| x % Q).collect();
         bencher.counter(bytes(n)).bench_local(|| plan.fwd(black_box(&mut limb)));
     }
 
     #[divan::bench(args = DEGREES)]
-    fn tfhe_ntt_50_bits(bencher: Bencher<'_, '_>, n: usize) {
+    fn tfhe_ntt_64(bencher: Bencher<'_, '_>, n: usize) {
         let plan = tfhe_ntt::prime64::Plan::try_new(n, PEER_64).expect("an NTT-friendly prime");
         let mut limb: Vec<u64> = words(1, n).into_iter().map(u64::from).collect();
         bencher.counter(BytesCount::new(8 * n)).bench_local(|| plan.fwd(black_box(&mut limb)));
@@ -104,31 +105,50 @@ mod ntt {
 
 /// All limbs of a polynomial of the big ring, each with a prime and factors of its own; the time
 /// is that of 41 transforms.
-#[divan::bench(args = NAMES, sample_count = 20)]
-fn ntt_of_41_limbs(bencher: Bencher<'_, '_>, name: &str) {
+mod ntt_of_41_limbs {
+    use super::*;
+
     const N: usize = 1 << 16;
-    let Some(kernels) = kernels(name) else { return };
-    let is_prime =
-        |n: u32| (3..).step_by(2).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d));
-    let primes = (1_u32..).map(|i| Q - (i << 17)).filter(|&q| is_prime(q)).take(41);
-    let mut limbs: Vec<_> = primes
-        .map(|q| {
-            let factors = (vec![Factor::default(); N], vec![Factor::default(); N]);
-            (Modulus::new(q).expect("an odd modulus below 2^31"), factors, vec![1; N])
-        })
-        .collect();
-    let mut limbs: Vec<_> = limbs
-        .iter_mut()
-        .map(|(q, (roots, inverse_roots), limb)| {
-            let psi = root(*q, N);
-            (NttTable::new(*q, psi, roots, inverse_roots).expect("a primitive root"), limb)
-        })
-        .collect();
-    bencher.counter(bytes(41 * N)).bench_local(|| {
-        for (table, limb) in &mut limbs {
-            kernels.ntt(table, black_box(limb));
-        }
-    });
+
+    fn primes() -> impl Iterator<Item = u32> {
+        let is_prime =
+            |n: u32| (3..).step_by(2).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d));
+        (1..).map(|i| Q - (i << 17)).filter(move |&q| is_prime(q)).take(41)
+    }
+
+    #[divan::bench(args = NAMES, sample_count = 30)]
+    fn he_simd(bencher: Bencher<'_, '_>, name: &str) {
+        let Some(kernels) = kernels(name) else { return };
+        let mut limbs: Vec<_> = primes()
+            .map(|q| {
+                let factors = (vec![Factor::default(); N], vec![Factor::default(); N]);
+                (Modulus::new(q).expect("an odd modulus below 2^31"), factors, vec![1; N])
+            })
+            .collect();
+        let mut limbs: Vec<_> = limbs
+            .iter_mut()
+            .map(|(q, (roots, inverse_roots), limb)| {
+                let psi = root(*q, N);
+                (NttTable::new(*q, psi, roots, inverse_roots).expect("a primitive root"), limb)
+            })
+            .collect();
+        bencher.counter(bytes(41 * N)).bench_local(|| {
+            for (table, limb) in &mut limbs {
+                kernels.ntt(table, black_box(limb));
+            }
+        });
+    }
+
+    #[divan::bench(sample_count = 30)]
+    fn tfhe_ntt(bencher: Bencher<'_, '_>) {
+        let plan = |q| tfhe_ntt::prime32::Plan::try_new(N, q).expect("an NTT-friendly prime");
+        let mut limbs: Vec<_> = primes().map(|q| (plan(q), vec![1; N])).collect();
+        bencher.counter(bytes(41 * N)).bench_local(|| {
+            for (plan, limb) in &mut limbs {
+                plan.fwd(black_box(limb));
+            }
+        });
+    }
 }
 
 mod inverse_ntt {
