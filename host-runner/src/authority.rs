@@ -40,11 +40,26 @@ pub fn generate(
     existing: Existing,
     done: &mut dyn FnMut(&str),
 ) -> Result<KeysReport> {
+    let mut rng = random::generator()?;
+    let authority = KeyAuthority::generate(order.params, &mut rng)?;
+    write(order, &authority, place, existing, done)
+}
+
+/// As [`generate`], with the secrets of this authority.
+///
+/// # Errors
+/// As [`generate`].
+pub fn write(
+    order: Order<'_>,
+    authority: &KeyAuthority,
+    place: &Path,
+    existing: Existing,
+    done: &mut dyn FnMut(&str),
+) -> Result<KeysReport> {
     let Order { preset, params, plan } = order;
     let folders = NewKeys::begin(place, existing)?;
     let mut rng = random::generator()?;
     let ring = Ring::new(params.log_degree(), params.primes(), he_simd::best(), &Rayon)?;
-    let authority = KeyAuthority::generate(params, &mut rng)?;
 
     let mut transport = Zeroizing::new([0; 32]);
     rng.fill_bytes(&mut *transport);

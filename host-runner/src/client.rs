@@ -83,7 +83,7 @@ impl<'a> Client<'a> {
             params.tokens()
         );
         let shape = upload_shape(params, config.width)?;
-        let primes = shape.primes.map(|q| q.value());
+        let primes = shape.primes.map(Modulus::value);
         let ring = Ring::new(params.log_edge_degree(), &primes, &Portable, &Serial)?;
         let scale_bits = PRODUCT_BITS
             .checked_sub(config.weight_frac_bits)
@@ -102,14 +102,25 @@ impl<'a> Client<'a> {
         sentence: &str,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Decrypted> {
-        let config = self.folder.model().config();
-        match (config.tokens, config.classes) {
-            (8, 2) => self.exchange::<8, 2>(connection, sentence, progress),
-            (64, 2) => self.exchange::<64, 2>(connection, sentence, progress),
-            (64, 3) => self.exchange::<64, 3>(connection, sentence, progress),
-            (128, 2) => self.exchange::<128, 2>(connection, sentence, progress),
-            (128, 3) => self.exchange::<128, 3>(connection, sentence, progress),
-            (tokens, classes) => bail!("no client for {tokens} tokens and {classes} classes"),
+        match self.folder.model().config().classes {
+            2 => self.classify::<2>(connection, sentence, progress),
+            3 => self.classify::<3>(connection, sentence, progress),
+            classes => bail!("clients are for two or three classes, the model has {classes}"),
+        }
+    }
+
+    fn classify<const CLASSES: usize>(
+        &self,
+        connection: &mut Connection,
+        sentence: &str,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Decrypted> {
+        match self.folder.model().config().tokens {
+            16 => self.exchange::<16, CLASSES>(connection, sentence, progress),
+            32 => self.exchange::<32, CLASSES>(connection, sentence, progress),
+            64 => self.exchange::<64, CLASSES>(connection, sentence, progress),
+            128 => self.exchange::<128, CLASSES>(connection, sentence, progress),
+            tokens => bail!("clients are for 16 to 128 tokens, the model has {tokens}"),
         }
     }
 

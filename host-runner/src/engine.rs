@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context, Result, ensure};
 use he_core::cpu::Cpu;
 use he_core::edge::BASE_PRIMES;
+use he_core::eval::Evaluator;
 use he_core::keyswitch::{EvaluationKeys, KeySpec};
 use he_core::linear::SeededUpload;
 use he_core::modulus::Modulus;
@@ -119,7 +120,11 @@ impl Engine {
         let uploads: Vec<_> = bodies.into_iter().map(seeded).collect();
         let rows = self.cpu.receive(&uploads)?;
         let slots = Forward::new(&self.cpu, &self.model, notify).run(&rows)?;
-        let answer = self.cpu.answer(&slots)?;
+        // The answer may be as low as rows can be, where no level is left to correct its scale: it is
+        // read at the default one, and what it was travels with it.
+        let default = self.cpu.default_scale();
+        let correction = self.cpu.scale(&slots) / default;
+        let answer = self.cpu.answer(&self.cpu.with_scale(&slots, default))?;
         let classes = (0..self.model.config().classes).map(class_row);
         let entry = |row| {
             let position = self.cpu.answer_position(row);
@@ -127,7 +132,8 @@ impl Engine {
             Ok(AnswerEntry { position: u32::try_from(position)?, body })
         };
         let entries = classes.chain([CANARY_ROW]).map(entry).collect::<Result<_>>()?;
-        Ok(EncryptedAnswer { scale: answer.scale, mask: answer.a, entries })
+        let scale = answer.scale * correction;
+        Ok(EncryptedAnswer { scale, mask: answer.a, entries })
     }
 }
 

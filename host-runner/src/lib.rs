@@ -2,6 +2,8 @@
 //! system.
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 // The machine.
 pub mod connection;
 pub mod files;

@@ -1,0 +1,119 @@
+//! The server's inputs contain no secret: neither the files it is given nor what a client sends it.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+#[path = "support/small.rs"]
+mod small;
+
+use core::time::Duration;
+use std::collections::HashSet;
+use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::Path;
+use std::thread;
+
+use he_core::keyswitch::Secret;
+use he_core::modulus::Modulus;
+use he_core::wire::Header;
+use host_runner::client::Client;
+use host_runner::connection::Connection;
+use host_runner::store::{DEVICE, SERVER, TRANSPORT, device};
+use small::Scratch;
+
+/// So many bytes in a row are no accident: 2^-128 for each pair of places.
+const WINDOW: usize = 16;
+
+/// Every window of a secret, in each of the ways in which it may lie in memory.
+fn windows(secret: &Secret) -> HashSet<[u8; WINDOW]> {
+    let values: Vec<i32> = secret.coefficients().collect();
+    let bytes = |f: fn(i32) -> u8| values.iter().map(|&x| f(x)).collect::<Vec<u8>>();
+    let mut encodings = vec![
+        secret.packed().to_vec(),
+        bytes(|x| i8::try_from(x).unwrap().cast_unsigned()),
+        bytes(|x| u8::try_from(x + 1).unwrap()),
+        values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+    ];
+    for &prime in small::params().primes() {
+        let q = Modulus::new(prime).unwrap();
+        let mut residues = vec![0; values.len()];
+        secret.residues(q, &mut residues);
+        encodings.push(residues.into_iter().flat_map(u32::to_le_bytes).collect());
+    }
+    encodings.iter().flat_map(|bytes| bytes.array_windows().copied()).collect()
+}
+
+fn contains(bytes: &[u8], windows: &HashSet<[u8; WINDOW]>) -> bool {
+    bytes.array_windows().any(|window| windows.contains(window))
+}
+
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let read = |entry: fs::DirEntry| {
+        (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
+    };
+    fs::read_dir(folder).unwrap().map(|entry| read(entry.unwrap())).collect()
+}
+
+/// What a client sends to whoever listens.
+fn sent(keys: &Path, model: &host_runner::import::ModelFolder) -> Vec<u8> {
+    let params = small::params();
+    let client =
+        Client::new(device::read(&keys.join(DEVICE), &params).unwrap(), &params, model).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::scope(|scope| {
+        let listening = scope.spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            let (mut all, mut piece) = (Vec::new(), [0; 4096]);
+            while let Ok(count @ 1..) = stream.read(&mut piece) {
+                all.extend_from_slice(&piece[..count]);
+            }
+            all
+        });
+        let mut connection = Connection::connect(&address, Duration::from_secs(10)).unwrap();
+        // Nobody answers.
+        client.ask(&mut connection, "a fine film .", &mut |_| {}).unwrap_err();
+        listening.join().unwrap()
+    })
+}
+
+#[test]
+fn the_server_is_given_no_secret_and_the_device_is() {
+    let scratch = Scratch::new("secrets");
+    let (model, _, authority) = small::write_keys(scratch.path());
+    let edge = windows(authority.edge_secret());
+    let big = windows(authority.big_secret());
+
+    // The search finds what is there to be found.
+    let device = files(&scratch.path().join(DEVICE));
+    assert!(device.iter().any(|(_, bytes)| contains(bytes, &edge)));
+
+    let server = files(&scratch.path().join(SERVER));
+    let count = server.iter().filter(|(name, _)| name.ends_with(".key")).count();
+    assert!(count > 20, "{count} files");
+    for (name, bytes) in &server {
+        assert!(!contains(bytes, &edge), "{name} has a part of the edge secret");
+        assert!(!contains(bytes, &big), "{name} has a part of the big secret");
+    }
+
+    let upload = sent(scratch.path(), &model);
+    assert!(upload.len() > 128 * 50 / 8, "{} bytes", upload.len());
+    assert!(!contains(&upload, &edge) && !contains(&upload, &big));
+}
+
+#[test]
+fn the_two_folders_share_only_the_key_that_authenticates_frames() {
+    let scratch = Scratch::new("folders");
+    small::write_keys(scratch.path());
+    let server = files(&scratch.path().join(SERVER));
+    let transport = server.iter().find(|(name, _)| name == TRANSPORT).unwrap().1.clone();
+    let device = files(&scratch.path().join(DEVICE));
+    let [(_, secrets)] = &device[..] else { panic!("{} files", device.len()) };
+    let shared: HashSet<[u8; WINDOW]> = transport.array_windows().copied().collect();
+    let parts: HashSet<[u8; WINDOW]> = secrets[Header::BYTES..].array_windows().copied().collect();
+    for (name, bytes) in server.iter().filter(|(name, _)| name != TRANSPORT) {
+        let both = bytes.array_windows().filter(|w| parts.contains(*w) && !shared.contains(*w));
+        assert_eq!(both.count(), 0, "{name} has a part of the device's file");
+    }
+}
