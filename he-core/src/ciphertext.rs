@@ -1,6 +1,9 @@
 //! Ciphertexts of the big ring, in evaluation form.
 
-use crate::ring::Poly;
+use crate::Error;
+use crate::params::Params;
+use crate::ring::{Basis, Poly, Ring};
+use crate::wire::Pair;
 
 /// A pair `(b, a)` with `b + a·S = m` modulo the primes of one level.
 #[derive(Clone)]
@@ -11,6 +14,63 @@ pub struct Ciphertext {
     pub(crate) a: Poly,
     pub(crate) level: usize,
     pub(crate) scale: f64,
+}
+
+impl Ciphertext {
+    /// As it travels.
+    #[must_use]
+    pub fn to_pair(&self) -> Pair {
+        to_pair(&self.b, &self.a, self.level, self.scale)
+    }
+
+    /// From what travelled.
+    ///
+    /// # Errors
+    /// If its level is not one of the parameters, or its primes are not those of the level.
+    ///
+    /// # Panics
+    /// If the number of words is not that of the basis, which a pair that was read has.
+    pub fn from_pair(ring: &Ring, params: &Params, pair: Pair) -> Result<Self, Error> {
+        let scale = pair.scale;
+        let (b, a, level) = from_pair(ring, params, pair)?;
+        Ok(Self { b, a, level, scale })
+    }
+
+    /// Rescales left above the base.
+    #[must_use]
+    pub const fn level(&self) -> usize {
+        self.level
+    }
+
+    /// What slots hold the values times.
+    #[must_use]
+    pub const fn scale(&self) -> f64 {
+        self.scale
+    }
+}
+
+/// Two polynomials over the primes of a level, as they travel.
+pub(crate) fn to_pair(b: &Poly, a: &Poly, level: usize, scale: f64) -> Pair {
+    // A chain has at most as many levels as a basis has primes: fewer than 64.
+    let level = u32::try_from(level).unwrap_or(u32::MAX);
+    let (b, a, basis) = (b.words().to_vec(), a.words().to_vec(), b.basis().bits());
+    Pair { level, scale, basis, b, a }
+}
+
+/// The polynomials `b` and `a` of a pair, and its level.
+pub(crate) fn from_pair(
+    ring: &Ring,
+    params: &Params,
+    pair: Pair,
+) -> Result<(Poly, Poly, usize), Error> {
+    let basis = Basis::from_bits(pair.basis);
+    let level = usize::try_from(pair.level).ok().filter(|&level| level <= params.max_level());
+    let level = level.ok_or(Error::Malformed("a level beyond the chain"))?;
+    if basis != params.basis(level) {
+        return Err(Error::Malformed("a basis that is not that of its level"));
+    }
+    let poly = |words| Poly::from_words(ring, basis, words);
+    Ok((poly(pair.b), poly(pair.a), level))
 }
 
 /// An encoded vector, in evaluation form.

@@ -10,13 +10,14 @@ use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
 use crate::Error;
-use crate::ciphertext::Ciphertext;
+use crate::ciphertext::{self, Ciphertext};
 use crate::complex::Complex;
 use crate::encode::Encoder;
 use crate::keyswitch::{Secret, secret_poly};
 use crate::params::Params;
 use crate::ring::{Basis, Poly, Ring};
 use crate::sample::{self, SecretSeed, Seed, Ternary, domain};
+use crate::wire::Pair;
 
 /// An encryption of zero that others add messages to, at one level.
 #[derive(Clone)]
@@ -29,6 +30,32 @@ pub struct PublicKey {
 impl core::fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "PublicKey {{ level: {} }}", self.level)
+    }
+}
+
+impl PublicKey {
+    /// As it travels.
+    #[must_use]
+    pub fn to_pair(&self) -> Pair {
+        ciphertext::to_pair(&self.b, &self.a, self.level, 1.0)
+    }
+
+    /// From what travelled.
+    ///
+    /// # Errors
+    /// If its level is not one of the parameters, or its primes are not those of the level.
+    ///
+    /// # Panics
+    /// If the number of words is not that of the basis, which a pair that was read has.
+    pub fn from_pair(ring: &Ring, params: &Params, pair: Pair) -> Result<Self, Error> {
+        let (b, a, level) = ciphertext::from_pair(ring, params, pair)?;
+        Ok(Self { b, a, level })
+    }
+
+    /// The level of what it encrypts.
+    #[must_use]
+    pub const fn level(&self) -> usize {
+        self.level
     }
 }
 

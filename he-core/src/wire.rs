@@ -25,24 +25,34 @@
 //! checked before anything is stored, residues against their primes; a reader's result is to be used
 //! only if `finish` or `read` returned it.
 
+mod adapter;
 mod answer;
 mod bits;
 mod frame;
 #[cfg(feature = "alloc")]
 mod key;
+#[cfg(feature = "alloc")]
+mod pair;
 mod provision;
+#[cfg(feature = "alloc")]
+mod shape;
 mod status;
 mod upload;
 
 use crate::Error;
 use crate::sample::SecretSeed;
 
+pub use adapter::AdapterHead;
 pub use answer::{Answer, AnswerEntry};
 pub use bits::packed_len;
 pub use frame::{FrameReader, FrameWriter, Link};
 #[cfg(feature = "alloc")]
-pub use key::{KeyChunk, KeyShape};
+pub use key::KeyChunk;
+#[cfg(feature = "alloc")]
+pub use pair::Pair;
 pub use provision::Provision;
+#[cfg(feature = "alloc")]
+pub use shape::RingShape;
 pub use status::{Progress, Refusal, Text};
 #[cfg(feature = "alloc")]
 pub use upload::Upload;
@@ -70,6 +80,12 @@ pub enum Kind {
     Provision = 5,
     /// Key authority to server: a part of an evaluation key.
     EvaluationKey = 6,
+    /// Key authority to owner: what an owner encrypts with.
+    PublicKey = 7,
+    /// Owner to server: encrypted slots.
+    Ciphertext = 8,
+    /// Owner to server: what the ciphertexts of an adapter are.
+    Adapter = 9,
 }
 
 impl Kind {
@@ -81,6 +97,9 @@ impl Kind {
             4 => Ok(Self::Refusal),
             5 => Ok(Self::Provision),
             6 => Ok(Self::EvaluationKey),
+            7 => Ok(Self::PublicKey),
+            8 => Ok(Self::Ciphertext),
+            9 => Ok(Self::Adapter),
             _ => Err(Error::Malformed("a frame of an unknown kind")),
         }
     }

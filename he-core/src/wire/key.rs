@@ -13,45 +13,13 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::bits::{pack, packed_len, unpack};
-use super::{FrameReader, Kind, Link};
+use super::bits::{pack, unpack};
+use super::{FrameReader, Kind, Link, RingShape};
 use crate::Error;
-use crate::modulus::Modulus;
 use crate::sample::Seed;
 
 /// Bytes before the first limb.
 const HEAD: u64 = 4 * 4 + 8 + Seed::BYTES as u64;
-
-/// What both sides know about key parts.
-#[derive(Clone, Copy, Debug)]
-pub struct KeyShape<'a> {
-    /// The degree of the ring.
-    pub degree: usize,
-    /// All primes of the parameter set, in their order; at most 64.
-    pub primes: &'a [Modulus],
-}
-
-impl KeyShape<'_> {
-    /// The primes of a basis; `None` if it names one that does not exist.
-    fn primes(&self, basis: u64) -> Option<impl Iterator<Item = Modulus>> {
-        let count = 64 - basis.leading_zeros() as usize;
-        let primes = self.primes.get(..count)?.iter().enumerate();
-        Some(primes.filter(move |(i, _)| (basis >> i) & 1 == 1).map(|(_, &q)| q))
-    }
-
-    /// Bytes of the body for a basis; `None` if it names a prime that does not exist.
-    #[must_use]
-    pub fn length(&self, basis: u64) -> Option<u64> {
-        let limbs = self.primes(basis)?.map(|q| packed_len(self.degree, q) as u64);
-        Some(HEAD + limbs.sum::<u64>())
-    }
-
-    /// The longest body.
-    #[must_use]
-    pub fn limit(&self) -> u64 {
-        HEAD + self.primes.iter().map(|&q| packed_len(self.degree, q) as u64).sum::<u64>()
-    }
-}
 
 /// One digit of an evaluation key, with the masks as their seed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -71,6 +39,18 @@ pub struct KeyChunk {
 }
 
 impl KeyChunk {
+    /// Bytes of the body for a basis; `None` if it names a prime that does not exist.
+    #[must_use]
+    pub fn length(shape: &RingShape<'_>, basis: u64) -> Option<u64> {
+        Some(HEAD + shape.packed_len(basis)?)
+    }
+
+    /// The longest body.
+    #[must_use]
+    pub fn limit(shape: &RingShape<'_>) -> u64 {
+        HEAD + shape.all_packed_len()
+    }
+
     /// Sends the part.
     ///
     /// # Errors
@@ -78,12 +58,12 @@ impl KeyChunk {
     ///
     /// # Panics
     /// If basis and limbs do not agree with the shape, or do not fit a frame.
-    pub fn write<W, E>(&self, link: &mut Link<'_>, shape: &KeyShape<'_>, write: W) -> Result<(), E>
+    pub fn write<W, E>(&self, link: &mut Link<'_>, shape: &RingShape<'_>, write: W) -> Result<(), E>
     where
         W: FnMut(&[u8]) -> Result<(), E>,
     {
         assert_eq!(self.limbs.len(), shape.degree * self.basis.count_ones() as usize);
-        let length = shape.length(self.basis).and_then(|length| u32::try_from(length).ok());
+        let length = Self::length(shape, self.basis).and_then(|length| u32::try_from(length).ok());
         let length = length.expect("a basis of the shape that fits a frame");
         let mut frame = link.writer(Kind::EvaluationKey, length, write)?;
         for number in [self.kind, self.galois, self.digit, 0] {
@@ -91,7 +71,7 @@ impl KeyChunk {
         }
         frame.put(&self.basis.to_le_bytes())?;
         frame.put(self.seed.as_bytes())?;
-        let primes = shape.primes(self.basis).into_iter().flatten();
+        let primes = shape.primes_of(self.basis).into_iter().flatten();
         for (limb, q) in self.limbs.chunks_exact(shape.degree).zip(primes) {
             pack(limb, q, |bytes| frame.put(bytes))?;
         }
@@ -102,7 +82,7 @@ impl KeyChunk {
     ///
     /// # Errors
     /// Those of the closure that reads, or if the frame is not such a part.
-    pub fn read<R, E>(mut frame: FrameReader<'_, R>, shape: &KeyShape<'_>) -> Result<Self, E>
+    pub fn read<R, E>(mut frame: FrameReader<'_, R>, shape: &RingShape<'_>) -> Result<Self, E>
     where
         R: FnMut(&mut [u8]) -> Result<(), E>,
         E: From<Error>,
@@ -113,12 +93,12 @@ impl KeyChunk {
             [frame.take_array()?, frame.take_array()?, frame.take_array()?, frame.take_array()?]
                 .map(u32::from_le_bytes);
         let basis = u64::from_le_bytes(frame.take_array()?);
-        if zero != 0 || shape.length(basis) != Some(length) {
+        if zero != 0 || Self::length(shape, basis) != Some(length) {
             return Err(Error::Malformed("a basis against the length").into());
         }
         let seed = Seed::new(frame.take_array()?);
         let mut limbs = vec![0; shape.degree * basis.count_ones() as usize];
-        let primes = shape.primes(basis).into_iter().flatten();
+        let primes = shape.primes_of(basis).into_iter().flatten();
         for (limb, q) in limbs.chunks_exact_mut(shape.degree).zip(primes) {
             unpack(limb, q, |bytes| frame.take(bytes))?;
         }

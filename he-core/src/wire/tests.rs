@@ -1,3 +1,5 @@
+//! Frames survive the wire, and what was damaged is refused.
+
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -74,8 +76,15 @@ fn samples() -> Vec<(Kind, Vec<u8>)> {
         link(Kind::Refusal, &|link, bytes| refusal().write(link, sink(bytes)).unwrap()),
         link(Kind::Provision, &|link, bytes| provision().write(link, sink(bytes)).unwrap()),
         link(Kind::EvaluationKey, &|link, bytes| {
-            chunk().write(link, &key_shape(), sink(bytes)).unwrap();
+            chunk().write(link, &ring_shape(), sink(bytes)).unwrap();
         }),
+        link(Kind::PublicKey, &|link, bytes| {
+            pair().write(link, Kind::PublicKey, &ring_shape(), sink(bytes)).unwrap();
+        }),
+        link(Kind::Ciphertext, &|link, bytes| {
+            pair().write(link, Kind::Ciphertext, &ring_shape(), sink(bytes)).unwrap();
+        }),
+        link(Kind::Adapter, &|link, bytes| adapter().write(link, sink(bytes)).unwrap()),
     ]
 }
 
@@ -124,7 +133,7 @@ const KEY_PRIMES: [Option<Modulus>; 5] = [
     Modulus::new(0x7ffe_0001),
 ];
 
-fn key_shape() -> KeyShape<'static> {
+fn ring_shape() -> RingShape<'static> {
     static PRIMES: [Modulus; 5] = {
         let mut primes = [KEY_PRIMES[0].unwrap(); 5];
         let mut i = 0;
@@ -134,13 +143,22 @@ fn key_shape() -> KeyShape<'static> {
         }
         primes
     };
-    KeyShape { degree: SMALL_DEGREE, primes: &PRIMES }
+    RingShape { degree: SMALL_DEGREE, primes: &PRIMES }
 }
 
 fn chunk() -> KeyChunk {
-    let limbs = [0, 2, 4].map(|i| residues(key_shape().primes[i], SMALL_DEGREE, 3));
+    let limbs = [0, 2, 4].map(|i| residues(ring_shape().primes[i], SMALL_DEGREE, 3));
     let seed = Seed::new([6; 32]);
     KeyChunk { kind: 1, galois: 5, digit: 2, basis: 0b10101, seed, limbs: limbs.concat() }
+}
+
+fn pair() -> Pair {
+    let half = |seed| [1, 3].map(|i| residues(ring_shape().primes[i], SMALL_DEGREE, seed)).concat();
+    Pair { level: 6, scale: 1048576.0, basis: 0b1010, b: half(4), a: half(5) }
+}
+
+fn adapter() -> AdapterHead {
+    AdapterHead { model: 0xfedc_ba98, scaling: 4.0, layers: 2, rank: 3 }
 }
 
 /// Reads the first frame of an exchange as what its header says; what a server or a device does.
@@ -157,7 +175,9 @@ fn read_any(key: &TransportKey, sequence: u64, bytes: &[u8]) -> Result<Kind, Err
         Kind::Progress => Progress::read(frame).map(drop)?,
         Kind::Refusal => Refusal::read(frame).map(drop)?,
         Kind::Provision => Provision::read(frame, vec![0; SMALL_DEGREE / 4]).map(drop)?,
-        Kind::EvaluationKey => KeyChunk::read(frame, &key_shape()).map(drop)?,
+        Kind::EvaluationKey => KeyChunk::read(frame, &ring_shape()).map(drop)?,
+        Kind::PublicKey | Kind::Ciphertext => Pair::read(frame, kind, &ring_shape()).map(drop)?,
+        Kind::Adapter => AdapterHead::read(frame).map(drop)?,
     }
     Ok(kind)
 }
@@ -199,7 +219,11 @@ fn contents_come_back() {
                 assert_eq!(found.transport.0.bytes(), sent.transport.0.bytes());
                 assert_eq!(found.messages.bytes(), sent.messages.bytes());
             }
-            Kind::EvaluationKey => assert_eq!(KeyChunk::read(frame, &key_shape()), Ok(chunk())),
+            Kind::EvaluationKey => assert_eq!(KeyChunk::read(frame, &ring_shape()), Ok(chunk())),
+            Kind::PublicKey | Kind::Ciphertext => {
+                assert_eq!(Pair::read(frame, kind, &ring_shape()), Ok(pair()));
+            }
+            Kind::Adapter => assert_eq!(AdapterHead::read(frame), Ok(adapter())),
         }
     }
 }
@@ -363,6 +387,37 @@ fn bodies_that_contradict_themselves_are_refused() {
 }
 
 #[test]
+fn pairs_and_adapters_that_contradict_themselves_are_refused() {
+    let with = |kind, place: usize, bytes: &[u8]| {
+        let mut body = body_of(kind);
+        body[place..][..bytes.len()].copy_from_slice(bytes);
+        read_any(&key(), SEQUENCE, &forged(kind, &body))
+    };
+    let malformed = |why| Err(Error::Malformed(why));
+    for kind in [Kind::PublicKey, Kind::Ciphertext] {
+        assert_eq!(with(kind, 4, &[1]), malformed("a basis against the length"));
+        assert_eq!(with(kind, 16, &[0b1110]), malformed("a basis against the length"));
+        assert_eq!(with(kind, 17, &[1]), malformed("a basis against the length"));
+        let scale = with(kind, 8, &f64::NAN.to_le_bytes());
+        assert_eq!(scale, malformed("a scale that is not a positive number"));
+        // 26 ones are no residue below a prime of 26 bits, in either half.
+        let half = (body_of(kind).len() - 24) / 2;
+        for start in [24, 24 + half] {
+            let found = with(kind, start, &[0xff; 4]);
+            assert_eq!(found, Err(Error::ResidueOutOfRange { modulus: 0x21c_0001 }));
+        }
+    }
+    for scaling in [0.0, -1.0, f64::NAN] {
+        let scaling = with(Kind::Adapter, 8, &f64::to_le_bytes(scaling));
+        assert_eq!(scaling, malformed("a scaling that is not a positive number"));
+    }
+    for place in [16, 20] {
+        let empty = with(Kind::Adapter, place, &[0; 4]);
+        assert_eq!(empty, malformed("an adapter without layers or rank"));
+    }
+}
+
+#[test]
 fn answers_with_more_entries_than_room_are_refused() {
     let mut body = body_of(Kind::Answer);
     body.extend_from_slice(&[0; 24]);
@@ -430,7 +485,7 @@ proptest! {
 
     #[test]
     fn mutated_frames_are_refused(
-        which in 0_usize..6,
+        which in 0_usize..9,
         edits in prop::collection::vec((any::<prop::sample::Index>(), 1_u8..), 1..8),
         cut in prop::option::of(any::<prop::sample::Index>()),
     ) {
@@ -448,8 +503,8 @@ proptest! {
 
     #[test]
     fn spliced_frames_are_refused(
-        left in 0_usize..6,
-        right in 0_usize..6,
+        left in 0_usize..9,
+        right in 0_usize..9,
         cut in any::<prop::sample::Index>(),
     ) {
         let all = samples();
@@ -462,7 +517,7 @@ proptest! {
 
     #[test]
     fn noise_after_a_good_header_is_refused(
-        kind in 1_u16..=6,
+        kind in 1_u16..=9,
         length in 0_u32..600,
         noise in prop::collection::vec(any::<u8>(), 0..700),
     ) {

@@ -9,7 +9,7 @@ use he_core::keyswitch::{KeyKind, KeySpec, SeededKey};
 use he_core::modulus::Modulus;
 use he_core::params::Params;
 use he_core::ring::{Basis, Poly, Ring};
-use he_core::wire::{Header, KeyChunk, KeyShape, Link, TransportKey};
+use he_core::wire::{Header, KeyChunk, Link, RingShape, TransportKey};
 
 use crate::files::{Access, AtomicFile};
 
@@ -21,7 +21,7 @@ pub fn write_key(path: &Path, params: &Params, key: &SeededKey) -> Result<u64> {
     let checksum = TransportKey::checksum();
     let mut link = Link::new(&checksum, params.digest(), 0);
     let primes = moduli(params);
-    let shape = KeyShape { degree: params.degree(), primes: &primes };
+    let shape = RingShape { degree: params.degree(), primes: &primes };
     let (kind, galois) = numbers(key.spec.kind);
     let mut file = AtomicFile::create(path, Access::Public)?;
     for (part, digit) in key.parts.iter().zip(0..) {
@@ -68,11 +68,11 @@ fn read_parts(
     let checksum = TransportKey::checksum();
     let mut link = Link::new(&checksum, params.digest(), 0);
     let primes = moduli(params);
-    let shape = KeyShape { degree: params.degree(), primes: &primes };
+    let shape = RingShape { degree: params.degree(), primes: &primes };
     let (mut parts, mut seed) = (Vec::new(), None);
     for digit in 0..spec.digits(params).len() {
         let take = |bytes: &mut [u8]| Ok::<_, anyhow::Error>(file.read_exact(bytes)?);
-        let chunk = KeyChunk::read(link.reader(shape.limit(), take)?, &shape)?;
+        let chunk = KeyChunk::read(link.reader(KeyChunk::limit(&shape), take)?, &shape)?;
         let is_expected = (chunk.kind, chunk.galois) == numbers(spec.kind)
             && usize::try_from(chunk.digit) == Ok(digit)
             && chunk.basis == spec.basis(params).bits()
@@ -87,9 +87,9 @@ fn read_parts(
 /// The bytes that the file of a key has.
 fn file_bytes(params: &Params, spec: &KeySpec) -> u64 {
     let primes = moduli(params);
-    let shape = KeyShape { degree: params.degree(), primes: &primes };
+    let shape = RingShape { degree: params.degree(), primes: &primes };
     // The basis is one of the parameters, so the length is known.
-    let body = shape.length(spec.basis(params).bits()).unwrap_or(0);
+    let body = KeyChunk::length(&shape, spec.basis(params).bits()).unwrap_or(0);
     let frame = (Header::BYTES + Header::TAG) as u64 + body;
     frame * spec.digits(params).len() as u64
 }
