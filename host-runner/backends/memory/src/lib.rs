@@ -2,9 +2,11 @@
 //! megabytes each, and thousands of them a second.
 //!
 //! The system's allocator returns such blocks to the kernel when they are freed and takes new ones
-//! from it, page by page, each page a fault and each page cleared. [`Memory`] keeps them instead,
-//! on one list for each of some size classes, in huge pages where the kernel has them. Small blocks
-//! go to the system's allocator as ever, and on machines other than Linux on x86-64 all blocks do.
+//! from it, page by page, each page a fault and each page cleared. [`Memory`] keeps their memory
+//! instead, in huge pages where the kernel has them: large blocks are runs of frames of 64 KiB, and
+//! a new block is the lowest run that is free, so that blocks of different sizes follow each other
+//! in the same memory. Small blocks go to the system's allocator as ever, and on machines other
+//! than 64-bit Linux all blocks do.
 //!
 //! ```
 //! #[global_allocator]
@@ -17,20 +19,20 @@
 //! **Secrets.** A freed block keeps its contents until it is used again, as with any allocator.
 //! Who holds secrets wipes them before they are freed; nothing is wiped here.
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod class;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod bits;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod lock;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod pages;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod piece;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod pool;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 use pool as global;
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 mod system;
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 use system as global;
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -39,13 +41,12 @@ use core::alloc::{GlobalAlloc, Layout};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Memory;
 
-/// What large blocks, those of 128 KiB to 1 GiB, hold; sizes are rounded up to those of classes,
-/// which adds at most a sixteenth.
+/// What large blocks hold, those of 128 KiB to 256 MiB, each rounded up to a multiple of 64 KiB.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Stats {
     /// Bytes of the blocks in use.
     pub in_use: usize,
-    /// Bytes of the blocks kept for reuse: at most 2 GiB, beyond which what is freed goes back.
+    /// Bytes that are kept for reuse: at most 2 GiB, beyond which half of them go back.
     pub idle: usize,
     /// The most bytes in use since the start or the last [`reset_peak`].
     pub peak: usize,
@@ -62,7 +63,7 @@ pub fn reset_peak() {
     global::reset_peak();
 }
 
-/// Returns all idle blocks to the system.
+/// Returns all idle memory to the system.
 pub fn trim() {
     global::trim();
 }

@@ -1,20 +1,24 @@
-//! The pool: lists of idle blocks, one for each size class.
+//! The pool: pieces of address space, and who uses what of them.
 
 #[cfg(test)]
 mod tests;
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::ptr::NonNull;
 use std::alloc::System;
 
 use crate::Stats;
-use crate::class::{CLASSES, Class};
 use crate::lock::Lock;
-use crate::pages::{Pages, unmap};
+use crate::piece::{FRAME, PIECE, Piece};
 
 /// The pool behind [`crate::Memory`].
 pub(crate) static ALLOCATOR: Pool = Pool::new(1 << 31);
+
+/// The smallest block that the pool serves, in bytes.
+const SMALLEST: usize = 1 << 17;
+
+/// How many pieces there can be: 256 GiB. What does not fit is left to the system's allocator.
+const PIECES: usize = 1 << 10;
 
 pub(crate) fn stats() -> Option<Stats> {
     Some(ALLOCATOR.stats())
@@ -28,145 +32,145 @@ pub(crate) fn trim() {
     ALLOCATOR.trim();
 }
 
-/// An idle block: the next one of its class is written at its start.
-#[derive(Clone, Copy, Debug)]
-struct Idle(NonNull<Option<Self>>);
-
-// SAFETY: an idle block belongs to who has this value, in whatever thread.
-unsafe impl Send for Idle {}
-
-/// An allocator that keeps freed large blocks.
+/// An allocator that keeps the memory of freed large blocks.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    lists: [Lock<Option<Idle>>; CLASSES],
-    pages: Lock<Pages>,
+    /// The most idle bytes.
     limit: usize,
-    in_use: AtomicUsize,
-    idle: AtomicUsize,
-    peak: AtomicUsize,
+    frames: Lock<Frames>,
+}
+
+/// All pieces; counters are in frames.
+#[derive(Debug)]
+struct Frames {
+    pieces: [Option<Piece>; PIECES],
+    in_use: usize,
+    idle: usize,
+    peak: usize,
 }
 
 impl Pool {
     /// A pool that keeps at most `limit` idle bytes.
     pub(crate) const fn new(limit: usize) -> Self {
-        Self {
-            lists: [const { Lock::new(None) }; CLASSES],
-            pages: Lock::new(Pages::EMPTY),
-            limit,
-            in_use: AtomicUsize::new(0),
-            idle: AtomicUsize::new(0),
-            peak: AtomicUsize::new(0),
-        }
+        let pieces = [const { None }; PIECES];
+        Self { limit, frames: Lock::new(Frames { pieces, in_use: 0, idle: 0, peak: 0 }) }
     }
 
-    /// The three counters, each exact, but read one after another.
     pub(crate) fn stats(&self) -> Stats {
-        let (in_use, idle) = (self.in_use.load(Relaxed), self.idle.load(Relaxed));
-        Stats { in_use, idle, peak: self.peak.load(Relaxed) }
-    }
-
-    pub(crate) fn reset_peak(&self) {
-        self.peak.store(self.in_use.load(Relaxed), Relaxed);
-    }
-
-    /// Returns all idle blocks to the system.
-    pub(crate) fn trim(&self) {
-        for class in Class::all() {
-            let mut next = self.list(class).with(Option::take);
-            while let Some(Idle(block)) = next {
-                // SAFETY: this block was on the list, which is now this function's: so it is in no
-                // use and its start was written by `put`.
-                next = unsafe { block.read() };
-                // SAFETY: as above, and an idle block is a whole block of its class.
-                if unsafe { unmap(block.cast(), class.size()) } {
-                    self.idle.fetch_sub(class.size(), Relaxed);
-                } else {
-                    self.put(class, block.cast());
-                }
-            }
-        }
-    }
-
-    /// A block of a class, and whether it holds zeros.
-    fn take(&self, class: Class) -> Option<(NonNull<u8>, bool)> {
-        let idle = self.list(class).with(|first| {
-            let Idle(block) = (*first)?;
-            // SAFETY: the block is on the list, so in no use, and its start was written by `put`.
-            *first = unsafe { block.read() };
-            Some(block.cast())
-        });
-        let block = match idle {
-            Some(block) => {
-                self.idle.fetch_sub(class.size(), Relaxed);
-                (block, false)
-            }
-            None => (self.fresh(class)?, true),
-        };
-        let in_use = self.in_use.fetch_add(class.size(), Relaxed) + class.size();
-        self.peak.fetch_max(in_use, Relaxed);
-        Some(block)
-    }
-
-    /// A new block; if the system has none, after it got all idle ones.
-    fn fresh(&self, class: Class) -> Option<NonNull<u8>> {
-        let cut = || self.pages.with(|pages| pages.cut(class.size()));
-        cut().or_else(|| {
-            self.trim();
-            cut()
+        self.frames.with(|frames| Stats {
+            in_use: frames.in_use * FRAME,
+            idle: frames.idle * FRAME,
+            peak: frames.peak * FRAME,
         })
     }
 
-    /// Keeps a block that is no longer used. If there would then be more than the limit idle, all
-    /// others go: what they were for is over. If that is not enough, the block is too large to be
-    /// kept, or other threads are returning theirs, and it goes too.
-    fn give(&self, class: Class, block: NonNull<u8>) {
-        self.in_use.fetch_sub(class.size(), Relaxed);
-        if self.idle.fetch_add(class.size(), Relaxed) + class.size() > self.limit {
-            self.trim();
-            // SAFETY: the block comes from `take` and its user has given it back.
-            if self.idle.load(Relaxed) > self.limit && unsafe { unmap(block, class.size()) } {
-                self.idle.fetch_sub(class.size(), Relaxed);
-                return;
-            }
-        }
-        self.put(class, block);
+    pub(crate) fn reset_peak(&self) {
+        self.frames.with(|frames| frames.peak = frames.in_use);
     }
 
-    /// Puts a block on the list of its class.
-    fn put(&self, class: Class, block: NonNull<u8>) {
-        let block = block.cast::<Option<Idle>>();
-        self.list(class).with(|first| {
-            // SAFETY: nobody uses the block, which starts on a page and is larger than what is
-            // written.
-            unsafe { block.write(*first) };
-            *first = Some(Idle(block));
-        });
+    pub(crate) fn trim(&self) {
+        self.frames.with(|frames| frames.trim(0));
     }
 
-    fn list(&self, class: Class) -> &Lock<Option<Idle>> {
-        &self.lists[class.index()]
+    /// A block, and whether it holds zeros; none if it is the system's to serve.
+    fn take(&self, layout: Layout) -> Option<(NonNull<u8>, bool)> {
+        let count = frames_of(layout)?;
+        self.frames.with(|frames| frames.take(count))
+    }
+
+    /// Takes a block back; false if it is not of the pool.
+    fn give(&self, block: NonNull<u8>, layout: Layout) -> bool {
+        let Some(count) = frames_of(layout) else { return false };
+        self.frames.with(|frames| frames.resize(block, count, 0, self.limit / FRAME))
+    }
+
+    /// Changes the size of a block where it is; false if it cannot, or the block is not of the pool.
+    fn resize(&self, block: NonNull<u8>, old: Layout, new: Layout) -> bool {
+        let (Some(old), Some(new)) = (frames_of(old), frames_of(new)) else { return false };
+        self.frames.with(|frames| frames.resize(block, old, new, self.limit / FRAME))
     }
 }
 
-// SAFETY: a block of a class is at least as large as a layout of that class asks for and starts on a
-// page, the largest alignment of a layout that has a class; it is on a list or in one use, never
-// both. Other layouts are the system's to serve, and the class of a layout never changes, so that
-// each block returns to where it came from. Nothing here unwinds.
+impl Frames {
+    /// The lowest run of frames that is free, and whether it holds zeros.
+    fn take(&mut self, count: usize) -> Option<(NonNull<u8>, bool)> {
+        for piece in &mut self.pieces {
+            if piece.is_none() {
+                *piece = Piece::map();
+            }
+            let piece = piece.as_mut()?;
+            if let Some((frame, touched)) = piece.take(count) {
+                let block = piece.address(frame);
+                self.taken(count, touched);
+                return Some((block, touched == 0));
+            }
+        }
+        None
+    }
+
+    /// A block of `old` frames gets `new` frames, if that is possible where it is.
+    fn resize(&mut self, block: NonNull<u8>, old: usize, new: usize, limit: usize) -> bool {
+        let mut pieces = self.pieces.iter_mut().map_while(Option::as_mut);
+        let owner = pieces.find_map(|piece| piece.frame(block).map(|frame| (piece, frame)));
+        let Some((piece, frame)) = owner else { return false };
+        if new > old {
+            let touched = piece.extend(frame + old..frame + new);
+            touched.inspect(|&touched| self.taken(new - old, touched)).is_some()
+        } else {
+            piece.give(frame + new..frame + old);
+            self.in_use -= old - new;
+            self.idle += old - new;
+            if self.idle > limit {
+                self.trim(limit / 2);
+            }
+            true
+        }
+    }
+
+    /// Counts frames that are in use now, of which some had memory already.
+    fn taken(&mut self, count: usize, touched: usize) {
+        self.in_use += count;
+        self.peak = self.peak.max(self.in_use);
+        self.idle -= touched;
+    }
+
+    /// Returns memory to the system, from the highest piece on, until at most `limit` frames are
+    /// idle.
+    fn trim(&mut self, limit: usize) {
+        for piece in self.pieces.iter_mut().rev().flatten() {
+            if self.idle <= limit {
+                break;
+            }
+            self.idle -= piece.trim();
+        }
+    }
+}
+
+/// How many frames a layout needs; none if it is the system's to serve.
+const fn frames_of(layout: Layout) -> Option<usize> {
+    let size = layout.size();
+    let large = size >= SMALLEST && size <= PIECE && layout.align() <= FRAME;
+    if large { Some(size.div_ceil(FRAME)) } else { None }
+}
+
+// SAFETY: a block is a run of frames of the pool, as many as its layout needs, that no other block
+// has; or it is one of the system's allocator. Whose it is is known by its address, since that
+// allocator has no address of a piece. Frames start at multiples of the largest alignment that they
+// are taken for. Nothing here unwinds.
 unsafe impl GlobalAlloc for Pool {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Some(class) = Class::of(layout) else {
+        match self.take(layout) {
+            Some((block, _)) => block.as_ptr(),
             // SAFETY: the caller's duties are the same.
-            return unsafe { System.alloc(layout) };
-        };
-        self.take(class).map_or(null_mut(), |(block, _)| block.as_ptr())
+            None => unsafe { System.alloc(layout) },
+        }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        let Some(class) = Class::of(layout) else {
+        let Some((block, zeros)) = self.take(layout) else {
             // SAFETY: the caller's duties are the same.
             return unsafe { System.alloc_zeroed(layout) };
         };
-        let Some((block, zeros)) = self.take(class) else { return null_mut() };
         if !zeros {
             // SAFETY: the block has at least the layout's size and is nobody else's.
             unsafe { block.write_bytes(0, layout.size()) };
@@ -175,30 +179,31 @@ unsafe impl GlobalAlloc for Pool {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        match (Class::of(layout), NonNull::new(block)) {
-            (Some(class), Some(block)) => self.give(class, block),
-            // SAFETY: the caller's duties are the same.
-            _ => unsafe { System.dealloc(block, layout) },
+        if !NonNull::new(block).is_some_and(|block| self.give(block, layout)) {
+            // SAFETY: the caller vouches for the block, which is not of the pool.
+            unsafe { System.dealloc(block, layout) };
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller vouches that `size`, rounded up to the alignment, fits an `isize`.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-        match (Class::of(layout), Class::of(wanted)) {
-            // SAFETY: the caller's duties are the same.
-            (None, None) => unsafe { System.realloc(block, layout, size) },
-            (old, new) if old == new => block,
-            // SAFETY: the caller vouches for `block` and `layout`, and that `size` is not zero. The
-            // blocks are different ones and the number of bytes is at most the size of either.
-            _ => unsafe {
-                let moved = self.alloc(wanted);
-                if !moved.is_null() {
-                    moved.copy_from_nonoverlapping(block, size.min(layout.size()));
-                    self.dealloc(block, layout);
-                }
-                moved
-            },
+        if frames_of(layout).is_none() && frames_of(wanted).is_none() {
+            // SAFETY: blocks of such layouts are the system's; else the caller's duties are the same.
+            return unsafe { System.realloc(block, layout, size) };
+        }
+        if NonNull::new(block).is_some_and(|block| self.resize(block, layout, wanted)) {
+            return block;
+        }
+        // SAFETY: the caller vouches for `block` and `layout`, and that `size` is not zero. The
+        // blocks are different ones and the number of bytes is at most the size of either.
+        unsafe {
+            let moved = self.alloc(wanted);
+            if !moved.is_null() {
+                moved.copy_from_nonoverlapping(block, size.min(layout.size()));
+                self.dealloc(block, layout);
+            }
+            moved
         }
     }
 }
