@@ -5,13 +5,16 @@
 //! (CKKS). Scales are tracked exactly and never repaired in silence: `mul` multiplies them,
 //! `rescale` divides by [`Evaluator::step`], and `adjust` moves a ciphertext to a chosen lower
 //! level *and* scale, which is how operands of different history are aligned.
+//!
+//! [`refresh::Refresh`] is the second half of the seam: rows of tokens, products with integer
+//! matrices, and bootstrapping.
 
 pub mod clear;
-pub mod conformance;
 // Its counters are atomic: it is for machines that plan, not for the smallest ones.
 #[cfg(target_has_atomic = "ptr")]
 pub mod count;
 pub mod position;
+pub mod refresh;
 
 use alloc::vec::Vec;
 

@@ -35,21 +35,23 @@ pub mod ciphertext;
 pub mod keyswitch;
 #[cfg(feature = "alloc")]
 pub mod encrypt;
-#[cfg(feature = "alloc")]
-pub mod linear;
 
 // Circuits, generic over the evaluator.
 #[cfg(feature = "alloc")]
 pub mod eval;
 #[cfg(feature = "alloc")]
-pub mod refresh;
-#[cfg(feature = "alloc")]
 pub mod circuit;
+#[cfg(feature = "alloc")]
+pub mod conformance;
 #[cfg(feature = "alloc")]
 pub mod bootstrap;
 
-// Everything together.
+// On ciphertexts.
+#[cfg(feature = "alloc")]
+pub mod linear;
 #[cfg(feature = "alloc")]
 pub mod cpu;
 
 pub use error::Error;
+#[cfg(feature = "alloc")]
+pub use eval::refresh;

@@ -11,8 +11,8 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
-mod error;
 mod names;
+mod error;
 
 // The client (no heap).
 pub mod client;
@@ -27,13 +27,13 @@ pub mod reference;
 #[cfg(feature = "alloc")]
 pub mod approx;
 #[cfg(feature = "alloc")]
-pub mod forward;
+pub mod layout;
 #[cfg(feature = "alloc")]
 pub mod layer;
 #[cfg(feature = "alloc")]
-pub mod layout;
-#[cfg(feature = "alloc")]
 pub mod stage;
+#[cfg(feature = "alloc")]
+pub mod forward;
 
 pub use error::Error;
 pub use names::TensorName;

@@ -10,19 +10,19 @@ use crate::bootstrap::eval_mod::EvalMod;
 use crate::ciphertext::Ciphertext;
 use crate::circuit::linear::Placement;
 use crate::eval::Evaluator;
+use crate::eval::refresh::{Halves, Refresh, Term, Weights};
 use crate::keyswitch::KeyPlan;
 use crate::linear::{
     EdgeAnswer, EdgePair, Rows, SeededUpload, answer, edge_ring, pack, receive, to_edge,
 };
 use crate::params::Params;
-use crate::refresh::{Halves, Refresh, Term, Weights};
 use crate::ring::{Converter, Poly, Ring};
 
 /// The scale of a product of rows and weights. A value 1 is `q0 / 2^12`, so values up to 16 stay
 /// below `q0 / 2^8`, where a sine is linear to 13 bits.
 pub const PRODUCT_SCALE: f64 = (1u64 << 38) as f64;
 
-/// The scale of the slots between coeffs_to_slots and eval_mod.
+/// The scale of the slots between `coeffs_to_slots` and `eval_mod`.
 const SINE_SCALE: f64 = (1u64 << 50) as f64;
 
 /// Multiples of `q0` that raising adds, at most: with a secret of weight 32 the probability that one
@@ -150,7 +150,7 @@ impl Cpu {
         Ok(Ciphertext { b: switched, a: mask, level, scale })
     }
 
-    /// The scale at which eval_mod has to end, so that its sine read as values of rows of `scale`
+    /// The scale at which `eval_mod` has to end, so that its sine read as values of rows of `scale`
     /// is at the default scale.
     fn sine_scale(&self, scale: f64) -> f64 {
         self.default_scale() * self.base_product() / (2.0 * core::f64::consts::PI * scale)

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::SCALE_TOLERANCE;
 use crate::Error;
-use crate::refresh::{Term, Weights};
+use crate::eval::refresh::{Term, Weights};
 
 /// Where a ciphertext is on the modulus chain.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use super::EdgePair;
 use crate::Error;
+use crate::eval::refresh::{Term, Weights};
 use crate::params::Params;
-use crate::refresh::{Term, Weights};
 use crate::ring::{Basis, Poly, Ring};
 
 /// Rows, each `1 + r` blocks of `T` words for each base prime: the message block, then the `r`
@@ -83,7 +83,7 @@ impl Rows {
         ring.threads().for_each_limb(&mut out.words, width, &|i, row| f(i / count, i % count, row));
     }
 
-    /// See [`Refresh::select`](crate::refresh::Refresh::select).
+    /// See [`Refresh::select`](crate::eval::refresh::Refresh::select).
     pub(crate) fn select(
         &self,
         ring: &Ring,
@@ -112,7 +112,7 @@ impl Rows {
         Ok(out)
     }
 
-    /// See [`Refresh::concat`](crate::refresh::Refresh::concat).
+    /// See [`Refresh::concat`](crate::eval::refresh::Refresh::concat).
     pub(crate) fn concat(&self, other: &Self) -> Self {
         let mut out = self.blank(self.count + other.count, self.scale);
         let (left, right) = (self.count * self.width(), other.count * self.width());

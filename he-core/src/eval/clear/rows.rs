@@ -6,7 +6,7 @@ use super::{Clear, ClearVector};
 use crate::Error;
 use crate::complex::Complex;
 use crate::eval::position::{check_shift, check_weights, equal_scales, same_length, weight_scale};
-use crate::refresh::{Halves, Refresh, Term, Weights};
+use crate::eval::refresh::{Halves, Refresh, Term, Weights};
 
 /// Polynomials in `R_T` in the clear.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use crate::Error;
 use crate::eval::position::{
     Position, check_shift, check_weights, equal_scales, same_length, weight_scale,
 };
-use crate::refresh::{Halves, Refresh, Term, Weights};
+use crate::eval::refresh::{Halves, Refresh, Term, Weights};
 
 /// A number of rows at a scale.
 #[derive(Clone, Copy, Debug, PartialEq)]

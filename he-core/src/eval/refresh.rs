@@ -87,8 +87,11 @@ pub trait Refresh: Evaluator {
     ///
     /// # Errors
     /// If an index is out of range or a value does not fit.
-    fn add_constants(&self, a: &Self::Rows, constants: &[(usize, f64)])
-    -> Result<Self::Rows, Error>;
+    fn add_constants(
+        &self,
+        a: &Self::Rows,
+        constants: &[(usize, f64)],
+    ) -> Result<Self::Rows, Error>;
 
     /// `out[g] = Σ_f w[f][g] · x[f]`, exact on the integers; the scale grows by `2^frac_bits`.
     ///
@@ -109,7 +112,7 @@ pub trait Refresh: Evaluator {
     fn rows_level(&self) -> usize;
 
     /// Packs exactly [`Self::rows_per_pack`] rows, each the output of one product, and bootstraps
-    /// them: real values at [`Self::default_scale`] and the top computing level, one ciphertext for
+    /// them: real values at [`Evaluator::default_scale`] and the top computing level, one ciphertext for
     /// each half asked for.
     ///
     /// # Errors

@@ -6,11 +6,11 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::Evaluator;
 use crate::Error;
 use crate::circuit::chebyshev::Chebyshev;
 use crate::circuit::polynomial::{evaluate, input_scale};
 use crate::complex::Complex;
+use crate::eval::Evaluator;
 
 /// Encrypts values at a level and scale.
 pub type Encrypt<'a, E> =
