@@ -128,7 +128,6 @@ impl Modulus {
     /// `x mod q` for any `x < 2^64`, after Barrett: the quotient is exact or one too small.
     #[inline]
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "the high half of a 128-bit product")]
     pub const fn reduce(self, x: u64) -> u32 {
         let quotient = ((x as u128 * self.ratio as u128) >> 64) as u64;
         self.reduce_once(low(x.wrapping_sub(quotient.wrapping_mul(self.value as u64))))

@@ -41,8 +41,7 @@ impl<'a> NttTable<'a> {
         let inverse_psi = modulus.sub(0, modulus.pow_vartime(psi, degree_word - 1));
         fill(modulus, psi, roots);
         fill(modulus, inverse_psi, inverse_roots);
-        let inverse_degree =
-            modulus.factor(modulus.pow_vartime(degree_word, modulus.value() - 2));
+        let inverse_degree = modulus.factor(modulus.pow_vartime(degree_word, modulus.value() - 2));
         Some(Self { modulus, roots, inverse_roots, inverse_degree })
     }
 
@@ -202,7 +201,8 @@ mod tests {
             let (mut roots, mut inverse_roots) =
                 ([Factor::default(); 128], [Factor::default(); 128]);
             let ntt = table(&mut roots[..degree], &mut inverse_roots[..degree]);
-            let original: [u32; 128] = core::array::from_fn(|i| u32::try_from((i * i + 5) % 257).unwrap());
+            let original: [u32; 128] =
+                core::array::from_fn(|i| u32::try_from((i * i + 5) % 257).unwrap());
             let mut limb = original;
             ntt.forward(&mut limb[..degree]);
             ntt.inverse(&mut limb[..degree]);

@@ -1,4 +1,5 @@
 //! Linear layer and half-bootstrap at an INSECURE size, from an upload to an answer.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use he_core::cpu::{Cpu, bootstrap_keys};
 use he_core::encode::Encoder;
@@ -71,6 +72,10 @@ impl Setup {
             a.inverse_ntt_assign(&edge);
             let mut errors = vec![0; degree];
             sample::errors(&SecretSeed::random(&mut self.rng), 0, &mut errors);
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "values below 2^20 at a scale of 2^28"
+            )]
             let message = |i: usize| {
                 let value = chunk[i % rank][i / rank];
                 (value * scale).round() as i64 + i64::from(errors[i])
@@ -87,7 +92,7 @@ impl Setup {
 /// Slot of token `t` in its half, row `row`.
 fn slot(row: usize, t: usize) -> usize {
     let half = 1 << (LOG_TOKENS - 1);
-    (t % half).reverse_bits() >> (usize::BITS - LOG_TOKENS + 1) | half * row
+    ((t % half).reverse_bits() >> (usize::BITS - LOG_TOKENS + 1)) | (half * row)
 }
 
 #[test]
@@ -98,6 +103,7 @@ fn rows_pass_a_product_a_bootstrap_and_the_way_back() {
     let mut unit = || f64::from(s.rng.next_u32()) / f64::from(u32::MAX) * 2.0 - 1.0;
     let x: Vec<Vec<f64>> =
         (0..features).map(|_| (0..tokens).map(|_| 3.0 * unit()).collect()).collect();
+    #[expect(clippy::cast_possible_truncation, reason = "at most 200")]
     let entries: Vec<i32> =
         (0..features * count).map(|_| (unit() * 200.0).round() as i32).collect();
     let weights = Weights { inputs: features, outputs: count, entries, frac_bits: FRAC_BITS };

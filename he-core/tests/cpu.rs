@@ -1,9 +1,10 @@
 //! The CKKS evaluator at an INSECURE size: every operation against the numbers it stands for.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use he_core::complex::Complex;
+use he_core::cpu::Cpu;
 use he_core::encode::Encoder;
 use he_core::encrypt::Encryptor;
-use he_core::cpu::Cpu;
 use he_core::eval::{Evaluator, mul_values};
 use he_core::keyswitch::{EvaluationKeys, KeyAuthority, KeyKind, KeyPlan};
 use he_core::params::Params;

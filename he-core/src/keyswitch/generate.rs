@@ -210,9 +210,9 @@ fn inverse_of(galois: u32, ring: &Ring) -> u32 {
     let mut exponent = ring.degree() / 2 - 1;
     while exponent > 0 {
         if exponent % 2 == 1 {
-            inverse = inverse * power & mask;
+            inverse = (inverse * power) & mask;
         }
-        power = power * power & mask;
+        power = (power * power) & mask;
         exponent /= 2;
     }
     u32::try_from(inverse).unwrap_or(1)

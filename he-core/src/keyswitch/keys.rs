@@ -109,6 +109,7 @@ impl KeyPlan {
     }
 
     /// The keys, in a fixed order.
+    #[must_use]
     pub fn specs(&self) -> impl ExactSizeIterator<Item = KeySpec> + '_ {
         self.levels.iter().map(|(&kind, &level)| KeySpec { kind, level })
     }
