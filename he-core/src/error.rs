@@ -1,3 +1,5 @@
+//! The one error of this crate.
+
 use core::fmt;
 
 /// Everything that can go wrong because of *data*; misuse of a kernel panics instead.

@@ -1,3 +1,5 @@
+//! The one error of this crate.
+
 use core::fmt;
 
 use crate::names::TensorName;

@@ -1,3 +1,5 @@
+//! The edge ring against the definition of its operations.
+
 use alloc::vec;
 use alloc::vec::Vec;
 

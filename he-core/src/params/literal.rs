@@ -1,3 +1,5 @@
+//! Parameters as a person writes them, before they are checked.
+
 use super::chain::{LOG_MAIN, LOG_TERMINAL};
 use crate::Error;
 use crate::modulus::Modulus;

@@ -1,3 +1,5 @@
+//! Named parameter sets.
+
 use super::{ParamsLiteral, Stages, Strength};
 
 /// 128 bits; `N = 2^16`, edge ring of degree `2^12`, 64 tokens, 11 levels between bootstraps.

@@ -1,3 +1,5 @@
+//! The preset's figures, and refusals of sets that are wrong or insecure.
+
 use alloc::format;
 use alloc::vec::Vec;
 

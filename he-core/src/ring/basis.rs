@@ -1,3 +1,5 @@
+//! Sets of primes.
+
 use core::fmt;
 use core::ops::Range;
 

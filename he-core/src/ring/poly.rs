@@ -1,3 +1,5 @@
+//! Polynomials in residue form, and their arithmetic limb by limb.
+
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;

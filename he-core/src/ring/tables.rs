@@ -1,3 +1,5 @@
+//! The ring: its primes, the tables of their transforms, and who computes.
+
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;

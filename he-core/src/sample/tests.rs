@@ -1,3 +1,5 @@
+//! Samplers against the distributions that they claim.
+
 use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
