@@ -1,8 +1,8 @@
 //! Lays the model's client side out for flash: compiled vocabulary, embedding bytes, golden lines.
 
+use core::error::Error;
 use he_nn::client::vocabulary;
 use serde_json::Value;
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 

@@ -113,22 +113,35 @@ fn prepare(console: &Console, choice: Choice, fresh: bool) -> Result<Prepared> {
     if fresh && keys.exists() {
         fs::remove_dir_all(&keys).with_context(|| format!("removing {}", keys.display()))?;
     }
-    if !keys.exists() {
-        generate_keys(console, &runner, &keys)?;
-    }
-    Ok(Prepared { runner, image, keys, model, work })
+    let prepared = Prepared { runner, image, keys, model, work };
+    fs::create_dir_all(&prepared.work)
+        .with_context(|| format!("making {}", prepared.work.display()))?;
+    provide_keys(console, &prepared)?;
+    Ok(prepared)
 }
 
-/// Makes keys beside their place and moves them there when they are whole.
-fn generate_keys(console: &Console, runner: &Path, keys: &Path) -> Result<()> {
-    let partial = keys.with_extension("partial");
-    if partial.exists() {
-        fs::remove_dir_all(&partial)?;
-    }
-    fs::create_dir_all(partial.parent().unwrap_or(&partial))?;
+/// Makes keys unless those of an earlier run serve the same plan. They are made beside their place
+/// and moved there when they are whole.
+fn provide_keys(console: &Console, prepared: &Prepared) -> Result<()> {
+    let Prepared { runner, keys, model, work, .. } = prepared;
+    let plan = work.join("plan.json");
     let mut command = Command::new(runner);
-    command.args(["keygen", "--preset", PRESET, "--out"]).arg(&partial);
+    command.args(["plan", "--preset", PRESET, "--json"]).arg(&plan).arg("--model").arg(model);
+    step(console, "plan", &mut command, CLEAR_LIMIT)?;
+    let (plan, made_for) = (fs::read(&plan)?, keys.join("plan.json"));
+    if fs::read(&made_for).is_ok_and(|earlier| earlier == plan) {
+        return Ok(());
+    }
+    let partial = keys.with_extension("partial");
+    for old in [keys, &partial] {
+        if old.exists() {
+            fs::remove_dir_all(old).with_context(|| format!("removing {}", old.display()))?;
+        }
+    }
+    let mut command = Command::new(runner);
+    command.args(["keygen", "--preset", PRESET, "--out"]).arg(&partial).arg("--model").arg(model);
     step(console, "key authority: generate keys", &mut command, KEYS_LIMIT)?;
+    fs::write(partial.join("plan.json"), plan)?;
     fs::rename(&partial, keys).with_context(|| format!("moving keys to {}", keys.display()))
 }
 

@@ -47,7 +47,9 @@ fn of_image(path: &Path) -> Result<Sizes> {
     for section in image.sections() {
         let size = section.size();
         match section.kind() {
-            SectionKind::Text | SectionKind::ReadOnlyData => sizes.flash += size,
+            SectionKind::Text | SectionKind::ReadOnlyData | SectionKind::ReadOnlyString => {
+                sizes.flash += size
+            }
             SectionKind::Data => {
                 sizes.flash += size;
                 sizes.statics += size;

@@ -119,11 +119,11 @@ impl core::fmt::Display for Figures<'_> {
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
+    extern crate alloc;
     use super::*;
+    use alloc::string::{String, ToString};
+    use alloc::vec::Vec as List;
     use core::fmt::Arguments;
-    use std::string::{String, ToString};
-    use std::vec::Vec as List;
 
     #[derive(Default)]
     struct Recorder {

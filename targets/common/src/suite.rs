@@ -40,10 +40,12 @@ const fn case<M>(name: &'static str, run: fn(&mut Bench<'_, M>) -> Result<(), Fa
 
 #[cfg(test)]
 mod tests {
+    extern crate alloc;
     extern crate std;
     use super::*;
-    use std::string::String;
-    use std::{format, println};
+    use alloc::format;
+    use alloc::string::String;
+    use std::println;
 
     struct Host;
 

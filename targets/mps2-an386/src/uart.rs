@@ -98,6 +98,7 @@ impl Uart {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the data register holds eight bits")]
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "reading takes the byte out of the port")]
     fn take_byte(&mut self) -> u8 {
         self.register(DATA) as u8
     }

@@ -117,7 +117,7 @@ impl Report {
         let keys = |name: &str| self.keys[name].as_u64().map_or("?".to_owned(), bytes);
         row("keys on the wire", keys("wire_bytes"));
         row("keys in the server's memory", keys("resident_bytes"));
-        let of = |name: &str| self.parameters[name].to_string();
+        let of = |name: &str| self.parameters[name].as_f64().map_or("?".to_owned(), rounded);
         let security = format!("N = 2^{}, log2(QP) {}", of("log_n"), of("log_qp"));
         row("parameters", format!("{security}, {} bits", of("security_bits")));
         table
@@ -138,6 +138,10 @@ fn stage(value: &Value) -> String {
         write!(text, ", peak {}", bytes(peak)).ok();
     }
     text
+}
+
+fn rounded(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value}") } else { format!("{value:.1}") }
 }
 
 fn list(values: &[f64]) -> String {

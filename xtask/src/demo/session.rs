@@ -201,8 +201,13 @@ fn follow(
         match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(Event::Console(value)) => {
                 let name = value["event"].as_str().unwrap_or_default().to_owned();
+                if name == "progress" {
+                    step.show(&describe(&value));
+                    continue;
+                }
                 step.say(&format!("  device: {}", describe(&value)));
                 match name.as_str() {
+                    "refused" => bail!("the server refused: {}", value["message"]),
                     "ready" => writeln!(keyboard, "{sentence}").context("typing the sentence")?,
                     "error" => {
                         bail!("the device says: {}", value["message"].as_str().unwrap_or("?"))

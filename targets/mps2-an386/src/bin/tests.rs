@@ -11,7 +11,7 @@ use semihosting::{experimental::env, process};
 fn main() -> ! {
     let Some(mut board) = Board::take() else { process::exit(2) };
     let Ok(arguments) = env::args::<256>() else { process::exit(2) };
-    let filter = arguments.skip(1).next().and_then(Result::ok).unwrap_or("");
+    let filter = (&arguments).nth(1).and_then(Result::ok).unwrap_or("");
     let failed = harness::run_all(&mut board, &suite::cases(), filter);
     process::exit(i32::from(failed != 0))
 }
