@@ -94,7 +94,8 @@ fn a_bad_sentence_is_refused_before_anything_is_sent() {
     let engine = engine(scratch.path(), &plan, &scratch.path().join("model")).unwrap();
     let long = "film ".repeat(15);
     let answers = ask(scratch.path(), &engine, &folder, &["", " \u{301} ", &long, "a film"]);
-    let errors: Vec<_> = answers.iter().map(|a| a.as_ref().err().map(|e| e.to_string())).collect();
+    let errors: Vec<_> =
+        answers.iter().map(|a| a.as_ref().err().map(ToString::to_string)).collect();
     assert_eq!(errors[0].as_deref(), Some("the sentence is empty"));
     assert_eq!(errors[1].as_deref(), Some("the sentence is empty"));
     assert_eq!(errors[2].as_deref(), Some("the sentence has more than 14 word pieces"));

@@ -1,0 +1,175 @@
+//! The program as a user meets it: help, reports, and what it says when something is wrong.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+#[path = "support/small.rs"]
+mod small;
+
+use core::time::Duration;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use he_core::params::Params;
+use host_runner::connection::Connection;
+use host_runner::plan::Plan;
+use host_runner::store::{DEVICE, Manifest, SERVER};
+use small::Scratch;
+
+fn model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/edge")
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_host-runner")).args(arguments).output().unwrap()
+}
+
+/// Runs a command that fails; what it says.
+fn error(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(!output.status.success(), "{arguments:?} succeeds");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Runs a command that writes JSON to standard output.
+fn json(arguments: &[&str]) -> serde_json::Value {
+    let output = run(arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A server's folder of the real preset, without any key in it.
+fn empty_server(scratch: &Scratch) -> PathBuf {
+    let folder = scratch.path().join(SERVER);
+    std::fs::create_dir_all(&folder).unwrap();
+    let params = Params::edge_128().unwrap();
+    let model = host_runner::import::ModelFolder::open(&model()).unwrap();
+    let plan = Plan::new(&params, model.model()).unwrap();
+    Manifest::new("edge-128", &params, plan.keys().specs()).write(&folder).unwrap();
+    folder
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    for command in ["keygen", "provision", "serve", "infer", "eval", "plan", "params"] {
+        let output = run(&[command, "--help"]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains("Examples:"), "{command}: {text}");
+        assert!(text.contains(&format!("host-runner {command}")), "{command}: {text}");
+    }
+}
+
+#[test]
+fn a_missing_model_file_is_named() {
+    let text = error(&["infer", "--clear", "--model", "no/such/folder"]);
+    assert!(text.contains("no/such/folder") && text.contains("--model"), "{text}");
+    for missing in ["config.json", "model.safetensors", "vocab.txt"] {
+        let scratch = Scratch::new(&format!("missing-{missing}"));
+        small::write_model(scratch.path(), |_, _| {});
+        std::fs::remove_file(scratch.path().join(missing)).unwrap();
+        let text = error(&["infer", "--clear", "--model", scratch.path().to_str().unwrap()]);
+        assert!(text.contains(missing), "{text}");
+    }
+}
+
+#[test]
+fn a_tensor_that_does_not_fit_is_named() {
+    let scratch = Scratch::new("tensor");
+    small::write_model(scratch.path(), |name, bytes| {
+        if name == "layers.1.feed_forward.output" {
+            bytes[0] ^= 1;
+        }
+    });
+    let text = error(&["infer", "--clear", "--model", scratch.path().to_str().unwrap()]);
+    assert!(
+        text.contains("layers.1.feed_forward.output") && text.contains("sum to zero"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_unknown_preset_is_answered_with_those_there_are() {
+    for command in ["params", "plan"] {
+        let text = error(&[command, "--preset", "edge-64"]);
+        assert!(text.contains("edge-64") && text.contains("edge-128"), "{text}");
+    }
+}
+
+#[test]
+fn the_plain_model_and_the_parameters_are_reported_as_json() {
+    let model = model();
+    let model = model.to_str().unwrap();
+    let report =
+        json(&["infer", "--clear", "--model", model, "--json", "-", "--", "a fine film ."]);
+    assert_eq!(report["sentence"], "a fine film .");
+    assert_eq!(report["logits"].as_array().unwrap().len(), 2);
+    assert!(["negative", "positive"].contains(&report["label"].as_str().unwrap()));
+
+    let report = json(&["params", "--json", "-"]);
+    assert_eq!(report["log_n"], 16);
+    assert!(report["log_qp"].as_f64().unwrap() <= 1747.0);
+    assert!(report["security_bits"].as_f64().unwrap() >= 128.0);
+}
+
+#[test]
+fn the_plan_stays_within_what_the_project_promises() {
+    let model = model();
+    let plan = json(&["plan", "--model", model.to_str().unwrap(), "--json", "-"]);
+    assert!(plan["keys"]["resident_bytes"].as_u64().unwrap() < 4_000_000_000);
+    assert!(plan["keys"]["wire_bytes"].as_u64().unwrap() < 2_000_000_000);
+    assert!(plan["memory_bytes"].as_u64().unwrap() < 12_000_000_000);
+    assert!(!plan["stages"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_server_without_memory_says_how_much_it_needs_before_it_loads_a_key() {
+    let scratch = Scratch::new("memory");
+    let (folder, model) = (empty_server(&scratch), model());
+    let (folder, model) = (folder.to_str().unwrap(), model.to_str().unwrap());
+    let text = error(&["serve", "--keys", folder, "--model", model, "--memory", "1G"]);
+    assert!(text.contains("needs") && text.contains("1.00 GB is the limit"), "{text}");
+    // With memory enough the first thing missing is a key.
+    let text = error(&["serve", "--keys", folder, "--model", model, "--memory", "100G"]);
+    assert!(text.contains(".key"), "{text}");
+}
+
+#[test]
+fn keys_of_another_preset_are_refused() {
+    let scratch = Scratch::new("preset");
+    small::write_keys(scratch.path());
+    let (server, device) = (scratch.path().join(SERVER), scratch.path().join(DEVICE));
+    let text = error(&["serve", "--keys", server.to_str().unwrap()]);
+    assert!(text.contains(small::PRESET), "{text}");
+    let text = error(&["provision", "--keys", device.to_str().unwrap()]);
+    assert!(text.contains("edge.secret"), "{text}");
+    let text = error(&["provision", "--keys", server.to_str().unwrap()]);
+    assert!(text.contains("not a device folder"), "{text}");
+}
+
+#[test]
+fn nothing_is_overwritten_without_force() {
+    let scratch = Scratch::new("force");
+    small::write_keys(scratch.path());
+    let (out, model) = (scratch.path().to_str().unwrap(), model());
+    let text = error(&["keygen", "--out", out, "--model", model.to_str().unwrap()]);
+    assert!(text.contains("--force"), "{text}");
+}
+
+#[test]
+fn nobody_listening_is_said_so() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let text = Connection::connect(&free, Duration::from_secs(1)).unwrap_err().to_string();
+    assert!(text.contains(&free) && text.contains("host-runner serve"), "{text}");
+}
+
+#[test]
+fn an_evaluation_in_the_clear_reads_the_file_and_counts() {
+    let scratch = Scratch::new("eval");
+    let (file, model) = (scratch.path().join("two.tsv"), model());
+    std::fs::write(&file, "sentence\tlabel\na masterpiece .\t1\nawful and boring .\t0\n").unwrap();
+    let (file, model) = (file.to_str().unwrap(), model.to_str().unwrap());
+    let report = json(&["eval", "--file", file, "--clear", "--model", model, "--json", "-"]);
+    assert_eq!(report["sentences"], 2);
+    let text = error(&["eval", "--file", "no.tsv", "--clear", "--model", model]);
+    assert!(text.contains("no.tsv"), "{text}");
+}
