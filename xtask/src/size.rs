@@ -48,7 +48,7 @@ fn of_image(path: &Path) -> Result<Sizes> {
         let size = section.size();
         match section.kind() {
             SectionKind::Text | SectionKind::ReadOnlyData | SectionKind::ReadOnlyString => {
-                sizes.flash += size
+                sizes.flash += size;
             }
             SectionKind::Data => {
                 sizes.flash += size;
