@@ -1,6 +1,7 @@
 //! The adapter: encrypted matrices of low rank, layer by layer.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use he_core::eval::Evaluator;
 use he_nn::Error;
@@ -14,12 +15,17 @@ pub struct LayerAdapter<E: Evaluator> {
 }
 
 /// An encrypted update `scaling · up · down` of queries, keys and values of every layer.
-#[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
 pub struct Adapter<E: Evaluator> {
     pub(crate) layers: Vec<LayerAdapter<E>>,
     pub(crate) scaling: f64,
     pub(crate) step: isize,
     pub(crate) width: usize,
+}
+
+impl<E: Evaluator> fmt::Debug for Adapter<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Adapter {{ layers: {}, scaling: {} }}", self.layers.len(), self.scaling)
+    }
 }
 
 impl<E: Evaluator> LayerAdapter<E> {

@@ -13,6 +13,13 @@ const SPARE: usize = 1;
 /// Levels that an update takes.
 const DEPTH: usize = 2;
 
+/// The level to encrypt an adapter at, under parameters whose rows are at `rows_level`
+/// ([`Refresh::rows_level`]).
+#[must_use]
+pub const fn level(rows_level: usize) -> usize {
+    rows_level + SPARE + DEPTH
+}
+
 impl<E: Refresh> QkvUpdate<E> for Adapter<E> {
     fn update(
         &self,
@@ -22,15 +29,15 @@ impl<E: Refresh> QkvUpdate<E> for Adapter<E> {
     ) -> Result<E::Ciphertext, Error> {
         let layer = self.layers.get(layer);
         let layer = layer.ok_or(Error::Unsupported("the adapter has fewer layers"))?;
-        let level = eval.level(input).min(eval.rows_level() + SPARE + DEPTH);
-        let x = eval.drop_level(input, level)?;
+        let top = eval.level(input).min(level(eval.rows_level()));
+        let x = eval.drop_level(input, top)?;
         let mut inner = alloc::vec::Vec::with_capacity(layer.rank());
         for down in &layer.down {
-            let down = eval.drop_level(down, level)?;
+            let down = eval.drop_level(down, top)?;
             let product = eval.rescale(&eval.mul(&x, &down)?)?;
             inner.push(sum_rotations(eval, &product, self.step, 1..self.width)?);
         }
-        let up = layer.up.iter().map(|up| eval.drop_level(up, level - 1));
+        let up = layer.up.iter().map(|up| eval.drop_level(up, top - 1));
         let up = up.collect::<Result<alloc::vec::Vec<_>, _>>()?;
         let pairs: alloc::vec::Vec<_> = inner.iter().zip(&up).collect();
         let update = eval.rescale(&eval.dot(&pairs)?)?;

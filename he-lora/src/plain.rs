@@ -66,6 +66,18 @@ impl Update {
         self.slots(layout, &self.up, r)
     }
 
+    /// Adds `scaling · up · down · x` of projection `c` (0 for queries, 1 for keys, 2 for values) to
+    /// `y`, for rows `x` of any number of tokens.
+    pub fn apply(&self, c: usize, scaling: f64, x: &[f64], y: &mut [f64]) {
+        let (Some(down), Some(up)) = (self.down.get(c), self.up.get(c)) else { return };
+        for (x, y) in x.chunks_exact(self.width).zip(y.chunks_exact_mut(self.width)) {
+            for (down, up) in down.chunks_exact(self.width).zip(up.chunks_exact(self.width)) {
+                let inner: f64 = scaling * down.iter().zip(x).map(|(a, x)| a * x).sum::<f64>();
+                y.iter_mut().zip(up).for_each(|(y, b)| *y += inner * b);
+            }
+        }
+    }
+
     /// Slots of rows `u + 2·(c + 4·f)`, the same for both halves and all tokens.
     fn slots(
         &self,

@@ -47,10 +47,20 @@ pub fn embed(table: &EmbeddingTable<'_>, ids: &[u16], tokens: usize) -> Vec<f64>
     rows
 }
 
+/// Adds an update to a projection: given the layer, the projection (0 for queries, 1 for keys, 2 for
+/// values), its input and its output, the last two `tokens × width`.
+pub type Update<'a> = dyn Fn(usize, usize, &[f64], &mut [f64]) + 'a;
+
 /// The forward pass on a normalised embedding of `tokens × width` values, the first `length`
 /// tokens of which are real.
 #[must_use]
 pub fn forward(model: &Model, embedding: &[f64], length: usize) -> Trace {
+    forward_with(model, embedding, length, &|_, _, _, _| {})
+}
+
+/// As [`forward`], with an update of the attention's projections.
+#[must_use]
+pub fn forward_with(model: &Model, embedding: &[f64], length: usize, update: &Update<'_>) -> Trace {
     let config = model.config();
     let width = config.width;
     let mask: Vec<f64> = (0..config.tokens).map(|t| if t < length { 1.0 } else { 0.0 }).collect();
@@ -61,8 +71,16 @@ pub fn forward(model: &Model, embedding: &[f64], length: usize) -> Trace {
         if l > 0 {
             normalise_tokens(&mut n, width, &mask, &mut trace);
         }
-        let heads = config.heads;
-        let update = attention(&layer.attention, heads, &n, &mask, &mut trace);
+        let project = |c: usize, weights: &Weights| {
+            let mut y = product(&n, weights);
+            update(l, c, &n, &mut y);
+            y
+        };
+        let AttentionWeights { query, key, value, output } = &layer.attention;
+        let projections = [project(0, query), project(1, key), project(2, value)];
+        let out = attention(&projections, width, config.heads, &mask, &mut trace);
+        let update = product(&out, output);
+        trace.attention.push(out);
         accumulate(&mut stream, &update);
         trace.streams.push(stream.clone());
         let mut n = stream.clone();
@@ -94,18 +112,15 @@ fn product(x: &[f64], weights: &Weights) -> Vec<f64> {
     out
 }
 
-/// Every head's `Σ_j exp(−|q_i − k_j|²) mask_j v_j`, then the output matrix.
+/// Every head's `Σ_j exp(−|q_i − k_j|²) mask_j v_j`.
 fn attention(
-    weights: &AttentionWeights,
+    [q, k, v]: &[Vec<f64>; 3],
+    width: usize,
     heads: usize,
-    n: &[f64],
     mask: &[f64],
     trace: &mut Trace,
 ) -> Vec<f64> {
-    let (width, tokens) = (weights.query.inputs, mask.len());
-    let q = product(n, &weights.query);
-    let k = product(n, &weights.key);
-    let v = product(n, &weights.value);
+    let tokens = mask.len();
     let depth = width / heads;
     let mut out = vec![0.0; tokens * width];
     let mut exponent = 0.0f64;
@@ -114,21 +129,19 @@ fn attention(
             for (j, mask) in mask.iter().enumerate() {
                 let at = |m: &[f64], t: usize, f: usize| m[t * width + h * depth + f];
                 let distance: f64 = (0..depth)
-                    .map(|f| at(&q, i, f) - at(&k, j, f))
+                    .map(|f| at(q, i, f) - at(k, j, f))
                     .map(|difference| difference * difference)
                     .sum();
                 exponent = exponent.max(distance);
                 let weight = libm::exp(-distance) * mask;
                 for f in 0..depth {
-                    out[i * width + h * depth + f] += weight * at(&v, j, f);
+                    out[i * width + h * depth + f] += weight * at(v, j, f);
                 }
             }
         }
     }
     trace.exponents.push(exponent);
-    let update = product(&out, &weights.output);
-    trace.attention.push(out);
-    update
+    out
 }
 
 /// `(n · Wx) ∘ gelu(n · Wg)`, then the output matrix.
