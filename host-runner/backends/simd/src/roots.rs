@@ -26,6 +26,7 @@ pub(crate) fn run<const FAR: bool>(
     place: usize,
     count: usize,
 ) -> (Factor, &[Factor]) {
+    debug_assert!(!FAR || place % NEAR + count <= NEAR);
     let common = if FAR { place - place % NEAR } else { 0 };
     (roots[common], &roots[place - common..][..count])
 }

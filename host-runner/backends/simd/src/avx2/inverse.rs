@@ -16,11 +16,18 @@ use super::lanes::{
     unzip,
 };
 
+/// Registers that are transformed layer by layer: they fit the first cache.
+const CLOSE: usize = 512;
+
 /// Evaluations to coefficients; at least 16 words.
 #[target_feature(enable = "avx2")]
 pub(super) fn inverse(table: &NttTable<'_>, limb: &mut [Words]) {
-    let q = splat(table.modulus().value());
-    start(q, table.inverse_roots(), 1, limb);
+    let (q, roots) = (splat(table.modulus().value()), table.inverse_roots());
+    if roots.len() > NEAR {
+        start::<true>(q, roots, 1, limb);
+    } else {
+        start::<false>(q, roots, 1, limb);
+    }
     let degree = Factors::splat(table.inverse_degree());
     for x in limb {
         store(x, reduce_once(degree.mul_lazy(load(x), q), q));
@@ -29,79 +36,62 @@ pub(super) fn inverse(table: &NttTable<'_>, limb: &mut [Words]) {
 
 /// All layers up to `node`, on its own words.
 #[target_feature(enable = "avx2")]
-fn start(q: __m256i, roots: &[Factor], node: usize, words: &mut [Words]) {
-    match words.len() {
-        2 => return first_pass::<2, false>(q, roots, node, words),
-        4 => return first_pass::<4, false>(q, roots, node, words),
-        8 if roots.len() > NEAR => return first_pass::<8, true>(q, roots, node, words),
-        8 => return first_pass::<8, false>(q, roots, node, words),
-        _ => {}
-    }
-    let log_children = if words.len() == 16 { 1 } else { 2 };
-    let (size, first_child) = (words.len() >> log_children, node << log_children);
-    for (i, child) in words.chunks_exact_mut(size).enumerate() {
-        start(q, roots, first_child + i, child);
-    }
-    if log_children == 1 {
-        pass::<2>(q, roots, node, words);
-    } else {
-        pass::<4>(q, roots, node, words);
-    }
-}
-
-/// `log2(R)` layers of butterflies between registers up to `node`; `R` is at most four.
-#[target_feature(enable = "avx2")]
-fn pass<const R: usize>(q: __m256i, roots: &[Factor], node: usize, words: &mut [Words]) {
-    let stride = words.len() / R;
-    let factors = Factors::of_layers::<R>(roots, node);
-    for column in 0..stride {
-        let mut x = [q; R];
-        for (i, x) in x.iter_mut().enumerate() {
-            *x = load(&words[column + i * stride]);
+fn start<const FAR: bool>(q: __m256i, roots: &[Factor], node: usize, words: &mut [Words]) {
+    if words.len() > CLOSE {
+        let size = words.len() / 4;
+        for (i, child) in words.chunks_exact_mut(size).enumerate() {
+            start::<FAR>(q, roots, 4 * node + i, child);
         }
-        layer::<R, 1>(q, &factors, &mut x);
-        layer::<R, 2>(q, &factors, &mut x);
-        for (i, &x) in x.iter().enumerate() {
-            store(&mut words[column + i * stride], x);
+        return two_layers(q, roots, node, words);
+    }
+    let leaf = node * words.len();
+    neighbours::<FAR>(q, roots, leaf, words);
+    two_apart::<FAR>(q, roots, leaf, words);
+    four_apart::<FAR>(q, roots, leaf, words);
+    let mut size = 1;
+    while 4 * size <= words.len() {
+        size *= 4;
+        for (i, block) in words.chunks_exact_mut(size).enumerate() {
+            two_layers(q, roots, leaf / size + i, block);
         }
     }
-}
-
-/// All layers up to `node`, on `R` registers.
-#[target_feature(enable = "avx2")]
-fn first_pass<const R: usize, const FAR: bool>(
-    q: __m256i,
-    roots: &[Factor],
-    node: usize,
-    words: &mut [Words],
-) {
-    let factors = Factors::of_layers::<R>(roots, node);
-    let mut x = [q; R];
-    for (i, x) in x.iter_mut().enumerate() {
-        *x = load(&words[i]);
-    }
-    first_layers::<R, FAR>(q, roots, node * R, &mut x);
-    layer::<R, 1>(q, &factors, &mut x);
-    layer::<R, 2>(q, &factors, &mut x);
-    layer::<R, 4>(q, &factors, &mut x);
-    for (i, &x) in x.iter().enumerate() {
-        store(&mut words[i], x);
+    if size < words.len() {
+        one_layer(q, roots, node, words);
     }
 }
 
-/// The butterflies between registers that are `HALF` apart, if there are any.
+/// The layer of `node`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn layer<const R: usize, const HALF: usize>(
-    q: __m256i,
-    factors: &[Factors; R],
-    x: &mut [__m256i; R],
-) {
-    let groups = R / HALF / 2;
-    for group in 0..groups {
-        for i in 2 * HALF * group..2 * HALF * group + HALF {
-            (x[i], x[i + HALF]) = butterfly(x[i], x[i + HALF], factors[groups + group], q);
-        }
+fn one_layer(q: __m256i, roots: &[Factor], node: usize, words: &mut [Words]) {
+    let f = Factors::splat(roots[node]);
+    let (left, right) = words.split_at_mut(words.len() / 2);
+    for (a, b) in left.iter_mut().zip(right) {
+        let (x, y) = butterfly(load(a), load(b), f, q);
+        store(a, x);
+        store(b, y);
+    }
+}
+
+/// The layers of the children of `node` and its own.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn two_layers(q: __m256i, roots: &[Factor], node: usize, words: &mut [Words]) {
+    let f = Factors::splat(roots[node]);
+    let (g, h) = (Factors::splat(roots[2 * node]), Factors::splat(roots[2 * node + 1]));
+    let quarter = words.len() / 4;
+    let (left, right) = words.split_at_mut(2 * quarter);
+    let (left, right) = (left.split_at_mut(quarter), right.split_at_mut(quarter));
+    let (left, right) = (left.0.iter_mut().zip(left.1), right.0.iter_mut().zip(right.1));
+    for ((a, b), (c, d)) in left.zip(right) {
+        let (w, x) = butterfly(load(a), load(b), g, q);
+        let (y, z) = butterfly(load(c), load(d), h, q);
+        let (w, y) = butterfly(w, y, f, q);
+        let (x, z) = butterfly(x, z, f, q);
+        store(a, w);
+        store(b, x);
+        store(c, y);
+        store(d, z);
     }
 }
 
@@ -126,45 +116,49 @@ fn far_butterfly<const FAR: bool>(
     (lanes::add(a, b, q), reduce_once(f.mul_lazy(difference, q), q))
 }
 
-/// The three layers inside registers; register pair `i` ends at `first_node / 2 + i`.
-///
-/// The last register bit and the three lane bits of a word's place are `e3` to `e0`. Each of the
-/// layers pairs words that differ in one lane bit, so that moves to the register and the
-/// register's bit to a lane.
-#[inline]
+/// Words that differ in `e0`; lanes (`e2`, `e3`, `e1`).
 #[target_feature(enable = "avx2")]
-fn first_layers<const R: usize, const FAR: bool>(
-    q: __m256i,
-    roots: &[Factor],
-    first_node: usize,
-    x: &mut [__m256i; R],
-) {
-    let (pairs, _) = x.as_chunks_mut::<2>();
-    let (common, factors) = roots::run::<FAR>(roots, 4 * first_node, 4 * R);
-    let common = Factors::splat(common);
-    let (factors, _) = factors.as_chunks().0.as_chunks();
-    for ([a, b], factors) in pairs.iter_mut().zip(factors) {
-        (*a, *b) = unzip(*a, *b);
-        // Lanes (e2, e3, e1).
-        (*a, *b) = far_butterfly::<FAR>(*a, *b, [common, Factors::eight(factors)], q);
+fn neighbours<const FAR: bool>(q: __m256i, roots: &[Factor], leaf: usize, words: &mut [Words]) {
+    let (common, factors) = roots::run::<FAR>(roots, 4 * leaf, 4 * words.len());
+    let (common, factors) = (Factors::splat(common), factors.as_chunks().0.as_chunks().0);
+    for ([a, b], factors) in words.as_chunks_mut().0.iter_mut().zip(factors) {
+        let (x, y) = (load(a), load(b));
+        let (x, y) = unzip(x, y);
+        let f = Factors::eight(factors);
+        let (x, y) = far_butterfly::<FAR>(x, y, [common, f], q);
+        store(a, x);
+        store(b, y);
     }
-    let (common, factors) = roots::run::<FAR>(roots, 2 * first_node, 2 * R);
-    let common = Factors::splat(common);
-    let (factors, _) = factors.as_chunks();
-    for ([a, b], factors) in pairs.iter_mut().zip(factors) {
-        (*a, *b) = (even_and_even(*a, *b), odd_and_odd(*a, *b));
-        // Lanes (e2, e3, e0).
-        (*a, *b) = far_butterfly::<FAR>(*a, *b, [common, Factors::four(factors)], q);
+}
+
+/// Words that differ in `e1`; lanes (`e2`, `e3`, …).
+#[target_feature(enable = "avx2")]
+fn two_apart<const FAR: bool>(q: __m256i, roots: &[Factor], leaf: usize, words: &mut [Words]) {
+    let (common, factors) = roots::run::<FAR>(roots, 2 * leaf, 2 * words.len());
+    let (common, factors) = (Factors::splat(common), factors.as_chunks().0);
+    for ([a, b], factors) in words.as_chunks_mut().0.iter_mut().zip(factors) {
+        let (x, y) = (load(a), load(b));
+        let (x, y) = (even_and_even(x, y), odd_and_odd(x, y));
+        let f = Factors::four(factors);
+        let (x, y) = far_butterfly::<FAR>(x, y, [common, f], q);
+        store(a, x);
+        store(b, y);
     }
-    let (common, factors) = roots::run::<FAR>(roots, first_node, R);
-    let common = Factors::splat(common);
-    let (factors, _) = factors.as_chunks();
-    for ([a, b], factors) in pairs.iter_mut().zip(factors) {
-        (*a, *b) =
-            (_mm256_permute2x128_si256::<0x20>(*a, *b), _mm256_permute2x128_si256::<0x31>(*a, *b));
-        // Lanes (e1, e3, e0).
-        (*a, *b) = far_butterfly::<FAR>(*a, *b, [common, Factors::two(factors)], q);
-        let (low, high) = (_mm256_unpacklo_epi64(*a, *b), _mm256_unpackhi_epi64(*a, *b));
-        (*a, *b) = (swap_middle(low), swap_middle(high));
+}
+
+/// Words that differ in `e2`; lanes (`e1`, `e3`, …), and in the end all in their place.
+#[target_feature(enable = "avx2")]
+fn four_apart<const FAR: bool>(q: __m256i, roots: &[Factor], leaf: usize, words: &mut [Words]) {
+    let (common, factors) = roots::run::<FAR>(roots, leaf, words.len());
+    let (common, factors) = (Factors::splat(common), factors.as_chunks().0);
+    for ([a, b], factors) in words.as_chunks_mut().0.iter_mut().zip(factors) {
+        let (x, y) = (load(a), load(b));
+        let (x, y) =
+            (_mm256_permute2x128_si256::<0x20>(x, y), _mm256_permute2x128_si256::<0x31>(x, y));
+        let f = Factors::two(factors);
+        let (x, y) = far_butterfly::<FAR>(x, y, [common, f], q);
+        let (x, y) = (_mm256_unpacklo_epi64(x, y), _mm256_unpackhi_epi64(x, y));
+        store(a, swap_middle(x));
+        store(b, swap_middle(y));
     }
 }

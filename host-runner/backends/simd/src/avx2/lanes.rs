@@ -151,22 +151,6 @@ impl Factors {
         Self { value: splat(f.value()), quotient, quotient_of_odd: quotient }
     }
 
-    /// Place `2^l + i` has the root of the `i`-th node that is `l` layers below `node`.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(super) fn of_layers<const R: usize>(roots: &[Factor], node: usize) -> [Self; R] {
-        let mut factors = [Self::splat(Factor::default()); R];
-        let mut groups = 1;
-        while groups < R {
-            let own = &roots[node * groups..(node + 1) * groups];
-            for (factor, &root) in factors[groups..].iter_mut().zip(own) {
-                *factor = Self::splat(root);
-            }
-            groups *= 2;
-        }
-        factors
-    }
-
     /// Two factors in lanes 0, 1, 4 and 5, and in the others.
     #[inline]
     #[target_feature(enable = "avx2")]

@@ -15,11 +15,11 @@ use crate::roots::VALUE_COMES_FIRST;
 pub(super) type Words = [u32; 16];
 
 /// The even lanes.
-pub(super) const EVEN: u16 = 0x5555;
+const EVEN: u16 = 0x5555;
 /// Copies each odd lane over the even lane before it.
-pub(super) const ODD_TO_EVEN: i32 = 0b11_11_01_01;
+const ODD_TO_EVEN: i32 = 0b11_11_01_01;
 /// Copies each even lane over the odd lane after it.
-pub(super) const EVEN_TO_ODD: i32 = 0b10_10_00_00;
+const EVEN_TO_ODD: i32 = 0b10_10_00_00;
 
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -46,6 +46,20 @@ pub(super) fn splat(x: u32) -> __m512i {
 #[target_feature(enable = "avx512f")]
 pub(super) fn odd(x: __m512i) -> __m512i {
     _mm512_shuffle_epi32::<ODD_TO_EVEN>(x)
+}
+
+/// The even lanes of `a`, and those of `b` in the places of the odd ones.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn even_and_even(a: __m512i, b: __m512i) -> __m512i {
+    _mm512_mask_shuffle_epi32::<EVEN_TO_ODD>(a, !EVEN, b)
+}
+
+/// The odd lanes of `b`, and those of `a` in the places of the even ones.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn odd_and_odd(a: __m512i, b: __m512i) -> __m512i {
+    _mm512_mask_shuffle_epi32::<ODD_TO_EVEN>(b, EVEN, a)
 }
 
 /// `x mod q` for `x < 2q`: if `x < q` then `x − q` wraps to a huge word.
@@ -89,14 +103,14 @@ impl Wide {
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub(super) fn low(self) -> __m512i {
-        _mm512_mask_shuffle_epi32::<EVEN_TO_ODD>(self.even, !EVEN, self.odd)
+        even_and_even(self.even, self.odd)
     }
 
     /// The high words.
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub(super) fn high(self) -> __m512i {
-        _mm512_mask_shuffle_epi32::<ODD_TO_EVEN>(self.odd, EVEN, self.even)
+        odd_and_odd(self.even, self.odd)
     }
 }
 
@@ -117,22 +131,6 @@ impl Factors {
     pub(super) fn splat(f: Factor) -> Self {
         let quotient = splat(f.quotient());
         Self { value: splat(f.value()), quotient, quotient_of_odd: quotient }
-    }
-
-    /// Place `2^l + i` has the root of the `i`-th node that is `l` layers below `node`.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    pub(super) fn of_layers<const R: usize>(roots: &[Factor], node: usize) -> [Self; R] {
-        let mut factors = [Self::splat(Factor::default()); R];
-        let mut groups = 1;
-        while groups < R {
-            let own = &roots[node * groups..(node + 1) * groups];
-            for (factor, &root) in factors[groups..].iter_mut().zip(own) {
-                *factor = Self::splat(root);
-            }
-            groups *= 2;
-        }
-        factors
     }
 
     /// At most eight factors, each in two or more neighbouring lanes.

@@ -1,108 +1,100 @@
-//! The forward transform: two layers for each load, and the last eight for one.
+//! The forward transform: two layers for each load while words are far apart, then one.
 //!
 //! Layer `l` splits its nodes `2^l, …, 2^(l+1) − 1` in two, node `i` into `2i` and `2i + 1` after
 //! butterflies with root `i`. So a node knows its roots, and subtrees that fit the cache are
 //! finished one after another. Between layers residues stay in `[0, 2q)`; wider ones would not fit
 //! a word.
+//!
+//! A word's place in a pair of registers is five bits, `e4` to `e0`: the register, then the lane.
+//! Each of the last layers pairs words that differ in one lane bit, so that bit moves to the
+//! register and another to the lane. Each of these layers is a loop of its own: its rounds are short
+//! enough for the CPU to run several at once, which is worth more than the loads and stores.
 
 use core::arch::x86_64::{
-    __m512i, _mm512_add_epi32, _mm512_mask_shuffle_epi32, _mm512_permutex2var_epi32,
-    _mm512_setr_epi32, _mm512_shuffle_i64x2, _mm512_sub_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi64,
+    __m512i, _mm512_add_epi32, _mm512_permutex2var_epi32, _mm512_setr_epi32, _mm512_shuffle_i64x2,
+    _mm512_sub_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
 };
 
 use he_core::{modulus::Factor, ntt::NttTable};
 
 use crate::roots::{self, NEAR};
 
-use super::lanes::{
-    EVEN, EVEN_TO_ODD, Factors, ODD_TO_EVEN, Words, load, reduce_once, splat, store,
-};
+use super::lanes::{Factors, Words, even_and_even, load, odd_and_odd, reduce_once, splat, store};
+
+/// Registers that are transformed layer by layer: they fit the first cache.
+const CLOSE: usize = 256;
 
 /// Coefficients to evaluations; at least 32 words.
 #[target_feature(enable = "avx512f")]
 pub(super) fn forward(table: &NttTable<'_>, limb: &mut [Words]) {
-    finish(splat(table.modulus().value()), table.roots(), 1, limb);
+    let (q, roots) = (splat(table.modulus().value()), table.roots());
+    if roots.len() > NEAR {
+        finish::<true>(q, roots, 1, limb);
+    } else {
+        finish::<false>(q, roots, 1, limb);
+    }
 }
 
 /// All layers from `node` down, on its own words.
 #[target_feature(enable = "avx512f")]
-fn finish(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
-    let log_children = match words.len() {
-        2 => return last_pass::<2, false>(q, roots, node, words),
-        4 => return last_pass::<4, false>(q, roots, node, words),
-        8 => return last_pass::<8, false>(q, roots, node, words),
-        16 if roots.len() > NEAR => return last_pass::<16, true>(q, roots, node, words),
-        16 => return last_pass::<16, false>(q, roots, node, words),
-        32 => {
-            pass::<2>(q, roots, node, words);
-            1
+fn finish<const FAR: bool>(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
+    if words.len() > CLOSE {
+        two_layers(q, roots, node, words);
+        let size = words.len() / 4;
+        for (i, child) in words.chunks_exact_mut(size).enumerate() {
+            finish::<FAR>(q, roots, 4 * node + i, child);
         }
-        _ => {
-            pass::<4>(q, roots, node, words);
-            2
-        }
-    };
-    let (size, first_child) = (words.len() >> log_children, node << log_children);
-    for (i, child) in words.chunks_exact_mut(size).enumerate() {
-        finish(q, roots, first_child + i, child);
+        return;
     }
+    let (mut size, mut first) = (words.len(), node);
+    if size.ilog2() % 2 == 1 {
+        one_layer(q, roots, node, words);
+        (size, first) = (size / 2, 2 * first);
+    }
+    while size > 1 {
+        for (i, node) in words.chunks_exact_mut(size).enumerate() {
+            two_layers(q, roots, first + i, node);
+        }
+        (size, first) = (size / 4, 4 * first);
+    }
+    eight_apart::<FAR>(q, roots, first, words);
+    four_apart::<FAR>(q, roots, first, words);
+    two_apart::<FAR>(q, roots, first, words);
+    neighbours::<FAR>(q, roots, first, words);
 }
 
-/// `log2(R)` layers of butterflies between registers from `node` down; `R` is at most four.
-#[target_feature(enable = "avx512f")]
-fn pass<const R: usize>(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
-    let stride = words.len() / R;
-    let factors = Factors::of_layers::<R>(roots, node);
-    for column in 0..stride {
-        let mut x = [q; R];
-        for (i, x) in x.iter_mut().enumerate() {
-            *x = load(&words[column + i * stride]);
-        }
-        layer::<R, 2>(q, &factors, &mut x);
-        layer::<R, 1>(q, &factors, &mut x);
-        for (i, &x) in x.iter().enumerate() {
-            store(&mut words[column + i * stride], x);
-        }
-    }
-}
-
-/// All layers from `node` down, on `R` registers.
-#[target_feature(enable = "avx512f")]
-fn last_pass<const R: usize, const FAR: bool>(
-    q: __m512i,
-    roots: &[Factor],
-    node: usize,
-    words: &mut [Words],
-) {
-    let factors = Factors::of_layers::<R>(roots, node);
-    let mut x = [q; R];
-    for (i, x) in x.iter_mut().enumerate() {
-        *x = load(&words[i]);
-    }
-    layer::<R, 8>(q, &factors, &mut x);
-    layer::<R, 4>(q, &factors, &mut x);
-    layer::<R, 2>(q, &factors, &mut x);
-    layer::<R, 1>(q, &factors, &mut x);
-    last_layers::<R, FAR>(q, roots, node * R, &mut x);
-    for (i, &x) in x.iter().enumerate() {
-        store(&mut words[i], x);
-    }
-}
-
-/// The butterflies between registers that are `HALF` apart, if there are any.
+/// The layer of `node`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn layer<const R: usize, const HALF: usize>(
-    q: __m512i,
-    factors: &[Factors; R],
-    x: &mut [__m512i; R],
-) {
-    let groups = R / HALF / 2;
-    for group in 0..groups {
-        for i in 2 * HALF * group..2 * HALF * group + HALF {
-            (x[i], x[i + HALF]) = butterfly(x[i], x[i + HALF], factors[groups + group], q);
-        }
+fn one_layer(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
+    let f = Factors::splat(roots[node]);
+    let (left, right) = words.split_at_mut(words.len() / 2);
+    for (a, b) in left.iter_mut().zip(right) {
+        let (x, y) = butterfly(load(a), load(b), f, q);
+        store(a, x);
+        store(b, y);
+    }
+}
+
+/// The layers of `node` and of its children.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn two_layers(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
+    let f = Factors::splat(roots[node]);
+    let (g, h) = (Factors::splat(roots[2 * node]), Factors::splat(roots[2 * node + 1]));
+    let quarter = words.len() / 4;
+    let (left, right) = words.split_at_mut(2 * quarter);
+    let (left, right) = (left.split_at_mut(quarter), right.split_at_mut(quarter));
+    let (left, right) = (left.0.iter_mut().zip(left.1), right.0.iter_mut().zip(right.1));
+    for ((a, b), (c, d)) in left.zip(right) {
+        let (w, y) = butterfly(load(a), load(c), f, q);
+        let (x, z) = butterfly(load(b), load(d), f, q);
+        let (w, x) = butterfly(w, x, g, q);
+        let (y, z) = butterfly(y, z, h, q);
+        store(a, w);
+        store(b, x);
+        store(c, y);
+        store(d, z);
     }
 }
 
@@ -128,63 +120,69 @@ fn far_butterfly<const FAR: bool>(
     butterfly(a, b, f, q)
 }
 
-/// The four layers inside registers; register pair `i` starts at `first_node / 2 + i`.
-///
-/// The last register bit and the four lane bits of a word's place are `e4` to `e0`. Each of the
-/// last layers pairs words that differ in one lane bit, so that moves to the register and the
-/// register's bit to a lane.
-#[inline]
+/// Words that differ in `e3`; their roots are told apart by lanes (`e4`, …).
 #[target_feature(enable = "avx512f")]
-fn last_layers<const R: usize, const FAR: bool>(
-    q: __m512i,
-    roots: &[Factor],
-    first_node: usize,
-    x: &mut [__m512i; R],
-) {
-    // Where lanes (e4, …), then (e3, e4, …), find their root among (e4, e3, …).
+fn eight_apart<const FAR: bool>(q: __m512i, roots: &[Factor], leaf: usize, words: &mut [Words]) {
     let of_two = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 2, 2);
-    let of_four = _mm512_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4, 2, 2, 2, 2, 6, 6, 6, 6);
-    let of_eight = _mm512_setr_epi32(0, 0, 2, 2, 8, 8, 10, 10, 4, 4, 6, 6, 12, 12, 14, 14);
-    let of_sixteen = _mm512_setr_epi32(0, 2, 4, 6, 16, 18, 20, 22, 8, 10, 12, 14, 24, 26, 28, 30);
-    // Where words (e4, e3, …) come from, out of registers e0 and lanes (e3, e4, e2, e1).
-    let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 8, 24, 9, 25, 10, 26, 11, 27);
-    let second = _mm512_setr_epi32(4, 20, 5, 21, 6, 22, 7, 23, 12, 28, 13, 29, 14, 30, 15, 31);
+    let (common, factors) = roots::run::<FAR>(roots, leaf, words.len());
+    let (common, factors) = (Factors::splat(common), factors.as_chunks().0);
+    for ([a, b], factors) in words.as_chunks_mut().0.iter_mut().zip(factors) {
+        let (x, y) = (load(a), load(b));
+        let (x, y) = (_mm512_shuffle_i64x2::<0x44>(x, y), _mm512_shuffle_i64x2::<0xee>(x, y));
+        let f = Factors::spread::<2>(factors, of_two);
+        let (x, y) = far_butterfly::<FAR>(x, y, [common, f], q);
+        store(a, x);
+        store(b, y);
+    }
+}
 
-    let (pairs, _) = x.as_chunks_mut::<2>();
-    let (common, factors) = roots::run::<FAR>(roots, first_node, R);
-    let common = Factors::splat(common);
-    let (factors, _) = factors.as_chunks();
-    for ([a, b], factors) in pairs.iter_mut().zip(factors) {
-        (*a, *b) = (_mm512_shuffle_i64x2::<0x44>(*a, *b), _mm512_shuffle_i64x2::<0xee>(*a, *b));
-        (*a, *b) = far_butterfly::<FAR>(*a, *b, [common, Factors::spread::<2>(factors, of_two)], q);
+/// Words that differ in `e2`; lanes (`e3`, `e4`, …).
+#[target_feature(enable = "avx512f")]
+fn four_apart<const FAR: bool>(q: __m512i, roots: &[Factor], leaf: usize, words: &mut [Words]) {
+    let of_four = _mm512_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4, 2, 2, 2, 2, 6, 6, 6, 6);
+    let (common, factors) = roots::run::<FAR>(roots, 2 * leaf, 2 * words.len());
+    let (common, factors) = (Factors::splat(common), factors.as_chunks().0);
+    for ([a, b], factors) in words.as_chunks_mut().0.iter_mut().zip(factors) {
+        let (x, y) = (load(a), load(b));
+        let (x, y) = (_mm512_shuffle_i64x2::<0x88>(x, y), _mm512_shuffle_i64x2::<0xdd>(x, y));
+        let f = Factors::spread::<4>(factors, of_four);
+        let (x, y) = far_butterfly::<FAR>(x, y, [common, f], q);
+        store(a, x);
+        store(b, y);
     }
-    let (common, factors) = roots::run::<FAR>(roots, 2 * first_node, 2 * R);
-    let common = Factors::splat(common);
-    let (factors, _) = factors.as_chunks();
-    for ([a, b], factors) in pairs.iter_mut().zip(factors) {
-        (*a, *b) = (_mm512_shuffle_i64x2::<0x88>(*a, *b), _mm512_shuffle_i64x2::<0xdd>(*a, *b));
-        (*a, *b) =
-            far_butterfly::<FAR>(*a, *b, [common, Factors::spread::<4>(factors, of_four)], q);
+}
+
+/// Words that differ in `e1`; lanes (`e3`, `e4`, `e2`, …).
+#[target_feature(enable = "avx512f")]
+fn two_apart<const FAR: bool>(q: __m512i, roots: &[Factor], leaf: usize, words: &mut [Words]) {
+    let of_eight = _mm512_setr_epi32(0, 0, 2, 2, 8, 8, 10, 10, 4, 4, 6, 6, 12, 12, 14, 14);
+    let (common, factors) = roots::run::<FAR>(roots, 4 * leaf, 4 * words.len());
+    let (common, factors) = (Factors::splat(common), factors.as_chunks().0);
+    for ([a, b], factors) in words.as_chunks_mut().0.iter_mut().zip(factors) {
+        let (x, y) = (load(a), load(b));
+        let (x, y) = (_mm512_unpacklo_epi64(x, y), _mm512_unpackhi_epi64(x, y));
+        let f = Factors::spread::<8>(factors, of_eight);
+        let (x, y) = far_butterfly::<FAR>(x, y, [common, f], q);
+        store(a, x);
+        store(b, y);
     }
-    let (common, factors) = roots::run::<FAR>(roots, 4 * first_node, 4 * R);
-    let common = Factors::splat(common);
-    let (factors, _) = factors.as_chunks();
-    for ([a, b], factors) in pairs.iter_mut().zip(factors) {
-        (*a, *b) = (_mm512_unpacklo_epi64(*a, *b), _mm512_unpackhi_epi64(*a, *b));
-        (*a, *b) =
-            far_butterfly::<FAR>(*a, *b, [common, Factors::spread::<8>(factors, of_eight)], q);
-    }
-    let (common, factors) = roots::run::<FAR>(roots, 8 * first_node, 8 * R);
-    let common = Factors::splat(common);
-    let (factors, _) = factors.as_chunks().0.as_chunks();
-    for ([a, b], factors) in pairs.iter_mut().zip(factors) {
-        (*a, *b) = (
-            _mm512_mask_shuffle_epi32::<EVEN_TO_ODD>(*a, !EVEN, *b),
-            _mm512_mask_shuffle_epi32::<ODD_TO_EVEN>(*b, EVEN, *a),
-        );
-        (*a, *b) = far_butterfly::<FAR>(*a, *b, [common, Factors::permute(factors, of_sixteen)], q);
-        let (even, odd) = (reduce_once(*a, q), reduce_once(*b, q));
-        *a = _mm512_permutex2var_epi32(even, first, odd);
-        *b = _mm512_permutex2var_epi32(even, second, odd);
+}
+
+/// Words that differ in `e0`; lanes (`e3`, `e4`, `e2`, `e1`), and in the end all in their place.
+#[target_feature(enable = "avx512f")]
+fn neighbours<const FAR: bool>(q: __m512i, roots: &[Factor], leaf: usize, words: &mut [Words]) {
+    let of_sixteen = _mm512_setr_epi32(0, 2, 4, 6, 16, 18, 20, 22, 8, 10, 12, 14, 24, 26, 28, 30);
+    let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 8, 24, 9, 25, 10, 26, 11, 27);
+    let high = _mm512_setr_epi32(4, 20, 5, 21, 6, 22, 7, 23, 12, 28, 13, 29, 14, 30, 15, 31);
+    let (common, factors) = roots::run::<FAR>(roots, 8 * leaf, 8 * words.len());
+    let (common, factors) = (Factors::splat(common), factors.as_chunks().0.as_chunks().0);
+    for ([a, b], factors) in words.as_chunks_mut().0.iter_mut().zip(factors) {
+        let (x, y) = (load(a), load(b));
+        let (x, y) = (even_and_even(x, y), odd_and_odd(x, y));
+        let f = Factors::permute(factors, of_sixteen);
+        let (x, y) = far_butterfly::<FAR>(x, y, [common, f], q);
+        let (x, y) = (reduce_once(x, q), reduce_once(y, q));
+        store(a, _mm512_permutex2var_epi32(x, low, y));
+        store(b, _mm512_permutex2var_epi32(x, high, y));
     }
 }
