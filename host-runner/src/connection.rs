@@ -62,14 +62,17 @@ impl Connection {
         }
     }
 
-    /// Ends the connection once everything sent has been taken by the other side's system.
+    /// Ends this side of the connection and gives the other one some time to take what was sent
+    /// and end its own.
     ///
     /// # Errors
     /// If the connection is broken already.
-    pub fn hang_up(mut self) -> io::Result<()> {
+    pub fn hang_up(mut self, time: Duration) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)?;
-        // Until the other side has hung up, too, closing could discard what it has not read.
-        while self.read(&mut [0; 64])? > 0 {}
+        // Closing at once could discard what the other side has not read yet. A device keeps its
+        // end open for good, which is no error.
+        self.allow(time);
+        while matches!(self.read(&mut [0; 64]), Ok(1..)) {}
         Ok(())
     }
 

@@ -32,6 +32,9 @@ pub(super) struct Provision {
 /// How long a device may take to read its secrets.
 const TIME: Duration = Duration::from_mins(2);
 
+/// How long it has to end the connection.
+const PARTING: Duration = Duration::from_secs(10);
+
 impl Provision {
     pub(super) fn run(&self) -> Result<()> {
         // Found out before a device waits for it.
@@ -41,8 +44,8 @@ impl Provision {
         let (stream, peer) = listener.accept()?;
         let mut connection = Connection::new(stream, TIME)?;
         authority::provision(&self.keys, &mut connection)?;
-        connection.hang_up()?;
         println!("provisioned {peer}");
+        connection.hang_up(PARTING)?;
         Ok(())
     }
 }
