@@ -12,7 +12,7 @@ use crate::ciphertext::{Ciphertext, Plaintext};
 use crate::complex::Complex;
 use crate::encode::Encoder;
 use crate::eval::{Evaluator, SCALE_TOLERANCE};
-use crate::keyswitch::{EvaluationKeys, SwitchingKey, inner_product};
+use crate::keyswitch::{EvaluationKeys, inner_product};
 use crate::modulus::Modulus;
 use crate::params::Params;
 use crate::ring::{Basis, Poly, Rescaler, Ring, galois_of_conjugation, galois_of_rotation};
@@ -97,8 +97,7 @@ impl Cpu {
             if galois == 1 {
                 return Ok(a.clone());
             }
-            let entry = self.keys.galois(galois)?;
-            check_level(&entry.key, a.a.basis(), galois)?;
+            let entry = self.keys.galois(galois, a.a.basis())?;
             let cut = digits.get_or_insert_with(|| entry.key.decompose(&self.ring, &a.a));
             let (mut b, mask) = entry.key.apply(&self.ring, cut);
             b.add_assign(&self.ring, &a.b);
@@ -218,9 +217,8 @@ impl Evaluator for Cpu {
             aligned.push((self.drop_level(x, level)?, self.drop_level(y, level)?));
         }
         let pairs: Vec<_> = aligned.iter().map(|(x, y)| (x, y)).collect();
-        let key = self.keys.relinearization()?;
         let basis = self.params.basis(level);
-        check_level(key, basis, 0)?;
+        let key = self.keys.relinearization(basis)?;
         let [mut b, mut a, square] = self.products(&pairs, basis);
         let (from_square, mask) = key.switch(&self.ring, &square);
         b.add_assign(&self.ring, &from_square);
@@ -313,12 +311,6 @@ fn check_scales(left: f64, right: f64) -> Result<(), Error> {
 
 fn check_levels(expected: usize, found: usize) -> Result<(), Error> {
     if expected == found { Ok(()) } else { Err(Error::WrongLength { expected, found }) }
-}
-
-/// A key truncated to low levels cannot serve a high one.
-fn check_level(key: &SwitchingKey, basis: Basis, galois: u32) -> Result<(), Error> {
-    let all = key.digits.iter().fold(Basis::default(), |all, &digit| all.union(digit));
-    if all.union(basis) == all { Ok(()) } else { Err(Error::MissingKey { galois }) }
 }
 
 /// `x` to the nearest integer. All constants here are far below `2^126`.

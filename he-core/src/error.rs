@@ -20,9 +20,11 @@ pub enum Error {
         /// The scale of the second operand.
         right: f64,
     },
-    /// An automorphism has no evaluation key.
-    MissingKey {
-        /// The Galois element `g` of `X → X^g`; 0 stands for the relinearization key.
+    /// There is no evaluation key of this kind, or none for so high a level.
+    MissingKey(&'static str),
+    /// There is no evaluation key for an automorphism, or none for so high a level.
+    MissingGaloisKey {
+        /// The exponent `g` of `X → X^g`.
         galois: u32,
     },
     /// A list has the wrong number of entries.
@@ -50,8 +52,10 @@ impl fmt::Display for Error {
         match self {
             Self::LevelExhausted { needed, left } => write!(f, "need {needed} levels, {left} left"),
             Self::ScaleMismatch { left, right } => write!(f, "scales differ: {left} and {right}"),
-            Self::MissingKey { galois: 0 } => f.write_str("the relinearization key is missing"),
-            Self::MissingKey { galois } => write!(f, "no key for the Galois element {galois}"),
+            Self::MissingKey(kind) => write!(f, "no key for {kind}"),
+            Self::MissingGaloisKey { galois } => {
+                write!(f, "no key for the Galois element {galois}")
+            }
             Self::WrongLength { expected, found } => {
                 write!(f, "expected {expected} entries, found {found}")
             }

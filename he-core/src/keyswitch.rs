@@ -47,6 +47,12 @@ pub(crate) struct Decomposed {
 }
 
 impl SwitchingKey {
+    /// Whether the key reaches every prime of `basis`: one that was made for low levels does not
+    /// serve a high one.
+    pub(crate) fn serves(&self, basis: Basis) -> bool {
+        basis.is_subset(self.digits.iter().fold(Basis::EMPTY, |all, &digit| all.union(digit)))
+    }
+
     /// Cuts `c`, in evaluation form, into the digits of this key.
     pub(crate) fn decompose(&self, ring: &Ring, c: &Poly) -> Decomposed {
         let basis = c.basis();

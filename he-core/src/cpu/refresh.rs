@@ -144,7 +144,8 @@ impl Cpu {
             up.extend(&self.ring, &coefficients, poly)
         };
         // The mask is still under the ephemeral secret.
-        let (mut switched, mask) = self.keys.raise()?.switch(&self.ring, &lift(a));
+        let (mut switched, mask) =
+            self.keys.raise(self.params.basis(level))?.switch(&self.ring, &lift(a));
         switched.add_assign(&self.ring, &lift(b));
         let scale = self.base_product() * f64::from(SINE_RANGE);
         Ok(Ciphertext { b: switched, a: mask, level, scale })

@@ -55,8 +55,9 @@ impl SeededKey {
     /// Regenerates the masks.
     ///
     /// # Errors
-    /// If the parts are not those of the specification.
+    /// Those of [`KeySpec::check`], and if the parts are not those of the specification.
     pub fn expand(self, ring: &Ring, params: &Params) -> Result<SwitchingKey, Error> {
+        self.spec.check(params)?;
         let (digits, basis) = (self.spec.digits(params), self.spec.basis(params));
         if digits.len() != self.parts.len() {
             return Err(Error::WrongLength { expected: digits.len(), found: self.parts.len() });
@@ -119,7 +120,7 @@ impl KeyAuthority {
     /// One evaluation key.
     ///
     /// # Errors
-    /// If a key for the sparse secret would be larger than the base and its special primes.
+    /// Those of [`KeySpec::check`].
     pub fn key(
         &self,
         ring: &Ring,
@@ -127,6 +128,7 @@ impl KeyAuthority {
         spec: KeySpec,
         rng: &mut impl CryptoRng,
     ) -> Result<SeededKey, Error> {
+        spec.check(params)?;
         let basis = spec.basis(params);
         let (mut source, mut target) = match spec.kind {
             KeyKind::Relinearization => {
@@ -145,10 +147,6 @@ impl KeyAuthority {
                 (secret_poly(ring, basis, &self.ephemeral), secret_poly(ring, basis, &self.big))
             }
             KeyKind::Pack(part) => {
-                // A key for the sparse secret above this modulus would break the scheme.
-                if basis != params.base().union(params.special_small()) {
-                    return Err(Error::InvalidParameters("a sparse key above its modulus"));
-                }
                 let tokens = 1 << params.log_tokens();
                 let (rank, all) = (self.edge.degree() / tokens, coefficients(&self.edge));
                 let part = |t: usize| all[part as usize + rank * t];

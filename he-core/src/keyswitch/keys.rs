@@ -63,6 +63,31 @@ impl KeySpec {
         self.primes(params).union(self.special(params))
     }
 
+    /// Checks that such a key exists and that making it does not weaken a secret: the moduli of
+    /// the sparse secret and of the edge secret are fixed, whatever level is asked for.
+    ///
+    /// # Errors
+    /// If there is no such level, automorphism or part of the edge secret, or the modulus would be
+    /// larger than that of its secret.
+    pub fn check(&self, params: &Params) -> Result<(), Error> {
+        let refused = match self.kind {
+            KeyKind::Pack(_) | KeyKind::Down if self.level > 0 => {
+                "a key above its secret's modulus"
+            }
+            _ if self.level > params.max_level() => "a key above the chain",
+            KeyKind::Galois(galois)
+                if galois % 2 == 0 || galois >> (params.log_degree() + 1) > 0 =>
+            {
+                "not the exponent of an automorphism"
+            }
+            KeyKind::Pack(part) if part >> (params.log_edge_degree() - params.log_tokens()) > 0 => {
+                "not a part of the edge secret"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::InvalidParameters(refused))
+    }
+
     /// The ordinary primes: those of every level up to the highest one.
     fn primes(&self, params: &Params) -> Basis {
         (1..=self.level).fold(params.basis(0), |all, level| all.union(params.basis(level)))
@@ -175,23 +200,31 @@ impl EvaluationKeys {
         }
     }
 
-    pub(crate) fn relinearization(&self) -> Result<&SwitchingKey, Error> {
-        self.relinearization.as_ref().ok_or(Error::MissingKey { galois: 0 })
+    /// The relinearization key, for polynomials over `basis`.
+    pub(crate) fn relinearization(&self, basis: Basis) -> Result<&SwitchingKey, Error> {
+        let missing = Error::MissingKey("relinearization");
+        self.relinearization.as_ref().filter(|key| key.serves(basis)).ok_or(missing)
     }
 
-    pub(crate) fn galois(&self, galois: u32) -> Result<&GaloisKey, Error> {
-        self.galois.get(&galois).ok_or(Error::MissingKey { galois })
+    /// The key of the automorphism `X → X^galois`, for polynomials over `basis`.
+    pub(crate) fn galois(&self, galois: u32, basis: Basis) -> Result<&GaloisKey, Error> {
+        let missing = Error::MissingGaloisKey { galois };
+        self.galois.get(&galois).filter(|entry| entry.key.serves(basis)).ok_or(missing)
     }
 
-    pub(crate) fn raise(&self) -> Result<&SwitchingKey, Error> {
-        self.raise.as_ref().ok_or(Error::InvalidParameters("the key that raises is missing"))
+    /// The key from the sparse secret, for polynomials over `basis`.
+    pub(crate) fn raise(&self, basis: Basis) -> Result<&SwitchingKey, Error> {
+        let missing = Error::MissingKey("raising the modulus");
+        self.raise.as_ref().filter(|key| key.serves(basis)).ok_or(missing)
     }
 
+    /// The key to the sparse secret from part `part` of the edge secret.
     pub(crate) fn pack(&self, part: u32) -> Result<&SwitchingKey, Error> {
-        self.pack.get(&part).ok_or(Error::InvalidParameters("a packing key is missing"))
+        self.pack.get(&part).ok_or(Error::MissingKey("packing rows"))
     }
 
+    /// The key to the edge secret.
     pub(crate) fn down(&self) -> Result<&SwitchingKey, Error> {
-        self.down.as_ref().ok_or(Error::InvalidParameters("the ring-switch key is missing"))
+        self.down.as_ref().ok_or(Error::MissingKey("the switch to the edge ring"))
     }
 }
