@@ -11,6 +11,7 @@ mod session;
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 use std::net::TcpListener;
 use std::sync::Mutex;
 use std::thread;
@@ -28,6 +29,12 @@ use crate::engine::EncryptedAnswer;
 /// What answers an upload, and reports its stages.
 pub type Answerer<'a> =
     dyn Fn(Upload, &mut dyn FnMut(Event)) -> Result<EncryptedAnswer> + Sync + 'a;
+
+/// How long to wait after a connection could not be taken.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// So many failures in a row mean that the socket is gone.
+const FAILURES: usize = 100;
 
 /// A socket, and what every session needs.
 pub struct Server<'a> {
@@ -95,7 +102,7 @@ impl<'a> Server<'a> {
     /// Serves; `done` hears of every answer.
     ///
     /// # Errors
-    /// If the socket fails.
+    /// If the socket fails for good.
     pub fn run(&self, until: Until, done: &(dyn Fn(&Answered) + Sync)) -> Result<()> {
         match until {
             Until::Answered => self.run_in_turn(1, done),
@@ -107,8 +114,7 @@ impl<'a> Server<'a> {
     /// Serves one connection after the other, until one ends with so many answers.
     fn run_in_turn(&self, answers: usize, done: &(dyn Fn(&Answered) + Sync)) -> Result<()> {
         loop {
-            let (stream, peer) = self.listener.accept()?;
-            let connection = Connection::new(stream, self.limits.idle)?;
+            let (connection, peer) = self.next()?;
             if self.session(connection, peer, done) >= answers {
                 return Ok(());
             }
@@ -120,8 +126,7 @@ impl<'a> Server<'a> {
         let seat = Arc::new(());
         thread::scope(|scope| {
             loop {
-                let (stream, peer) = self.listener.accept()?;
-                let connection = Connection::new(stream, self.limits.idle)?;
+                let (connection, peer) = self.next()?;
                 if Arc::strong_count(&seat) > self.limits.connections {
                     self.refuse_busy(connection);
                     continue;
@@ -133,6 +138,24 @@ impl<'a> Server<'a> {
                 });
             }
         })
+    }
+
+    /// The next connection. What goes wrong with one, or for want of descriptors, passes.
+    fn next(&self) -> Result<(Connection, SocketAddr)> {
+        let mut failures = 0;
+        loop {
+            let accepted = self.listener.accept().map_err(Into::into);
+            let connected = accepted
+                .and_then(|(stream, peer)| Ok((Connection::new(stream, self.limits.frame)?, peer)));
+            failures += 1;
+            match connected {
+                Err(error) if failures < FAILURES => {
+                    eprintln!("a connection failed: {error:#}");
+                    thread::sleep(RETRY);
+                }
+                connected => return connected,
+            }
+        }
     }
 
     /// Whether an exchange is newer than all that were answered before; if so, it is the newest.

@@ -2,18 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 
+use anyhow::Result;
 use he_core::edge::LimbSink;
 use he_core::modulus::Modulus;
 use he_core::sample::{SecretSeed, Seed};
-use he_core::wire::{AnswerEntry, Header, Kind, Link, TransportKey, UploadShape, UploadWriter};
+use he_core::wire::{
+    AnswerEntry, Header, Kind, Link, TransportKey, Upload, UploadShape, UploadWriter,
+};
+use he_nn::stage::Event;
 use host_runner::engine::EncryptedAnswer;
-use host_runner::server::{Limits, Server, Until};
+use host_runner::server::{Answerer, Limits, Server, Until};
 
 const DIGEST: u64 = 0x1234_5678_9abc_def0;
 const DEGREE: usize = 64;
@@ -166,4 +171,51 @@ fn one_that_stops_in_the_middle_does_not_hold_the_server() {
         let _ = stuck.read_to_end(&mut reply);
     });
     assert_eq!(count, 0);
+}
+
+/// A server that serves for as long as the tests run.
+fn stay(limits: Limits, answerer: &'static Answerer<'static>) -> SocketAddr {
+    let about = (shape(), DIGEST);
+    let server = Server::bind("127.0.0.1:0", limits, about, transport(), answerer).unwrap();
+    let address = server.address();
+    thread::spawn(move || server.run(Until::Stopped, &|_| {}).unwrap());
+    address
+}
+
+fn zeros(_: Upload, _: &mut dyn FnMut(Event)) -> Result<EncryptedAnswer> {
+    let entries = vec![AnswerEntry::default(); 3];
+    Ok(EncryptedAnswer { scale: 1.0, mask: vec![0; DEGREE], entries })
+}
+
+#[test]
+fn idle_connections_do_not_keep_others_from_an_answer() {
+    let address = stay(Limits::default(), &zeros);
+    let idle: Vec<_> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let reply = say(TcpStream::connect(address).unwrap(), &upload(1));
+    assert_eq!(kinds(&reply), [Kind::Answer]);
+    drop(idle);
+}
+
+#[test]
+fn one_connection_too_many_is_told_to_come_again() {
+    let address = stay(Limits { connections: 1, ..Limits::default() }, &zeros);
+    let first = TcpStream::connect(address).unwrap();
+    let mut refused = Vec::new();
+    TcpStream::connect(address).unwrap().read_to_end(&mut refused).unwrap();
+    assert_eq!(kinds(&refused), [Kind::Refusal]);
+    let reply = say(first, &upload(1));
+    assert_eq!(kinds(&reply), [Kind::Answer]);
+}
+
+#[test]
+fn a_panic_in_the_forward_pass_costs_one_answer_and_no_more() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let address = stay(Limits::default(), &|upload, notify| {
+        assert!(CALLS.fetch_add(1, Ordering::SeqCst) > 0, "the first one panics");
+        zeros(upload, notify)
+    });
+    let reply = say(TcpStream::connect(address).unwrap(), &upload(1));
+    assert_eq!(kinds(&reply), [Kind::Refusal]);
+    let reply = say(TcpStream::connect(address).unwrap(), &upload(2));
+    assert_eq!(kinds(&reply), [Kind::Answer]);
 }
