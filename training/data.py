@@ -40,10 +40,10 @@ def imdb_labelled(folder):
 
 
 def imdb_sentences(folder, limit):
-    """Up to `limit` sentences of 3 to 40 words from the labelled and unlabelled training reviews."""
+    """Up to `limit` sentences of 3 to 24 words from the labelled and unlabelled training reviews."""
     reviews = itertools.chain((t for _, t in imdb_labelled(folder)), _imdb(folder, "imdb_unsup.txt.bz2"))
     pieces = (s.strip() for review in reviews for s in re.split(r"(?<=[.!?])\s+", review))
-    wanted = (s for s in pieces if 3 <= s.count(" ") + 1 <= 40 and len(s) < 240)
+    wanted = (s for s in pieces if 3 <= s.count(" ") + 1 <= 24 and len(s) < 160)
     return list(itertools.islice(wanted, limit))
 
 

@@ -81,8 +81,17 @@ def golden(oracle, tokenizer, rows):
     return out
 
 
+def print_widths(net, dev):
+    """Accuracy against the width of the integers; 28 bits of input scale, 4 of range and 8 of headroom complete the modulus."""
+    for frac in (4, 5, 6, 7, 8, 9, 10, 11, 12, None):
+        net.set_frac(frac)
+        largest = max(float(m.effective().abs().max()) for m in net.matrices())
+        modulus = f"{28 + 4 + 8 + frac} bits" if frac else "-"
+        print(f"frac {frac}: largest |W| {largest:.3f}, base modulus {modulus}, dev accuracy {student.accuracy(net, dev):.4f}", flush=True)
+
+
 def load(path, vocabulary):
-    """(network, kind of attention) of a checkpoint."""
+    """The network of a checkpoint."""
     saved = torch.load(path, weights_only=True)
     net = model.Edge(vocabulary, saved["kind"])
     net.load_state_dict(saved["state"])
@@ -95,6 +104,7 @@ def main():
     parser.add_argument("model_folder")
     parser.add_argument("data_folder")
     parser.add_argument("--frac", type=int, default=10)
+    parser.add_argument("--table", action="store_true", help="print accuracy against weight width, write nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
     here = lambda name: os.path.join(options.model_folder, name)
@@ -102,9 +112,9 @@ def main():
     net = load(options.checkpoint, len(tokenizer.pieces))
     splits = {s: data.sst2(options.data_folder, s) for s in ("train", "dev")}
     examples = {s: [(tokenizer.encode(t, model.TOKENS), float(l)) for t, l in rows] for s, rows in splits.items()}
-    for frac in (6, 7, 8, 9, 10, 11, 12):
-        net.set_frac(frac)
-        print(f"frac {frac}: base modulus {40 + frac} bits, dev accuracy {student.accuracy(net, examples['dev']):.4f}", flush=True)
+    print_widths(net, examples["dev"])
+    if options.table:
+        return
     net.set_frac(options.frac)
     seen = student.measured_ranges(net, examples["train"] + examples["dev"])
     for name, (low, high) in seen.items():

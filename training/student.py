@@ -49,7 +49,7 @@ def _peak_then_fall(step, total, warm=0.06, floor=0.02):
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (step / total - warm) / (1 - warm)))
 
 
-def fit(net, epochs, dev, rate, seed, size=64, decay=0.999, hide=0.05, penalty=0.02, weight_decay=0.02, log=print):
+def fit(net, epochs, dev, rate, seed, size=64, decay=0.999, hide=0.05, penalty=0.05, weight_decay=0.02, log=print):
     """Trains on `epochs`, a list of example lists [(ids, probability of the positive class)]; returns the averaged model's state."""
     rng, start = random.Random(seed), time.process_time()
     total = sum(math.ceil(len(e) / size) for e in epochs)
@@ -103,6 +103,7 @@ def accuracy(net, examples, ranges=NAMELESS):
 def measured_ranges(net, examples):
     """{name: (least, greatest)} of every watched quantity."""
     ranges = model.Ranges()
-    ranges.record = True
+    ranges.record, net.every_position = True, True
     accuracy(net, examples, ranges)
+    net.every_position = False
     return ranges.seen

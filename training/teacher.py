@@ -38,7 +38,8 @@ class Layer(nn.Module):
     def forward(self, x, allowed):
         b, t, _ = x.shape
         split = lambda y: y.view(b, t, HEADS, WIDTH // HEADS).transpose(1, 2)
-        mixed = F.scaled_dot_product_attention(split(self.query(x)), split(self.key(x)), split(self.value(x)), attn_mask=allowed)
+        scores = split(self.query(x)) @ split(self.key(x)).transpose(2, 3) * (HEADS / WIDTH) ** 0.5
+        mixed = torch.softmax(scores + allowed, 3).to(scores.dtype) @ split(self.value(x))
         x = self.norm1(x + self.drop(self.output(mixed.transpose(1, 2).reshape(b, t, WIDTH))))
         return self.norm2(x + self.drop(self.down(F.gelu(self.up(x)))))
 
@@ -55,13 +56,16 @@ class Teacher(nn.Module):
         self.layers = nn.ModuleList(Layer(tensors, f"encoder.layer.{i}.", dropout) for i in range(LAYERS))
         self.drop, self.classes = nn.Dropout(dropout), nn.Linear(WIDTH, 2)
 
-    def forward(self, ids, mask):
+    def pooled(self, ids, mask):
+        """Mean of the last layer over the sentence."""
         x = self.drop(self.norm(self.words(ids) + self.places[: ids.shape[1]]))
         allowed = torch.where(mask > 0, 0.0, -1e4)[:, None, None, :]
         for layer in self.layers:
             x = layer(x, allowed)
-        pooled = (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
-        return self.classes(self.drop(pooled))
+        return (x * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+    def forward(self, ids, mask):
+        return self.classes(self.drop(self.pooled(ids, mask)))
 
 
 def _linear(tensors, name):
@@ -83,7 +87,7 @@ def _cast():
     return torch.autocast("cpu", dtype=torch.bfloat16)
 
 
-def fine_tune(train, dev, epochs=2, rate=1e-4, size=64, seed=3, log=print):
+def fine_tune(train, dev, epochs=1, rate=1.2e-4, size=64, seed=3, log=print):
     """A teacher trained on [(ids of the full vocabulary, label)]."""
     torch.manual_seed(seed)
     net, rng = Teacher(checkpoint()), random.Random(seed)
@@ -102,7 +106,7 @@ def fine_tune(train, dev, epochs=2, rate=1e-4, size=64, seed=3, log=print):
             optimiser.step()
             schedule.step()
             step += 1
-            if step % 500 == 0:
+            if step % 200 == 0:
                 log(f"teacher step {step} of {total}, loss {float(loss.detach()):.3f} ({time.process_time() - start:.0f} CPU s)", flush=True)
         answers = probabilities(net, [ids for ids, _ in dev])
         right = sum((p > 0.5) == (label == 1) for p, (_, label) in zip(answers, dev))
@@ -111,11 +115,11 @@ def fine_tune(train, dev, epochs=2, rate=1e-4, size=64, seed=3, log=print):
 
 
 @torch.no_grad()
-def probabilities(net, sentences, size=128):
-    """The teacher's probability of the positive class for each list of ids."""
+def _each(call, net, sentences, size=128):
+    """call(ids, mask) for each list of ids, in batches of like length."""
     net.eval()
     order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
-    out = [0.0] * len(sentences)
+    out = [None] * len(sentences)
     for start in range(0, len(order), size):
         group = order[start:start + size]
         length = max(len(sentences[i]) for i in group)
@@ -124,7 +128,17 @@ def probabilities(net, sentences, size=128):
             n = len(sentences[i])
             ids[row, :n], mask[row, :n] = torch.tensor(sentences[i]), 1
         with _cast():
-            logits = net(ids, mask)
-        for i, p in zip(group, torch.softmax(logits.float(), 1)[:, 1].tolist()):
-            out[i] = p
-    return out
+            answers = call(ids, mask).float()
+        for i, answer in zip(group, answers):
+            out[i] = answer
+    return torch.stack(out)
+
+
+def probabilities(net, sentences):
+    """The teacher's probability of the positive class for each list of ids."""
+    return torch.softmax(_each(net, net, sentences), 1)[:, 1].tolist()
+
+
+def pooled(net, sentences):
+    """The vectors that the classifier sees."""
+    return _each(net.pooled, net, sentences)
