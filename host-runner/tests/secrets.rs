@@ -131,3 +131,20 @@ fn the_two_folders_share_only_the_key_that_authenticates_frames() {
         assert_eq!(both.count(), 0, "{name} has a part of the device's file");
     }
 }
+
+#[test]
+fn the_servers_code_names_no_type_that_holds_a_secret() {
+    let sources = [
+        include_str!("../src/cli/serve.rs"),
+        include_str!("../src/engine.rs"),
+        include_str!("../src/server.rs"),
+        include_str!("../src/server/session.rs"),
+        include_str!("../src/store/evaluation.rs"),
+        include_str!("../src/store/manifest.rs"),
+    ];
+    for secret in ["KeyAuthority", "Ternary", "EdgeKey", "EdgeSecret", "Provision", "device::"] {
+        for source in sources {
+            assert!(!source.contains(secret), "{secret}: {}", source.lines().next().unwrap());
+        }
+    }
+}
