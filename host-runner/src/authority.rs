@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use chacha20::rand_core::Rng;
+use he_core::encode::Encoder;
+use he_core::encrypt::Encryptor;
 use he_core::keyswitch::{KeyAuthority, KeyPlan};
 use he_core::params::Params;
 use he_core::ring::Ring;
@@ -15,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::connection::Connection;
 use crate::random;
 use crate::report::KeysReport;
-use crate::store::{self, Existing, KeyFile, Manifest, NewKeys, device};
+use crate::store::{self, Existing, KeyFile, Manifest, NewKeys, device, owner};
 use crate::threads::Rayon;
 
 /// What keys are made for.
@@ -29,7 +31,7 @@ pub struct Order<'a> {
     pub plan: &'a KeyPlan,
 }
 
-/// Makes fresh secrets and keys into `place/server` and `place/device`; `done` hears of each key.
+/// Makes fresh secrets and keys into `place/server`, `place/device` and `place/owner`; `done` hears of each key.
 ///
 /// # Errors
 /// If there are keys already and they are to be kept, the system has no randomness, or the disk is
@@ -67,6 +69,12 @@ pub fn write(
     let messages = SecretSeed::random(&mut rng);
     let keys = device::device_keys(authority.edge_secret(), &transport, messages)?;
     device::write(&folders.device(), params, &keys)?;
+
+    let encoder = Encoder::new(params.log_degree());
+    let encryptor = Encryptor { ring: &ring, params, encoder: &encoder };
+    let level = he_lora::level(params.rows_level());
+    let public = encryptor.public_key(authority.big_secret(), level, &mut rng);
+    owner::write(&folders.owner(), params, &public)?;
 
     let mut wire_bytes = 0;
     for spec in plan.specs() {

@@ -1,5 +1,6 @@
 //! The command line: one subcommand a file, each a struct of arguments with a `run`.
 
+mod adapter;
 mod eval;
 mod infer;
 mod keygen;
@@ -34,6 +35,7 @@ enum Command {
     Eval(eval::Eval),
     Plan(plan::Plan),
     Params(params::ShowParams),
+    Adapter(adapter::Adapter),
 }
 
 impl Cli {
@@ -50,6 +52,7 @@ impl Cli {
             Command::Eval(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Params(command) => command.run(),
+            Command::Adapter(command) => command.run(),
         }
     }
 }

@@ -13,12 +13,14 @@ use he_core::modulus::Modulus;
 use he_core::params::Params;
 use he_core::ring::Ring;
 use he_core::wire::{AnswerEntry, Upload, UploadShape};
+use he_lora::Adapter;
 use he_nn::forward::Forward;
 use he_nn::layer::head::{CANARY_ROW, class_row};
 use he_nn::model::Model;
 use he_nn::stage::Event;
 use rayon::prelude::*;
 
+use crate::adapter::encrypted::{self, Target};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::store::{self, KeyFile, Manifest};
@@ -29,6 +31,7 @@ use crate::threads::Rayon;
 pub struct Engine {
     cpu: Cpu,
     model: Model,
+    adapter: Option<Adapter<Cpu>>,
 }
 
 /// The encrypted answer, in the parts that are sent.
@@ -93,7 +96,17 @@ impl Engine {
         let cpu = Cpu::new(params.clone(), ring, keys)?.with_bootstrap(frac_bits)?;
         let rows = params.edge_degree() / params.tokens();
         ensure!(rows > CANARY_ROW, "an answer does not fit an edge ciphertext of {rows} rows");
-        Ok(Self { cpu, model })
+        Ok(Self { cpu, model, adapter: None })
+    }
+
+    /// With the encrypted adapter in a file.
+    ///
+    /// # Errors
+    /// If the file is missing, truncated or damaged, or of other parameters or another model.
+    pub fn with_adapter(self, path: &Path) -> Result<Self> {
+        let (ring, params) = (self.cpu.ring(), self.cpu.params());
+        let adapter = encrypted::read(path, Target { ring, params, model: &self.model })?;
+        Ok(Self { adapter: Some(adapter), ..self })
     }
 
     /// The parameters.
@@ -119,7 +132,11 @@ impl Engine {
         let seeded = |body: [Vec<u32>; BASE_PRIMES]| SeededUpload { seed: masks, b: body.into() };
         let uploads: Vec<_> = bodies.into_iter().map(seeded).collect();
         let rows = self.cpu.receive(&uploads)?;
-        let slots = Forward::new(&self.cpu, &self.model, notify).run(&rows)?;
+        let mut forward = Forward::new(&self.cpu, &self.model, notify);
+        if let Some(adapter) = &self.adapter {
+            forward = forward.with_adapter(adapter);
+        }
+        let slots = forward.run(&rows)?;
         // The answer may be as low as rows can be, where no level is left to correct its scale: it is
         // read at the default one, and what it was travels with it.
         let default = self.cpu.default_scale();

@@ -109,12 +109,20 @@ pub fn write(place: &Path, access: Access, bytes: &[u8]) -> Result<()> {
     file.commit()
 }
 
+/// The bytes that a file has.
+///
+/// # Errors
+/// If it is missing.
+pub fn length(path: &Path) -> Result<u64> {
+    Ok(fs::metadata(path).with_context(|| missing(path))?.len())
+}
+
 /// Reads a whole file of at most `limit` bytes.
 ///
 /// # Errors
 /// If it is missing, cannot be read or is larger.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let length = fs::metadata(path).with_context(|| missing(path))?.len();
+    let length = length(path)?;
     if length > limit {
         bail!("{} is {length} bytes long; at most {limit} are expected", path.display());
     }

@@ -22,6 +22,7 @@ pub mod report;
 pub mod store;
 
 // What is computed.
+pub mod adapter;
 pub mod clear;
 pub mod engine;
 pub mod plan;

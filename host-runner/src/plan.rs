@@ -9,7 +9,10 @@ use he_core::eval::count::{Count, Operation};
 use he_core::eval::position::{RowShape, Shape};
 use he_core::keyswitch::KeyPlan;
 use he_core::params::Params;
+use he_lora::Adapter;
+use he_lora::adapter::LayerAdapter;
 use he_nn::forward::Forward;
+use he_nn::layer::normalisation;
 use he_nn::model::Model;
 use he_nn::stage::Event;
 use serde::Serialize;
@@ -106,7 +109,7 @@ impl Plan {
 
         let mut keys = bootstrap_keys(params)?;
         let rotations = count.rotations();
-        for &(step, level) in &rotations {
+        for (step, level) in rotations.iter().copied().chain(adapted_rotations(params, model)?) {
             keys.need_rotation(params, step.cast_signed(), level);
         }
         let keys_report = KeysReport {
@@ -146,6 +149,21 @@ impl Plan {
     pub const fn keys(&self) -> &KeyPlan {
         &self.keys
     }
+}
+
+/// The rotations of a forward pass with a personal adapter, whatever its rank. Keys are made for them
+/// too: an adapter may come later.
+fn adapted_rotations(params: &Params, model: &Model) -> Result<Vec<(usize, usize)>> {
+    let count = Count::new(shape(params, model)?);
+    let width = model.config().width;
+    let layout = normalisation::layout(&count, model.config())?;
+    let row = || count.input(he_lora::level(params.rows_level()), params.default_scale());
+    let layer = |_| Ok(LayerAdapter::new(vec![row()?], vec![row()?])?);
+    let layers = (0..model.layers().len()).map(layer).collect::<Result<_>>()?;
+    let adapter = Adapter::new(layers, 1.0, width, layout.step(2))?;
+    let rows = count.input_rows(width)?;
+    Forward::new(&count, model, &mut |_| {}).with_adapter(&adapter).run(&rows)?;
+    Ok(count.rotations())
 }
 
 fn shape(params: &Params, model: &Model) -> Result<Shape> {

@@ -1,11 +1,12 @@
-//! Keys on disk, in two folders that never meet again: `server`, with evaluation keys, and `device`,
-//! with secrets.
+//! Keys on disk, in folders that never meet again: `server`, with evaluation keys, `device`, with
+//! secrets, and `owner`, with what personal adapters are encrypted with.
 //!
 //! ```text
 //! server/manifest.json   what the keys are for and which file holds which
 //! server/transport.key   32 bytes: authenticates frames, reads nothing
 //! server/*.key           evaluation keys: frames of `he_core::wire`, one a digit
 //! device/edge.secret     one provisioning frame: edge secret, message seed, transport key
+//! owner/public.key       one frame: a public key of the big ring
 //! ```
 //!
 //! All but `transport.key` carry the wire format's checksum, so a damaged file is refused when it
@@ -15,6 +16,7 @@
 pub mod device;
 mod evaluation;
 mod manifest;
+pub mod owner;
 
 pub use evaluation::{read_key, write_key};
 pub use manifest::{KeyFile, MANIFEST, Manifest};
@@ -24,6 +26,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use he_core::modulus::Modulus;
+use he_core::params::Params;
 use he_core::sample::SecretSeed;
 use he_core::wire::TransportKey;
 use zeroize::Zeroizing;
@@ -36,15 +40,20 @@ pub const SERVER: &str = "server";
 /// The name of the folder for the device.
 pub const DEVICE: &str = "device";
 
+/// The name of the folder for the owner of a personal adapter.
+pub const OWNER: &str = "owner";
+
 /// The name of the file with the key that authenticates frames.
 pub const TRANSPORT: &str = "transport.key";
 
-/// The two folders while keys are made: they take their places only when both are whole.
+/// The folders while keys are made: they take their places only when all are whole.
 #[derive(Debug)]
 pub struct NewKeys {
     place: PathBuf,
     beside: PathBuf,
 }
+
+const FOLDERS: [&str; 3] = [SERVER, DEVICE, OWNER];
 
 /// What to do where keys are already.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,7 +70,7 @@ impl NewKeys {
     /// # Errors
     /// If there are keys already and they are to be kept, or the folder cannot be written.
     pub fn begin(place: &Path, existing: Existing) -> Result<Self> {
-        for name in [SERVER, DEVICE] {
+        for name in FOLDERS {
             let folder = place.join(name);
             if existing == Existing::Keep && folder.exists() {
                 bail!("{} has keys already; pass --force to replace them", folder.display());
@@ -72,6 +81,7 @@ impl NewKeys {
         create(&beside, 0o700)?;
         create(&beside.join(SERVER), 0o755)?;
         create(&beside.join(DEVICE), 0o700)?;
+        create(&beside.join(OWNER), 0o755)?;
         Ok(Self { place: place.to_owned(), beside })
     }
 
@@ -87,12 +97,18 @@ impl NewKeys {
         self.beside.join(DEVICE)
     }
 
-    /// Moves both folders to their places.
+    /// The owner's folder until [`Self::commit`].
+    #[must_use]
+    pub fn owner(&self) -> PathBuf {
+        self.beside.join(OWNER)
+    }
+
+    /// Moves the folders to their places.
     ///
     /// # Errors
     /// If the system does not let them be moved.
     pub fn commit(self) -> Result<()> {
-        for name in [SERVER, DEVICE] {
+        for name in FOLDERS {
             let (from, to) = (self.beside.join(name), self.place.join(name));
             if to.exists() {
                 let old = self.beside.join(format!("old-{name}"));
@@ -133,6 +149,11 @@ pub fn read_transport(folder: &Path) -> Result<TransportKey> {
         bail!("{} is truncated; make keys anew with `host-runner keygen`", path.display())
     };
     Ok(TransportKey::new(SecretSeed::new(*key)))
+}
+
+/// The primes of the parameters, as the wire format takes them.
+pub(crate) fn moduli(params: &Params) -> Vec<Modulus> {
+    params.primes().iter().filter_map(|&q| Modulus::new(q)).collect()
 }
 
 /// Fails unless `folder` is one of keygen's, called `name`.

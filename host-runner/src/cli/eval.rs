@@ -122,7 +122,7 @@ impl Eval {
         examples: &[Example],
         keys: &Path,
     ) -> Result<Vec<Outcome>> {
-        let job = Job::load(keys, &self.model, self.memory)?;
+        let job = Job::load(keys, &self.model, None, self.memory)?;
         let engine = job.engine();
         let answerer = |upload, notify: &mut dyn FnMut(_)| engine.answer(upload, notify);
         let server = job.bind("127.0.0.1:0", keys, &answerer)?;

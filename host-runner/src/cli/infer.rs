@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::adapter::plain::PlainAdapter;
 use crate::client::{Client, DEFAULT_SENTENCE};
 use crate::connection::Connection;
 use crate::import::ModelFolder;
@@ -17,6 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   host-runner infer 'a warm , funny film' --keys keys/device --server 127.0.0.1:7000
   host-runner infer 'a warm , funny film' --clear --json -
+  host-runner infer 'a warm , funny film' --clear --adapter mine.safetensors
 
 With --clear there is no encryption and no server: the plaintext model answers.";
 
@@ -36,6 +38,9 @@ pub(super) struct Infer {
     /// The model's folder: vocabulary and embedding for the client, and the plaintext model
     #[arg(long, value_name = "DIR", default_value = "models/edge")]
     model: PathBuf,
+    /// A personal adapter in the clear: the plaintext model, which answers are compared with, has it
+    #[arg(long, value_name = "FILE")]
+    adapter: Option<PathBuf>,
     /// Run the plaintext model only
     #[arg(long)]
     clear: bool,
@@ -57,7 +62,7 @@ impl Infer {
     }
 
     fn run_clear(&self, folder: &ModelFolder) -> Result<()> {
-        let logits = clear::logits(folder, &self.sentence)?;
+        let logits = self.plain_logits(folder)?;
         let label = folder.labels()[precision::largest(&logits)].clone();
         let probabilities = precision::probabilities(&logits);
         let report = ClearReport { sentence: self.sentence.clone(), label, logits, probabilities };
@@ -68,9 +73,15 @@ impl Infer {
         self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &report))
     }
 
+    fn plain_logits(&self, folder: &ModelFolder) -> Result<Vec<f64>> {
+        let open = |path: &PathBuf| PlainAdapter::open(path, folder.model());
+        let adapter = self.adapter.as_ref().map(open).transpose()?;
+        clear::logits_with(folder, adapter.as_ref(), &self.sentence)
+    }
+
     fn run_encrypted(&self, folder: &ModelFolder, keys: &Path, server: &str) -> Result<()> {
         let client = Client::open(keys, folder)?;
-        let plain_logits = clear::logits(folder, &self.sentence)?;
+        let plain_logits = self.plain_logits(folder)?;
         let mut connection = Connection::connect(server, CONNECT)?;
         let begun = Instant::now();
         let decrypted = client.ask(&mut connection, &self.sentence, &mut |progress| {

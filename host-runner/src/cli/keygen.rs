@@ -11,7 +11,7 @@ use crate::memory;
 use crate::plan::Plan;
 use crate::preset;
 use crate::progress::Progress;
-use crate::store::{DEVICE, Existing, SERVER};
+use crate::store::{DEVICE, Existing, OWNER, SERVER};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,7 +19,8 @@ Examples:
   host-runner keygen --preset edge-128 --out keys --force --json -
 
 Writes DIR/server (evaluation keys: give it to the server) and DIR/device (the edge
-secret: provision it into the device, then keep it offline or delete it).";
+secret: provision it into the device, then keep it offline or delete it), and DIR/owner
+(a public key: personal adapters are encrypted with it).";
 
 /// Makes a device's secrets and the evaluation keys that its server needs
 #[derive(Debug, Args)]
@@ -31,7 +32,7 @@ pub(super) struct Keygen {
     /// The folder of the model that the keys are for
     #[arg(long, value_name = "DIR", default_value = "models/edge")]
     model: PathBuf,
-    /// Where the folders `server` and `device` are made
+    /// Where the folders `server`, `device` and `owner` are made
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Replace keys that are there already
@@ -62,6 +63,7 @@ impl Keygen {
         );
         println!("for the server: {}", server.display());
         println!("for the device: {} (secret)", device.display());
+        println!("for the owner of an adapter: {}", self.out.join(OWNER).display());
         self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &report))
     }
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::engine::Engine;
+use crate::files;
 use crate::import::ModelFolder;
 use crate::memory;
 use crate::plan::Plan;
@@ -17,6 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   host-runner serve --keys keys/server --model models/edge --listen 127.0.0.1:7000
   host-runner serve --keys keys/server --model models/edge --once --json report.json
+  host-runner serve --keys keys/server --adapter mine.enc
 
 Prints `listening on ADDRESS` on standard output when ready. `host-runner plan` says
 beforehand how much memory it will take.";
@@ -31,6 +33,9 @@ pub(super) struct Serve {
     /// The model's folder
     #[arg(long, value_name = "DIR", default_value = "models/edge")]
     model: PathBuf,
+    /// A personal adapter that `adapter encrypt` wrote; every answer is then that of the adapted model
+    #[arg(long, value_name = "FILE")]
+    adapter: Option<PathBuf>,
     /// The address to listen at; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: String,
@@ -47,7 +52,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(&self) -> Result<()> {
-        let job = Job::load(&self.keys, &self.model, self.memory)?;
+        let job = Job::load(&self.keys, &self.model, self.adapter.as_deref(), self.memory)?;
         let until = if self.once { Until::Answered } else { Until::Stopped };
         job.serve(&self.listen, &self.keys, until, self.json.as_deref())
     }
@@ -62,16 +67,26 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Checks that there is memory enough, then loads keys and model.
-    pub(super) fn load(keys: &Path, model: &Path, memory: Option<u64>) -> Result<Self> {
+    /// Checks that there is memory enough, then loads keys, model and adapter.
+    pub(super) fn load(
+        keys: &Path,
+        model: &Path,
+        adapter: Option<&Path>,
+        memory: Option<u64>,
+    ) -> Result<Self> {
         let manifest = Manifest::open(keys)?;
         let params = manifest.params()?;
         let folder = ModelFolder::open(model)?;
         let plan = Plan::new(&params, folder.model())?;
         let name = format!("serving '{}' under '{}'", model.display(), manifest.preset());
-        memory::check(&name, plan.report.memory_bytes, memory)?;
+        // Residues take whole words in memory, which is less than twice what they take in the file.
+        let adapter_bytes = adapter.map_or(Ok(0), |path| files::length(path).map(|n| 2 * n))?;
+        memory::check(&name, plan.report.memory_bytes + adapter_bytes, memory)?;
         let model = folder.into_model();
-        let engine = Engine::load(keys, &manifest, &params, &plan, model)?;
+        let mut engine = Engine::load(keys, &manifest, &params, &plan, model)?;
+        if let Some(path) = adapter {
+            engine = engine.with_adapter(path)?;
+        }
         let parameters = ParametersReport::new(manifest.preset(), &params);
         Ok(Self { engine, plan, parameters })
     }

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use he_core::keyswitch::{KeyKind, KeySpec, SeededKey};
-use he_core::modulus::Modulus;
 use he_core::params::Params;
 use he_core::ring::{Basis, Poly, Ring};
 use he_core::wire::{Header, KeyChunk, Link, RingShape, TransportKey};
 
+use super::moduli;
 use crate::files::{Access, AtomicFile};
 
 /// Writes a key; returns the bytes of its file.
@@ -103,8 +103,4 @@ const fn numbers(kind: KeyKind) -> (u32, u32) {
         KeyKind::Pack(part) => (4, part),
         KeyKind::Down => (5, 0),
     }
-}
-
-fn moduli(params: &Params) -> Vec<Modulus> {
-    params.primes().iter().filter_map(|&q| Modulus::new(q)).collect()
 }

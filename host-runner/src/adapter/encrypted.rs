@@ -1,0 +1,161 @@
+//! An adapter under its owner's public key: a head that says what it is, and its ciphertexts.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use chacha20::rand_core::CryptoRng;
+use he_core::ciphertext::Ciphertext;
+use he_core::complex::Complex;
+use he_core::cpu::Cpu;
+use he_core::encode::Encoder;
+use he_core::encrypt::{Encryptor, PublicKey};
+use he_core::params::Params;
+use he_core::ring::Ring;
+use he_core::wire::{AdapterHead, Header, Kind, Link, Pair, RingShape, TransportKey};
+use he_lora::Adapter;
+use he_lora::adapter::LayerAdapter;
+use he_nn::layout::Layout;
+use he_nn::model::Model;
+
+use super::plain::{MAX_RANK, PlainAdapter};
+use crate::files::{Access, AtomicFile};
+use crate::store::moduli;
+
+/// What an adapter is encrypted for.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The ring of the parameters.
+    pub ring: &'a Ring,
+    /// The parameters.
+    pub params: &'a Params,
+    /// The model that the adapter belongs to.
+    pub model: &'a Model,
+}
+
+impl Target<'_> {
+    /// Where the rows of an adapter lie in slots.
+    fn layout(&self) -> Result<Layout<3>> {
+        let config = self.model.config();
+        let tokens = self.params.tokens();
+        ensure!(config.tokens == tokens, "the key is for {tokens} tokens, the model is not");
+        // Two halves of tokens; queries, keys, values and a spare; features.
+        Ok(Layout::new([2, 4, config.width], tokens, self.params.degree() / tokens)?)
+    }
+
+    fn level(&self) -> usize {
+        he_lora::level(self.params.rows_level())
+    }
+}
+
+/// Encrypts `adapter` under `key` into the file at `path`; returns the bytes of the file.
+///
+/// # Errors
+/// If model and parameters do not fit each other, the key is of another level, an entry is too
+/// large to be encrypted, or the file cannot be written.
+pub fn write(
+    path: &Path,
+    target: Target<'_>,
+    key: &PublicKey,
+    adapter: &PlainAdapter,
+    rng: &mut impl CryptoRng,
+) -> Result<u64> {
+    let Target { ring, params, model } = target;
+    let layout = target.layout()?;
+    ensure!(key.level() == target.level(), "the public key is of another level");
+    let rank = adapter.updates().first().map_or(0, he_lora::Update::rank);
+    let head = AdapterHead {
+        model: super::digest(model),
+        scaling: adapter.scaling(),
+        layers: u32::try_from(adapter.updates().len())?,
+        rank: u32::try_from(rank)?,
+    };
+    let encoder = Encoder::new(params.log_degree());
+    let encryptor = Encryptor { ring, params, encoder: &encoder };
+    let primes = moduli(params);
+    let shape = RingShape { degree: params.degree(), primes: &primes };
+    let checksum = TransportKey::checksum();
+    let mut link = Link::new(&checksum, params.digest(), 0);
+    let mut file = AtomicFile::create(path, Access::Public)?;
+    let mut put = |bytes: &[u8]| {
+        file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))
+    };
+    head.write(&mut link, &mut put)?;
+    let mut encrypt = |slots: &[Complex]| {
+        let ciphertext = encryptor.encrypt_public(key, slots, params.default_scale(), rng)?;
+        ciphertext.to_pair().write(&mut link, Kind::Ciphertext, &shape, &mut put)
+    };
+    for update in adapter.updates() {
+        for r in 0..rank {
+            encrypt(&update.down_slots(&layout, r))?;
+        }
+        for r in 0..rank {
+            encrypt(&update.up_slots(&layout, r))?;
+        }
+    }
+    file.commit()?;
+    Ok(file_bytes(target, &shape, &head))
+}
+
+/// Reads the adapter of a model from its file.
+///
+/// # Errors
+/// If the file is missing, truncated or damaged, or of other parameters or of another model.
+pub fn read(path: &Path, target: Target<'_>) -> Result<Adapter<Cpu>> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let length = file.metadata()?.len();
+    let read = || parse(&mut BufReader::with_capacity(1 << 20, file), length, target);
+    read().with_context(|| format!("in {}", path.display()))
+}
+
+fn parse(file: &mut impl Read, length: u64, target: Target<'_>) -> Result<Adapter<Cpu>> {
+    let Target { ring, params, model } = target;
+    let primes = moduli(params);
+    let shape = RingShape { degree: params.degree(), primes: &primes };
+    let checksum = TransportKey::checksum();
+    let mut link = Link::new(&checksum, params.digest(), 0);
+    let mut take = |bytes: &mut [u8]| file.read_exact(bytes).context("the file is truncated");
+    let head = AdapterHead::read(link.reader(AdapterHead::LENGTH.into(), &mut take)?)?;
+    ensure!(
+        head.model == super::digest(model),
+        "the adapter is for another model than the one that is served; encrypt it with that \
+         model's folder as --model"
+    );
+    let layout = target.layout()?;
+    let (layers, rank) = (usize::try_from(head.layers)?, usize::try_from(head.rank)?);
+    ensure!(
+        layers == model.layers().len() && rank <= MAX_RANK,
+        "an adapter of {layers} layers and rank {rank}"
+    );
+    let expected = file_bytes(target, &shape, &head);
+    if length != expected {
+        bail!("it has {length} bytes instead of {expected}: copy it again or encrypt it anew");
+    }
+    let mut ciphertext = |_| {
+        let frame = link.reader(Pair::limit(&shape), &mut take)?;
+        let pair = Pair::read(frame, Kind::Ciphertext, &shape)?;
+        let ciphertext = Ciphertext::from_pair(ring, params, pair)?;
+        let is_right = ciphertext.level() == target.level()
+            && ciphertext.scale().to_bits() == params.default_scale().to_bits();
+        ensure!(is_right, "a ciphertext of another level or scale than adapters have");
+        Ok(ciphertext)
+    };
+    let mut all = Vec::with_capacity(layers);
+    for _ in 0..layers {
+        let down = (0..rank).map(&mut ciphertext).collect::<Result<_>>()?;
+        let up = (0..rank).map(&mut ciphertext).collect::<Result<_>>()?;
+        all.push(LayerAdapter::new(down, up)?);
+    }
+    Ok(Adapter::new(all, head.scaling, model.config().width, layout.step(2))?)
+}
+
+/// The bytes of an adapter's file.
+fn file_bytes(target: Target<'_>, shape: &RingShape<'_>, head: &AdapterHead) -> u64 {
+    let frame = (Header::BYTES + Header::TAG) as u64;
+    // The basis is one of the parameters, so the length is known.
+    let basis = target.params.basis(target.level()).bits();
+    let ciphertext = frame + Pair::length(shape, basis).unwrap_or(0);
+    let count = 2 * u64::from(head.layers) * u64::from(head.rank);
+    frame + u64::from(AdapterHead::LENGTH) + count * ciphertext
+}

@@ -1,0 +1,214 @@
+//! An adapter before it is encrypted: a safetensors file with the names of Hugging Face's PEFT.
+//!
+//! For each layer `l` and each of `query`, `key` and `value` it has, in single precision,
+//!
+//! ```text
+//! base_model.model.layers.{l}.attention.{query}.lora_A.weight    rank × width
+//! base_model.model.layers.{l}.attention.{query}.lora_B.weight    width × rank
+//! ```
+//!
+//! or neither of the two, where nothing changes. `lora_alpha` stands among the file's metadata, or
+//! in an `adapter_config.json` beside it, as PEFT writes it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use chacha20::rand_core::Rng;
+use he_lora::Update;
+use he_lora::plain::PROJECTIONS;
+use he_nn::model::Model;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use zeroize::Zeroizing;
+
+use crate::files::{self, Access};
+
+/// No file of an adapter is larger.
+const LIMIT: u64 = 1 << 28;
+
+/// Ranks beyond this are refused: a server holds and multiplies two ciphertexts for each.
+pub const MAX_RANK: usize = 64;
+
+/// The names of the projections, in the order of [`Update`].
+const NAMES: [&str; PROJECTIONS] = ["query", "key", "value"];
+
+/// Metadata: what `scaling` is times the rank.
+const ALPHA: &str = "lora_alpha";
+
+/// Metadata: the digest of the model that the adapter is for.
+const MODEL: &str = "model_digest";
+
+/// One update a layer, and what they are multiplied by. Its matrices are erased when it goes.
+#[expect(missing_debug_implementations, reason = "a person's weights are private")]
+pub struct PlainAdapter {
+    updates: Vec<Update>,
+    scaling: f64,
+}
+
+impl PlainAdapter {
+    /// Reads the adapter of `model` in `path`.
+    ///
+    /// # Errors
+    /// If the file is missing, truncated, or not an adapter, or one of another model; the message
+    /// names the tensor.
+    pub fn open(path: &Path, model: &Model) -> Result<Self> {
+        let bytes = Zeroizing::new(files::read(path, LIMIT)?);
+        let beside = || {
+            let path = path.with_file_name("adapter_config.json");
+            files::read(&path, LIMIT).ok()
+        };
+        Self::parse(&bytes, &beside, model).with_context(|| format!("in {}", path.display()))
+    }
+
+    fn parse(bytes: &[u8], beside: &dyn Fn() -> Option<Vec<u8>>, model: &Model) -> Result<Self> {
+        let whole = "not a whole safetensors file";
+        let (_, metadata) = SafeTensors::read_metadata(bytes).context(whole)?;
+        let metadata = metadata.metadata().clone().unwrap_or_default();
+        if let Some(found) = metadata.get(MODEL) {
+            let wanted = format!("{:016x}", super::digest(model));
+            ensure!(
+                *found == wanted,
+                "the adapter is for another model ({found}) than this one ({wanted}); name its \
+                 model with --model"
+            );
+        }
+        let alpha = alpha(&metadata, beside)?;
+        let width = model.config().width;
+        let mut tensors: HashMap<String, TensorView<'_>> =
+            SafeTensors::deserialize(bytes).context(whole)?.tensors().into_iter().collect();
+        let ranks = tensors.iter().filter(|(name, _)| name.ends_with("lora_A.weight"));
+        let rank = ranks.map(|(_, view)| view.shape().first().copied().unwrap_or(0)).max();
+        let rank = rank.context("it has no tensor …lora_A.weight")?;
+        ensure!((1..=MAX_RANK).contains(&rank), "rank {rank} is not one of 1 to {MAX_RANK}");
+
+        let mut updates = Vec::new();
+        for layer in 0..model.layers().len() {
+            let (mut down, mut up) = ([const { Vec::new() }; 3], [const { Vec::new() }; 3]);
+            for ((part, down), up) in NAMES.into_iter().zip(&mut down).zip(&mut up) {
+                let [a, b] = ["A", "B"].map(|side| name(layer, part, side));
+                match (tensors.remove(&a), tensors.remove(&b)) {
+                    (Some(left), Some(right)) => {
+                        *down = matrix(&a, &left, [rank, width])?;
+                        *up = transposed(&matrix(&b, &right, [width, rank])?, rank);
+                    }
+                    (None, None) => {
+                        *down = vec![0.0; rank * width];
+                        *up = vec![0.0; rank * width];
+                    }
+                    (Some(_), None) => bail!("tensor {b} is missing"),
+                    (None, Some(_)) => bail!("tensor {a} is missing"),
+                }
+            }
+            let update = Update::new(rank, width, down, up);
+            updates.push(update.with_context(|| format!("in layer {layer}"))?);
+        }
+        if let Some(name) = tensors.keys().next() {
+            bail!("tensor {name} has no place in an adapter of this model");
+        }
+        let count = u32::try_from(rank).context("a rank beyond all bounds")?;
+        Ok(Self { updates, scaling: alpha / f64::from(count) })
+    }
+
+    /// One update a layer.
+    #[must_use]
+    pub fn updates(&self) -> &[Update] {
+        &self.updates
+    }
+
+    /// `alpha / rank`.
+    #[must_use]
+    pub const fn scaling(&self) -> f64 {
+        self.scaling
+    }
+
+    /// Adds the update of a projection of `layer` to its output `y`, given its input `x`.
+    pub fn apply(&self, layer: usize, projection: usize, x: &[f64], y: &mut [f64]) {
+        if let Some(update) = self.updates.get(layer) {
+            update.apply(projection, self.scaling, x, y);
+        }
+    }
+}
+
+/// Writes an adapter that changes nothing yet: `lora_A` uniform within `1/√width`, `lora_B` zero.
+///
+/// # Errors
+/// If rank or alpha are out of range, or the file cannot be written.
+pub fn create(
+    path: &Path,
+    model: &Model,
+    rank: usize,
+    alpha: f64,
+    rng: &mut impl Rng,
+) -> Result<()> {
+    ensure!((1..=MAX_RANK).contains(&rank), "rank {rank} is not one of 1 to {MAX_RANK}");
+    ensure!(alpha > 0.0 && alpha.is_finite(), "alpha {alpha} is not a positive number");
+    let width = model.config().width;
+    let bound = 1.0 / f64::from(u32::try_from(width)?).sqrt();
+    let mut entries: Vec<(String, [usize; 2], Zeroizing<Vec<u8>>)> = Vec::new();
+    for layer in 0..model.layers().len() {
+        for part in NAMES {
+            let random = (0..rank * width).flat_map(|_| {
+                let unit = f64::from(rng.next_u32()) / f64::from(u32::MAX);
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "the file is in single precision"
+                )]
+                let entry = ((2.0 * unit - 1.0) * bound) as f32;
+                entry.to_le_bytes()
+            });
+            entries.push((name(layer, part, "A"), [rank, width], Zeroizing::new(random.collect())));
+            let zeros = Zeroizing::new(vec![0; 4 * width * rank]);
+            entries.push((name(layer, part, "B"), [width, rank], zeros));
+        }
+    }
+    let views = entries.iter().map(|(name, shape, bytes)| {
+        Ok((name, TensorView::new(Dtype::F32, shape.to_vec(), bytes.as_slice())?))
+    });
+    let views = views.collect::<Result<Vec<_>>>()?;
+    let metadata = HashMap::from([
+        ("format".to_owned(), "pt".to_owned()),
+        (ALPHA.to_owned(), alpha.to_string()),
+        (MODEL.to_owned(), format!("{:016x}", super::digest(model))),
+    ]);
+    let file = Zeroizing::new(safetensors::serialize(views, Some(metadata))?);
+    files::write(path, Access::Private, &file)
+}
+
+/// The name of a projection's matrix `lora_A` or `lora_B`.
+fn name(layer: usize, part: &str, side: &str) -> String {
+    format!("base_model.model.layers.{layer}.attention.{part}.lora_{side}.weight")
+}
+
+/// `lora_alpha`, from the file or from PEFT's configuration beside it.
+fn alpha(metadata: &HashMap<String, String>, beside: &dyn Fn() -> Option<Vec<u8>>) -> Result<f64> {
+    let of_file = metadata.get(ALPHA).map(|text| text.parse::<f64>().ok());
+    let of_config = || {
+        let config: serde_json::Value = serde_json::from_slice(&beside()?).ok()?;
+        Some(config.get(ALPHA).and_then(serde_json::Value::as_f64))
+    };
+    let found = of_file.or_else(of_config).with_context(|| {
+        format!("it has no metadata {ALPHA}, and there is no adapter_config.json beside it")
+    })?;
+    let is_good = |alpha: &f64| *alpha > 0.0 && alpha.is_finite();
+    found.filter(is_good).with_context(|| format!("{ALPHA} is not a positive number"))
+}
+
+/// The entries of a matrix of exactly this shape, row-major.
+fn matrix(name: &str, view: &TensorView<'_>, shape: [usize; 2]) -> Result<Vec<f64>> {
+    ensure!(view.dtype() == Dtype::F32, "tensor {name} has type {:?}, not F32", view.dtype());
+    ensure!(
+        *view.shape() == shape,
+        "tensor {name} has shape {:?}; {shape:?} is expected",
+        view.shape()
+    );
+    let (words, _) = view.data().as_chunks::<4>();
+    let entries: Vec<f64> = words.iter().map(|&w| f32::from_le_bytes(w).into()).collect();
+    ensure!(entries.iter().all(|x| x.is_finite()), "tensor {name} has entries that are not finite");
+    Ok(entries)
+}
+
+/// Rows become columns: the matrix has `columns` entries a row.
+fn transposed(matrix: &[f64], columns: usize) -> Vec<f64> {
+    (0..columns).flat_map(|c| matrix.iter().skip(c).step_by(columns).copied()).collect()
+}
