@@ -10,7 +10,7 @@ type Part<'a> = (&'static str, Box<dyn Fn() -> Result<bool> + 'a>);
 /// Runs lint, tests, sizes and the demonstration; false if any of them failed.
 pub(crate) fn run(console: &Console, choice: Choice) -> bool {
     let parts: [Part<'_>; 4] = [
-        ("lint", Box::new(|| lint::run(console, choice))),
+        ("lint", Box::new(|| lint::run(console, choice, lint::Arguments::default()))),
         ("test", Box::new(|| test::run(console, choice, &test::Arguments::everything()))),
         ("size", Box::new(|| size::run(console, choice))),
         ("demo", Box::new(|| demo::run(console, choice, &demo::Arguments::for_ci()))),

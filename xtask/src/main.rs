@@ -46,7 +46,7 @@ enum Task {
     /// Type a sentence into the emulated device and have it classified under encryption.
     Demo(demo::Arguments),
     /// Check format, lints, documentation and the project's own rules.
-    Lint,
+    Lint(lint::Arguments),
     /// What continuous integration runs: lint, test, size, demo.
     Ci,
     /// Show what the firmware takes of flash and RAM, against its budgets.
@@ -85,7 +85,7 @@ fn run(console: &Console, arguments: &Arguments) -> Result<bool> {
         Task::Build => build::all(console, &setup::bare_metal(console, choice)?),
         Task::Test(arguments) => test::run(console, choice, arguments),
         Task::Demo(arguments) => demo::run(console, choice, arguments),
-        Task::Lint => lint::run(console, choice),
+        Task::Lint(arguments) => lint::run(console, choice, *arguments),
         Task::Ci => Ok(ci::run(console, choice)),
         Task::Size => size::run(console, choice),
     }

@@ -15,8 +15,9 @@ pub mod stack;
 
 pub mod harness;
 
-pub mod buffers;
 pub mod model;
+
+pub mod buffers;
 
 pub mod client;
 pub mod suite;
