@@ -1,12 +1,17 @@
 //! Personal adapters: as their owner has them, and as the server does.
 //!
 //! An owner makes an adapter's matrices ([`plain`]) and encrypts them under the public key that the
-//! key authority wrote for that ([`encrypted`]). The server computes with what was encrypted.
+//! key authority wrote for that ([`encrypt`]). The server reads and computes with what was encrypted
+//! ([`encrypted`]).
 
+pub mod encrypt;
 pub mod encrypted;
 pub mod plain;
 
 use he_nn::model::Model;
+
+/// Ranks beyond this are refused: a server holds and multiplies two ciphertexts for each.
+pub const MAX_RANK: usize = 64;
 
 /// Tells models apart by their shape and their matrices (FNV-1a, 64 bits): by accident, not against
 /// an adversary.

@@ -16,6 +16,7 @@ use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use he_core::params::Params;
 use he_core::ring::{Portable, Ring, Serial};
+use host_runner::adapter::encrypt;
 use host_runner::adapter::encrypted::{self, Target};
 use host_runner::adapter::plain::{self, PlainAdapter};
 use host_runner::client::{Client, Decrypted};
@@ -92,7 +93,7 @@ impl Setup {
         let key = owner::read(&public, &self.ring, &self.params).unwrap();
         let adapter = PlainAdapter::open(plain, self.folder.model()).unwrap();
         let (path, mut rng) = (self.path(name), ChaCha20Rng::seed_from_u64(7));
-        let bytes = encrypted::write(&path, self.target(), &key, &adapter, &mut rng).unwrap();
+        let bytes = encrypt::write(&path, self.target(), &key, &adapter, &mut rng).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), bytes);
         path
     }

@@ -18,7 +18,7 @@ use he_core::modulus::Modulus;
 use he_core::wire::Header;
 use host_runner::client::Client;
 use host_runner::connection::Connection;
-use host_runner::store::{DEVICE, SERVER, TRANSPORT, device};
+use host_runner::store::{DEVICE, OWNER, SERVER, TRANSPORT, device};
 use small::Scratch;
 
 /// Bytes in a row that hold 16 coefficients or more are no accident: so many if a coefficient has at
@@ -107,7 +107,9 @@ fn the_server_is_given_no_secret_and_the_device_is() {
     let server = files(&scratch.path().join(SERVER));
     let count = server.iter().filter(|(name, _)| name.ends_with(".key")).count();
     assert!(count > 20, "{count} files");
-    for (name, bytes) in &server {
+    let owner = files(&scratch.path().join(OWNER));
+    assert_eq!(owner.len(), 1);
+    for (name, bytes) in server.iter().chain(&owner) {
         assert!(!needles.are_in(bytes), "{name} has a part of a secret");
     }
 
@@ -135,6 +137,7 @@ fn the_two_folders_share_only_the_key_that_authenticates_frames() {
 #[test]
 fn the_servers_code_names_no_type_that_holds_a_secret() {
     let sources = [
+        include_str!("../src/adapter/encrypted.rs"),
         include_str!("../src/cli/serve.rs"),
         include_str!("../src/engine.rs"),
         include_str!("../src/server.rs"),
@@ -142,7 +145,15 @@ fn the_servers_code_names_no_type_that_holds_a_secret() {
         include_str!("../src/store/evaluation.rs"),
         include_str!("../src/store/manifest.rs"),
     ];
-    for secret in ["KeyAuthority", "Ternary", "EdgeKey", "EdgeSecret", "Provision", "device::"] {
+    for secret in [
+        "KeyAuthority",
+        "Ternary",
+        "EdgeKey",
+        "EdgeSecret",
+        "Provision",
+        "PlainAdapter",
+        "device::",
+    ] {
         for source in sources {
             assert!(!source.contains(secret), "{secret}: {}", source.lines().next().unwrap());
         }

@@ -1,16 +1,13 @@
-//! An adapter under its owner's public key: a head that says what it is, and its ciphertexts.
+//! An adapter under its owner's public key, as a server reads it: a head that says what it is, and its
+//! ciphertexts.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use chacha20::rand_core::CryptoRng;
 use he_core::ciphertext::Ciphertext;
-use he_core::complex::Complex;
 use he_core::cpu::Cpu;
-use he_core::encode::Encoder;
-use he_core::encrypt::{Encryptor, PublicKey};
 use he_core::params::Params;
 use he_core::ring::Ring;
 use he_core::wire::{AdapterHead, Header, Kind, Link, Pair, RingShape, TransportKey};
@@ -19,8 +16,7 @@ use he_lora::adapter::LayerAdapter;
 use he_nn::layout::Layout;
 use he_nn::model::Model;
 
-use super::plain::{MAX_RANK, PlainAdapter};
-use crate::files::{Access, AtomicFile};
+use super::MAX_RANK;
 use crate::store::moduli;
 
 /// What an adapter is encrypted for.
@@ -36,7 +32,7 @@ pub struct Target<'a> {
 
 impl Target<'_> {
     /// Where the rows of an adapter lie in slots.
-    fn layout(&self) -> Result<Layout<3>> {
+    pub(super) fn layout(&self) -> Result<Layout<3>> {
         let config = self.model.config();
         let tokens = self.params.tokens();
         ensure!(config.tokens == tokens, "the key is for {tokens} tokens, the model is not");
@@ -44,58 +40,10 @@ impl Target<'_> {
         Ok(Layout::new([2, 4, config.width], tokens, self.params.degree() / tokens)?)
     }
 
-    fn level(&self) -> usize {
+    /// The level of its ciphertexts.
+    pub(super) fn level(&self) -> usize {
         he_lora::level(self.params.rows_level())
     }
-}
-
-/// Encrypts `adapter` under `key` into the file at `path`; returns the bytes of the file.
-///
-/// # Errors
-/// If model and parameters do not fit each other, the key is of another level, an entry is too
-/// large to be encrypted, or the file cannot be written.
-pub fn write(
-    path: &Path,
-    target: Target<'_>,
-    key: &PublicKey,
-    adapter: &PlainAdapter,
-    rng: &mut impl CryptoRng,
-) -> Result<u64> {
-    let Target { ring, params, model } = target;
-    let layout = target.layout()?;
-    ensure!(key.level() == target.level(), "the public key is of another level");
-    let rank = adapter.updates().first().map_or(0, he_lora::Update::rank);
-    let head = AdapterHead {
-        model: super::digest(model),
-        scaling: adapter.scaling(),
-        layers: u32::try_from(adapter.updates().len())?,
-        rank: u32::try_from(rank)?,
-    };
-    let encoder = Encoder::new(params.log_degree());
-    let encryptor = Encryptor { ring, params, encoder: &encoder };
-    let primes = moduli(params);
-    let shape = RingShape { degree: params.degree(), primes: &primes };
-    let checksum = TransportKey::checksum();
-    let mut link = Link::new(&checksum, params.digest(), 0);
-    let mut file = AtomicFile::create(path, Access::Public)?;
-    let mut put = |bytes: &[u8]| {
-        file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))
-    };
-    head.write(&mut link, &mut put)?;
-    let mut encrypt = |slots: &[Complex]| {
-        let ciphertext = encryptor.encrypt_public(key, slots, params.default_scale(), rng)?;
-        ciphertext.to_pair().write(&mut link, Kind::Ciphertext, &shape, &mut put)
-    };
-    for update in adapter.updates() {
-        for r in 0..rank {
-            encrypt(&update.down_slots(&layout, r))?;
-        }
-        for r in 0..rank {
-            encrypt(&update.up_slots(&layout, r))?;
-        }
-    }
-    file.commit()?;
-    Ok(file_bytes(target, &shape, &head))
 }
 
 /// Reads the adapter of a model from its file.
@@ -151,7 +99,7 @@ fn parse(file: &mut impl Read, length: u64, target: Target<'_>) -> Result<Adapte
 }
 
 /// The bytes of an adapter's file.
-fn file_bytes(target: Target<'_>, shape: &RingShape<'_>, head: &AdapterHead) -> u64 {
+pub(super) fn file_bytes(target: Target<'_>, shape: &RingShape<'_>, head: &AdapterHead) -> u64 {
     let frame = (Header::BYTES + Header::TAG) as u64;
     // The basis is one of the parameters, so the length is known.
     let basis = target.params.basis(target.level()).bits();

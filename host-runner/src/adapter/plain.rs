@@ -22,13 +22,11 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use zeroize::Zeroizing;
 
+use super::MAX_RANK;
 use crate::files::{self, Access};
 
 /// No file of an adapter is larger.
 const LIMIT: u64 = 1 << 28;
-
-/// Ranks beyond this are refused: a server holds and multiplies two ciphertexts for each.
-pub const MAX_RANK: usize = 64;
 
 /// The names of the projections, in the order of [`Update`].
 const NAMES: [&str; PROJECTIONS] = ["query", "key", "value"];

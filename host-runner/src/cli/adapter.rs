@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use he_core::ring::Ring;
 
-use crate::adapter::encrypted::{self, Target};
+use crate::adapter::encrypt;
+use crate::adapter::encrypted::Target;
 use crate::adapter::plain::{self, PlainAdapter};
 use crate::import::ModelFolder;
 use crate::store::owner;
@@ -110,7 +111,7 @@ impl Encrypt {
         let adapter = PlainAdapter::open(&self.adapter, folder.model())?;
         let target = Target { ring: &ring, params: &params, model: folder.model() };
         let mut rng = random::generator()?;
-        let bytes = encrypted::write(&self.out, target, &key, &adapter, &mut rng)?;
+        let bytes = encrypt::write(&self.out, target, &key, &adapter, &mut rng)?;
         println!("{}: {}, for the server", self.out.display(), memory::bytes(bytes));
         Ok(())
     }
