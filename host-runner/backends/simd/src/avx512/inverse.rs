@@ -37,61 +37,35 @@ pub(super) fn inverse(table: &NttTable<'_>, limb: &mut [Words]) {
 #[target_feature(enable = "avx512f")]
 fn start<const FAR: bool>(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
     if words.len() > CLOSE {
-        let size = words.len() / 4;
-        for (i, child) in words.chunks_exact_mut(size).enumerate() {
-            start::<FAR>(q, roots, 4 * node + i, child);
-        }
-        return two_layers(q, roots, node, words);
+        let (left, right) = words.split_at_mut(words.len() / 2);
+        start::<FAR>(q, roots, 2 * node, left);
+        start::<FAR>(q, roots, 2 * node + 1, right);
+        return layer(q, roots, node, words);
     }
     let leaf = node * words.len();
     neighbours::<FAR>(q, roots, leaf, words);
     two_apart::<FAR>(q, roots, leaf, words);
     four_apart::<FAR>(q, roots, leaf, words);
     eight_apart::<FAR>(q, roots, leaf, words);
-    let mut size = 1;
-    while 4 * size <= words.len() {
-        size *= 4;
-        for (i, block) in words.chunks_exact_mut(size).enumerate() {
-            two_layers(q, roots, leaf / size + i, block);
+    let mut size = 2;
+    while size <= words.len() {
+        for (i, words) in words.chunks_exact_mut(size).enumerate() {
+            layer(q, roots, leaf / size + i, words);
         }
-    }
-    if size < words.len() {
-        one_layer(q, roots, node, words);
+        size *= 2;
     }
 }
 
 /// The layer of `node`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn one_layer(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
+fn layer(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
     let f = Factors::splat(roots[node]);
     let (left, right) = words.split_at_mut(words.len() / 2);
     for (a, b) in left.iter_mut().zip(right) {
         let (x, y) = butterfly(load(a), load(b), f, q);
         store(a, x);
         store(b, y);
-    }
-}
-
-/// The layers of the children of `node` and its own.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn two_layers(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
-    let f = Factors::splat(roots[node]);
-    let (g, h) = (Factors::splat(roots[2 * node]), Factors::splat(roots[2 * node + 1]));
-    let quarter = words.len() / 4;
-    let (left, right) = words.split_at_mut(2 * quarter);
-    let (left, right) = (left.split_at_mut(quarter), right.split_at_mut(quarter));
-    let (left, right) = (left.0.iter_mut().zip(left.1), right.0.iter_mut().zip(right.1));
-    for ((a, b), (c, d)) in left.zip(right) {
-        let (w, x) = butterfly(load(a), load(b), g, q);
-        let (y, z) = butterfly(load(c), load(d), h, q);
-        let (w, y) = butterfly(w, y, f, q);
-        let (x, z) = butterfly(x, z, f, q);
-        store(a, w);
-        store(b, x);
-        store(c, y);
-        store(d, z);
     }
 }
 

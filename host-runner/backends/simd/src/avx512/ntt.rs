@@ -1,14 +1,16 @@
-//! The forward transform: two layers for each load while words are far apart, then one.
+//! The forward transform, one layer after another.
 //!
 //! Layer `l` splits its nodes `2^l, …, 2^(l+1) − 1` in two, node `i` into `2i` and `2i + 1` after
 //! butterflies with root `i`. So a node knows its roots, and subtrees that fit the cache are
 //! finished one after another. Between layers residues stay in `[0, 2q)`; wider ones would not fit
 //! a word.
 //!
+//! A loop does one layer and no more. Its rounds are so short that the CPU runs several at once,
+//! and that is worth more than the loads and stores of a loop that does two or three.
+//!
 //! A word's place in a pair of registers is five bits, `e4` to `e0`: the register, then the lane.
 //! Each of the last layers pairs words that differ in one lane bit, so that bit moves to the
-//! register and another to the lane. Each of these layers is a loop of its own: its rounds are short
-//! enough for the CPU to run several at once, which is worth more than the loads and stores.
+//! register and another to the lane.
 
 use core::arch::x86_64::{
     __m512i, _mm512_add_epi32, _mm512_permutex2var_epi32, _mm512_setr_epi32, _mm512_shuffle_i64x2,
@@ -39,62 +41,35 @@ pub(super) fn forward(table: &NttTable<'_>, limb: &mut [Words]) {
 #[target_feature(enable = "avx512f")]
 fn finish<const FAR: bool>(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
     if words.len() > CLOSE {
-        two_layers(q, roots, node, words);
-        let size = words.len() / 4;
-        for (i, child) in words.chunks_exact_mut(size).enumerate() {
-            finish::<FAR>(q, roots, 4 * node + i, child);
-        }
-        return;
+        layer(q, roots, node, words);
+        let (left, right) = words.split_at_mut(words.len() / 2);
+        finish::<FAR>(q, roots, 2 * node, left);
+        return finish::<FAR>(q, roots, 2 * node + 1, right);
     }
-    let (mut size, mut first) = (words.len(), node);
-    if size.ilog2() % 2 == 1 {
-        one_layer(q, roots, node, words);
-        (size, first) = (size / 2, 2 * first);
-    }
+    let mut size = words.len();
+    let leaf = node * size;
     while size > 1 {
-        for (i, node) in words.chunks_exact_mut(size).enumerate() {
-            two_layers(q, roots, first + i, node);
+        for (i, words) in words.chunks_exact_mut(size).enumerate() {
+            layer(q, roots, leaf / size + i, words);
         }
-        (size, first) = (size / 4, 4 * first);
+        size /= 2;
     }
-    eight_apart::<FAR>(q, roots, first, words);
-    four_apart::<FAR>(q, roots, first, words);
-    two_apart::<FAR>(q, roots, first, words);
-    neighbours::<FAR>(q, roots, first, words);
+    eight_apart::<FAR>(q, roots, leaf, words);
+    four_apart::<FAR>(q, roots, leaf, words);
+    two_apart::<FAR>(q, roots, leaf, words);
+    neighbours::<FAR>(q, roots, leaf, words);
 }
 
 /// The layer of `node`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn one_layer(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
+fn layer(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
     let f = Factors::splat(roots[node]);
     let (left, right) = words.split_at_mut(words.len() / 2);
     for (a, b) in left.iter_mut().zip(right) {
         let (x, y) = butterfly(load(a), load(b), f, q);
         store(a, x);
         store(b, y);
-    }
-}
-
-/// The layers of `node` and of its children.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn two_layers(q: __m512i, roots: &[Factor], node: usize, words: &mut [Words]) {
-    let f = Factors::splat(roots[node]);
-    let (g, h) = (Factors::splat(roots[2 * node]), Factors::splat(roots[2 * node + 1]));
-    let quarter = words.len() / 4;
-    let (left, right) = words.split_at_mut(2 * quarter);
-    let (left, right) = (left.split_at_mut(quarter), right.split_at_mut(quarter));
-    let (left, right) = (left.0.iter_mut().zip(left.1), right.0.iter_mut().zip(right.1));
-    for ((a, b), (c, d)) in left.zip(right) {
-        let (w, y) = butterfly(load(a), load(c), f, q);
-        let (x, z) = butterfly(load(b), load(d), f, q);
-        let (w, x) = butterfly(w, x, g, q);
-        let (y, z) = butterfly(y, z, h, q);
-        store(a, w);
-        store(b, x);
-        store(c, y);
-        store(d, z);
     }
 }
 
