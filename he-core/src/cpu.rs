@@ -5,6 +5,7 @@ mod refresh;
 
 pub use refresh::{PRODUCT_SCALE, bootstrap_keys};
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use crate::Error;
@@ -79,10 +80,22 @@ impl Cpu {
         out
     }
 
-    /// Both operands at the lower of their levels.
-    fn align(&self, a: &Ciphertext, b: &Ciphertext) -> Result<(Ciphertext, Ciphertext), Error> {
+    /// `a` at a lower or equal level.
+    fn at_level<'a>(&self, a: &'a Ciphertext, level: usize) -> Result<Cow<'a, Ciphertext>, Error> {
+        if a.level == level {
+            return Ok(Cow::Borrowed(a));
+        }
+        Ok(Cow::Owned(self.drop_level(a, level)?))
+    }
+
+    /// Both operands at the lower of their levels, the first to be changed.
+    fn align<'b>(
+        &self,
+        a: &Ciphertext,
+        b: &'b Ciphertext,
+    ) -> Result<(Ciphertext, Cow<'b, Ciphertext>), Error> {
         let level = a.level.min(b.level);
-        Ok((self.drop_level(a, level)?, self.drop_level(b, level)?))
+        Ok((self.drop_level(a, level)?, self.at_level(b, level)?))
     }
 
     fn apply_galois(&self, a: &Ciphertext, galois: u32) -> Result<Ciphertext, Error> {
@@ -99,13 +112,18 @@ impl Cpu {
             }
             let entry = self.keys.galois(galois, a.a.basis())?;
             let cut = digits.get_or_insert_with(|| entry.key.decompose(&self.ring, &a.a));
-            let (mut b, mask) = entry.key.apply(&self.ring, cut);
-            b.add_assign(&self.ring, &a.b);
-            Ok(Ciphertext {
-                b: b.automorphism(&self.ring, &entry.automorphism),
-                a: mask.automorphism(&self.ring, &entry.automorphism),
-                ..*a
-            })
+            let kernels = self.ring.kernels();
+            let turn = |limb: &mut [u32]| {
+                let straight = limb.to_vec();
+                kernels.gather(entry.automorphism.index(), &straight, limb);
+            };
+            let finish_b = |prime: usize, limb: &mut [u32]| {
+                kernels.add_assign(self.ring.modulus(prime), limb, a.b.limb_at(prime));
+                turn(limb);
+            };
+            let finish_a = |_: usize, limb: &mut [u32]| turn(limb);
+            let (b, mask) = entry.key.apply(&self.ring, cut, [&finish_b, &finish_a]);
+            Ok(Ciphertext { b, a: mask, ..*a })
         };
         galois.iter().map(apply).collect()
     }
@@ -214,9 +232,9 @@ impl Evaluator for Cpu {
         let mut aligned = Vec::with_capacity(pairs.len());
         for (x, y) in pairs {
             check_scales(scale, x.scale * y.scale)?;
-            aligned.push((self.drop_level(x, level)?, self.drop_level(y, level)?));
+            aligned.push((self.at_level(x, level)?, self.at_level(y, level)?));
         }
-        let pairs: Vec<_> = aligned.iter().map(|(x, y)| (x, y)).collect();
+        let pairs: Vec<_> = aligned.iter().map(|(x, y)| (&**x, &**y)).collect();
         let basis = self.params.basis(level);
         let key = self.keys.relinearization(basis)?;
         let [mut b, mut a, square] = self.products(&pairs, basis);

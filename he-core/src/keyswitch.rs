@@ -57,8 +57,7 @@ impl SwitchingKey {
     pub(crate) fn decompose(&self, ring: &Ring, c: &Poly) -> Decomposed {
         let basis = c.basis();
         let extended = basis.union(self.special);
-        let mut coefficients = c.clone();
-        coefficients.inverse_ntt_assign(ring);
+        let coefficients = c.coefficients(ring, basis);
         let digits = self.digits.iter().enumerate().filter_map(|(number, digit)| {
             let own = digit.intersection(basis);
             let raise = |own| Converter::new(ring, own, extended.difference(own));
@@ -67,39 +66,62 @@ impl SwitchingKey {
         Decomposed { basis, digits: digits.collect() }
     }
 
-    /// `Σ_i digit_i · key_i / P`, the pair `(b, a)` in evaluation form over the digits' basis.
-    pub(crate) fn apply(&self, ring: &Ring, c: &Decomposed) -> (Poly, Poly) {
-        let extended = c.basis.union(self.special);
-        let down = Rescaler::new(ring, extended, c.basis);
-        let sum = |side: fn(&Part) -> &Poly| {
-            let pairs: Vec<_> =
-                c.digits.iter().map(|(i, digit)| (digit, side(&self.parts[*i]))).collect();
-            down.apply(ring, &inner_product(ring, extended, &pairs))
-        };
-        (sum(|part| &part.b), sum(|part| &part.a))
+    /// `Σ_i digit_i · key_i / P`, the pair `(b, a)` in evaluation form over the digits' basis; each
+    /// limb is finished as by [`Rescaler::apply_then`].
+    pub(crate) fn apply(
+        &self,
+        ring: &Ring,
+        c: &Decomposed,
+        finish: [&(dyn Fn(usize, &mut [u32]) + Sync); 2],
+    ) -> (Poly, Poly) {
+        let down = Rescaler::new(ring, c.basis.union(self.special), c.basis);
+        let [finish_b, finish_a] = finish;
+        let b = down.apply_then(ring, &self.product(ring, c, |part| &part.b), finish_b);
+        let a = down.apply_then(ring, &self.product(ring, c, |part| &part.a), finish_a);
+        (b, a)
+    }
+
+    /// `Σ_i digit_i · key_i` for one side of the key, in evaluation form over the digits' basis and
+    /// the special primes: `P` times a key switch.
+    pub(crate) fn product(&self, ring: &Ring, c: &Decomposed, side: fn(&Part) -> &Poly) -> Poly {
+        let pairs: Vec<_> =
+            c.digits.iter().map(|(i, digit)| (digit, side(&self.parts[*i]))).collect();
+        inner_product(ring, c.basis.union(self.special), &pairs)
     }
 
     /// An encryption of `c·source` under the target secret; `c` in evaluation form.
     pub(crate) fn switch(&self, ring: &Ring, c: &Poly) -> (Poly, Poly) {
-        self.apply(ring, &self.decompose(ring, c))
+        self.apply(ring, &self.decompose(ring, c), [&|_, _| {}; 2])
     }
 }
 
+/// Pairs that a kernel multiplies and adds at a time.
+const TERMS: usize = 3;
+
+/// Words of longer sums that are computed at a time, so that partial sums stay in a cache.
+const BLOCK: usize = 1 << 13;
+
 /// `Σ left_i · right_i` over `basis`, for pairs that have at least its limbs.
 pub(crate) fn inner_product(ring: &Ring, basis: Basis, pairs: &[(&Poly, &Poly)]) -> Poly {
+    let block = if pairs.len() > TERMS { BLOCK } else { ring.degree() };
     let mut out = Poly::zero(ring, basis);
     out.for_each_limb(ring, |prime, limb| {
-        let q = ring.modulus(prime);
+        let (q, kernels) = (ring.modulus(prime), ring.kernels());
         let mut scratch = Vec::new();
-        for (number, chunk) in pairs.chunks(3).enumerate() {
-            let operands: Vec<(&[u32], &[u32])> =
-                chunk.iter().map(|(l, r)| (l.limb_at(prime), r.limb_at(prime))).collect();
-            if number == 0 {
-                ring.kernels().dot(q, limb, &operands);
-            } else {
-                scratch.resize(limb.len(), 0);
-                ring.kernels().dot(q, &mut scratch, &operands);
-                ring.kernels().add_assign(q, limb, &scratch);
+        for (number, out) in limb.chunks_mut(block).enumerate() {
+            let at = number * block..number * block + out.len();
+            for (part, terms) in pairs.chunks(TERMS).enumerate() {
+                let terms: Vec<_> = terms
+                    .iter()
+                    .map(|(l, r)| (&l.limb_at(prime)[at.clone()], &r.limb_at(prime)[at.clone()]))
+                    .collect();
+                if part == 0 {
+                    kernels.dot(q, out, &terms);
+                } else {
+                    scratch.resize(out.len(), 0);
+                    kernels.dot(q, &mut scratch, &terms);
+                    kernels.add_assign(q, out, &scratch);
+                }
             }
         }
     });

@@ -226,20 +226,39 @@ impl Rescaler {
     /// If `a` lacks a prime of `from`.
     #[must_use]
     pub fn apply(&self, ring: &Ring, a: &Poly) -> Poly {
+        self.apply_then(ring, a, |_, _| {})
+    }
+
+    /// As [`Self::apply`], with `finish(index, limb)` called for each limb of the result while it is
+    /// close at hand.
+    ///
+    /// # Panics
+    /// If `a` lacks a prime of `from`.
+    #[must_use]
+    pub fn apply_then(
+        &self,
+        ring: &Ring,
+        a: &Poly,
+        finish: impl Fn(usize, &mut [u32]) + Sync,
+    ) -> Poly {
         // With `U` the product of the primes that come, `D` of those that go and `r` the centred
         // remainder of `U·a` modulo `D`, the result is `(U·a − r) / D`. Modulo a prime that stays
         // this is `(r/U − a) · (−U/D)`; modulo one that comes, where `U = 0`, it is `r · (−1/D)`.
-        let mut going = a.restrict(ring, self.converter.from);
-        going.inverse_ntt_assign(ring);
+        let going = a.coefficients(ring, self.converter.from);
         let mut out = Poly::zero(ring, self.to);
         self.converter.fill(ring, &going, &mut out, |i, limb| {
             let (p, kernels) = (ring.modulus(i), ring.kernels());
             kernels.ntt(&ring.table(i), limb);
+            let factor = p.factor(self.to.position(i).map_or(0, |rank| self.factors[rank]));
             if self.from.contains(i) {
-                kernels.sub_assign(p, limb, a.limb_at(i));
+                for (limb, a) in limb.chunks_mut(BLOCK).zip(a.limb_at(i).chunks(BLOCK)) {
+                    kernels.sub_assign(p, limb, a);
+                    kernels.scale_assign(p, limb, factor);
+                }
+            } else {
+                kernels.scale_assign(p, limb, factor);
             }
-            let factor = self.to.position(i).map_or(0, |rank| self.factors[rank]);
-            kernels.scale_assign(p, limb, p.factor(factor));
+            finish(i, limb);
         });
         out
     }

@@ -193,6 +193,20 @@ impl Poly {
         out
     }
 
+    /// The limbs of a basis, from evaluation to coefficient form.
+    ///
+    /// # Panics
+    /// If a prime of `basis` is missing.
+    #[must_use]
+    pub fn coefficients(&self, ring: &Ring, basis: Basis) -> Self {
+        let mut out = Self::zero(ring, basis);
+        out.for_each_limb(ring, |i, limb| {
+            limb.copy_from_slice(self.limb_at(i));
+            ring.kernels().inverse_ntt(&ring.table(i), limb);
+        });
+        out
+    }
+
     /// `self(X^g)`, both in evaluation form.
     ///
     /// # Panics
