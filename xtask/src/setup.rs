@@ -30,12 +30,16 @@ pub(crate) fn bare_metal(console: &Console, choice: Choice) -> Result<Compiler> 
     match choice {
         Choice::Rustup => with_rustup(console),
         Choice::Debian => with_debian(console),
-        Choice::Auto => with_rustup(console).or_else(|error| {
-            if compiler::debian().is_err() {
-                console.say(&format!("{error:#}\nusing Debian's compiler instead"));
+        Choice::Auto => {
+            // What is there is used before anything is downloaded.
+            if let Ok(compiler) = compiler::rustup().or_else(|_| compiler::debian()) {
+                return Ok(compiler);
             }
-            with_debian(console).with_context(|| format!("{error:#}"))
-        }),
+            with_rustup(console).or_else(|error| {
+                console.say(&format!("{error:#}\nfalling back to Debian's compiler"));
+                with_debian(console).with_context(|| format!("{error:#}"))
+            })
+        }
     }
 }
 

@@ -157,9 +157,9 @@ fn on_board(console: &Console, choice: Choice, board: Board, filter: &str) -> Re
 fn workspace_tests() -> Command {
     let mut command = host_cargo(&root());
     if output_of(host_cargo(&root()).args(["nextest", "--version"])).is_some() {
-        command.args(["nextest", "run", "--no-fail-fast", "--no-tests", "pass", "--cargo-quiet"]);
+        command.args(["nextest", "run", "--no-fail-fast", "--no-tests", "pass"]);
     } else {
-        command.args(["test", "--no-fail-fast", "--all-targets"]);
+        command.args(["test", "--no-fail-fast", "--lib", "--bins", "--tests"]);
     }
     command.arg("--locked");
     command
