@@ -1,4 +1,5 @@
 //! CKKS in layers; a module may use only the modules listed above it.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,10 +1,6 @@
-//! The Gaussian-kernel transformer over an encrypted evaluator, and its client.
-//!
-//! The client side ([`client`]) needs no heap: text becomes pieces, pieces a normalised embedding,
-//! the embedding the integer messages that the device encrypts; and the decrypted numbers become a
-//! label, or a refusal. The server side (feature `alloc`) is a [`model`] of integer matrices and a
-//! [`forward`] pass over any [`he_core::refresh::Refresh`]. A module may use only the modules
-//! listed above it.
+//! Modules in layers: the client first, then the model, then the encrypted forward pass; a module
+//! may use only the modules listed above it.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 
