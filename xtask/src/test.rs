@@ -47,7 +47,7 @@ pub(crate) enum Part {
     Host,
     /// The examples in the documentation.
     Docs,
-    /// The kernel tests once more, on the portable kernels.
+    /// The tests of the whole way once more, on the portable kernels.
     Portable,
     /// The bodies of the firmware tests, on the host.
     FirmwareOnHost,
@@ -125,9 +125,9 @@ impl Part {
             }
             Self::Portable => {
                 let mut command = workspace_tests();
-                command.args(["-p", "he-core", "-p", "he-simd", "kernel"]);
+                command.args(["-p", "host-runner", "--test", "end_to_end"]);
                 command.env("HE_KERNELS", "portable");
-                cargo_test(console, "kernel tests on portable kernels", &mut command)
+                cargo_test(console, "the whole way on portable kernels", &mut command)
             }
             Self::FirmwareOnHost => {
                 let mut command = host_cargo(&root().join("targets/common"));
