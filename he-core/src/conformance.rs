@@ -144,7 +144,9 @@ pub fn products<E: Evaluator>(subject: &Subject<'_, E>) -> Result<(), Error> {
     subject.expect("a·b rescaled", &rescaled, subject.product(), |j| x[j] * y[j])?;
     let dot = eval.rescale(&eval.dot(&[(&a, &b), (&a, &a), (&b, &a)])?)?;
     let sum = |j: usize| x[j] * y[j] + x[j] * x[j] + y[j] * x[j];
-    subject.expect("Σ a·b", &dot, subject.product(), sum)
+    subject.expect("Σ a·b", &dot, subject.product(), sum)?;
+    let dot = eval.dot_rescaled(&[(&a, &b), (&a, &a), (&b, &a)])?;
+    subject.expect("Σ a·b in one division", &dot, subject.product(), sum)
 }
 
 /// Sums and products with plain vectors.

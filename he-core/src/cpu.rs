@@ -128,14 +128,33 @@ impl Cpu {
         galois.iter().map(apply).collect()
     }
 
-    /// `Σ a_i · b_i` as three polynomials, for operands at one level.
-    fn products(&self, pairs: &[(&Ciphertext, &Ciphertext)], basis: Basis) -> [Poly; 3] {
+    /// `Σ a_i · b_i`, not relinearised, at the lowest level of all operands.
+    fn products(&self, pairs: &[(&Ciphertext, &Ciphertext)]) -> Result<Products, Error> {
+        let levels = pairs.iter().flat_map(|(x, y)| [x.level, y.level]);
+        let level = levels.min().ok_or(Error::WrongLength { expected: 1, found: 0 })?;
+        let (basis, scale) = (self.params.basis(level), pairs[0].0.scale * pairs[0].1.scale);
+        let mut aligned = Vec::with_capacity(pairs.len());
+        for (x, y) in pairs {
+            check_scales(scale, x.scale * y.scale)?;
+            aligned.push((self.at_level(x, level)?, self.at_level(y, level)?));
+        }
         let sum = |terms: &[(&Poly, &Poly)]| inner_product(&self.ring, basis, terms);
-        let constant: Vec<_> = pairs.iter().map(|(x, y)| (&x.b, &y.b)).collect();
-        let linear: Vec<_> = pairs.iter().flat_map(|(x, y)| [(&x.b, &y.a), (&x.a, &y.b)]).collect();
-        let square: Vec<_> = pairs.iter().map(|(x, y)| (&x.a, &y.a)).collect();
-        [sum(&constant), sum(&linear), sum(&square)]
+        let constant: Vec<_> = aligned.iter().map(|(x, y)| (&x.b, &y.b)).collect();
+        let linear: Vec<_> =
+            aligned.iter().flat_map(|(x, y)| [(&x.b, &y.a), (&x.a, &y.b)]).collect();
+        let square: Vec<_> = aligned.iter().map(|(x, y)| (&x.a, &y.a)).collect();
+        let (b, a, square) = (sum(&constant), sum(&linear), sum(&square));
+        Ok(Products { b, a, square, level, scale })
     }
+}
+
+/// A product of ciphertexts as it is: `b + a·S + square·S²`.
+struct Products {
+    b: Poly,
+    a: Poly,
+    square: Poly,
+    level: usize,
+    scale: f64,
 }
 
 impl Evaluator for Cpu {
@@ -226,22 +245,36 @@ impl Evaluator for Cpu {
     }
 
     fn dot(&self, pairs: &[(&Ciphertext, &Ciphertext)]) -> Result<Ciphertext, Error> {
-        let levels = pairs.iter().flat_map(|(x, y)| [x.level, y.level]);
-        let level = levels.min().ok_or(Error::WrongLength { expected: 1, found: 0 })?;
-        let scale = pairs[0].0.scale * pairs[0].1.scale;
-        let mut aligned = Vec::with_capacity(pairs.len());
-        for (x, y) in pairs {
-            check_scales(scale, x.scale * y.scale)?;
-            aligned.push((self.at_level(x, level)?, self.at_level(y, level)?));
-        }
-        let pairs: Vec<_> = aligned.iter().map(|(x, y)| (&**x, &**y)).collect();
-        let basis = self.params.basis(level);
-        let key = self.keys.relinearization(basis)?;
-        let [mut b, mut a, square] = self.products(&pairs, basis);
+        let Products { mut b, mut a, square, level, scale } = self.products(pairs)?;
+        let key = self.keys.relinearization(square.basis())?;
         let (from_square, mask) = key.switch(&self.ring, &square);
         b.add_assign(&self.ring, &from_square);
         a.add_assign(&self.ring, &mask);
         Ok(Ciphertext { b, a, level, scale })
+    }
+
+    fn dot_rescaled(&self, pairs: &[(&Ciphertext, &Ciphertext)]) -> Result<Ciphertext, Error> {
+        let Products { b, a, square, level: from, scale } = self.products(pairs)?;
+        let key = self.keys.relinearization(square.basis())?;
+        let level = from.checked_sub(1).ok_or(Error::LevelExhausted { needed: 1, left: from })?;
+        let (ring, basis, cut) = (&self.ring, square.basis(), key.decompose(&self.ring, &square));
+        let down = Rescaler::new(ring, basis.union(key.special), self.params.basis(level));
+        // `P` times the sum, divided by `P` and what a rescale divides by.
+        let divide = |mut sum: Poly, side| {
+            let mut switched = key.product(ring, &cut, side);
+            sum.scale_assign(ring, |_, q| {
+                key.special.iter().fold(1, |x, i| q.mul(x, q.reduce(ring.primes()[i].into())))
+            });
+            switched.for_each_limb(ring, |prime, limb| {
+                if basis.contains(prime) {
+                    let q = ring.modulus(prime);
+                    ring.kernels().add_assign(q, limb, sum.limb_at(prime));
+                }
+            });
+            down.apply(ring, &switched)
+        };
+        let (b, a) = (divide(b, |part| &part.b), divide(a, |part| &part.a));
+        Ok(Ciphertext { b, a, level, scale: scale / self.params.step(from) })
     }
 
     fn dot_plain(&self, pairs: &[(&Ciphertext, &Plaintext)]) -> Result<Ciphertext, Error> {

@@ -118,6 +118,29 @@ pub trait Evaluator: Sync {
         pairs: &[(&Self::Ciphertext, &Self::Ciphertext)],
     ) -> Result<Self::Ciphertext, Error>;
 
+    /// `a · b` at the lower of the two levels, relinearised and rescaled.
+    ///
+    /// # Errors
+    /// If a key is missing or no level is left.
+    fn mul_rescaled(
+        &self,
+        a: &Self::Ciphertext,
+        b: &Self::Ciphertext,
+    ) -> Result<Self::Ciphertext, Error> {
+        self.dot_rescaled(&[(a, b)])
+    }
+
+    /// [`Self::dot`] and [`Self::rescale`]; one division for both costs less than two.
+    ///
+    /// # Errors
+    /// If the products' scales differ, a key is missing or no level is left.
+    fn dot_rescaled(
+        &self,
+        pairs: &[(&Self::Ciphertext, &Self::Ciphertext)],
+    ) -> Result<Self::Ciphertext, Error> {
+        self.rescale(&self.dot(pairs)?)
+    }
+
     /// `a · p`, not rescaled.
     ///
     /// # Errors

@@ -46,6 +46,9 @@ pub(crate) struct Decomposed {
     digits: Vec<(usize, Poly)>,
 }
 
+/// What is done to limbs of a result, each with the index of its prime.
+type Finish<'a> = &'a (dyn Fn(usize, &mut [u32]) + Sync);
+
 impl SwitchingKey {
     /// Whether the key reaches every prime of `basis`: one that was made for low levels does not
     /// serve a high one.
@@ -72,7 +75,7 @@ impl SwitchingKey {
         &self,
         ring: &Ring,
         c: &Decomposed,
-        finish: [&(dyn Fn(usize, &mut [u32]) + Sync); 2],
+        finish: [Finish<'_>; 2],
     ) -> (Poly, Poly) {
         let down = Rescaler::new(ring, c.basis.union(self.special), c.basis);
         let [finish_b, finish_a] = finish;

@@ -68,8 +68,7 @@ impl EvalMod {
             .fold(to_scale, |scale, level| libm::sqrt(scale * eval.step(level)));
         let mut cosine = evaluate(eval, y, &self.series, scale)?;
         for _ in 0..self.doublings {
-            let square = eval.mul(&cosine, &cosine)?;
-            let doubled = eval.rescale(&eval.mul_scalar(&square, 2.0, 1.0))?;
+            let doubled = eval.mul_rescaled(&eval.mul_scalar(&cosine, 2.0, 1.0), &cosine)?;
             cosine = eval.add_scalar(&doubled, -1.0);
         }
         Ok(eval.with_scale(&cosine, to_scale))

@@ -122,7 +122,7 @@ impl<E: Evaluator> Basis<'_, E> {
             products.iter().map(|(quotient, n)| (quotient, &self.powers[&(*n, above)])).collect();
         let product = match products[..] {
             [] => None,
-            _ => Some(self.eval.rescale(&self.eval.dot(&products)?)?),
+            _ => Some(self.eval.dot_rescaled(&products)?),
         };
         let sum = if terms.is_empty() { None } else { Some(self.weighted_sum(&terms, to)?) };
         let total = match (product, sum) {
@@ -199,7 +199,7 @@ impl<E: Evaluator> Basis<'_, E> {
         }
         let eval = self.eval;
         let [left, right] = [a, b].map(|factor| &self.powers[&(factor, self.level(factor))]);
-        let doubled = twice(eval, &eval.mul(left, right)?)?;
+        let doubled = twice(eval, left, right)?;
         let power = if a == b {
             eval.add_scalar(&doubled, -1.0)
         } else {
@@ -211,13 +211,17 @@ impl<E: Evaluator> Basis<'_, E> {
     }
 }
 
-/// Twice a product, rescaled. Doubling is multiplication by an integer `m`, read with `m/2` times
-/// the scale: `m` is chosen to bring the scale back to a step.
-fn twice<E: Evaluator>(eval: &E, product: &E::Ciphertext) -> Result<E::Ciphertext, Error> {
-    let step = eval.step(eval.level(product));
-    let multiple = libm::round(2.0 * step * step / eval.scale(product)).max(1.0);
-    let rescaled = eval.rescale(&eval.mul_scalar(product, multiple, 1.0))?;
-    Ok(eval.with_scale(&rescaled, eval.scale(&rescaled) * multiple / 2.0))
+/// `2·a·b`, rescaled. Doubling is multiplication by an integer `m`, read with `m/2` times the scale:
+/// `m` is chosen to bring the scale back to a step.
+fn twice<E: Evaluator>(
+    eval: &E,
+    a: &E::Ciphertext,
+    b: &E::Ciphertext,
+) -> Result<E::Ciphertext, Error> {
+    let step = eval.step(eval.level(a).min(eval.level(b)));
+    let multiple = libm::round(2.0 * step * step / (eval.scale(a) * eval.scale(b))).max(1.0);
+    let product = eval.mul_rescaled(&eval.mul_scalar(a, multiple, 1.0), b)?;
+    Ok(eval.with_scale(&product, eval.scale(&product) * multiple / 2.0))
 }
 
 /// `(q, r)` with `Σ c_i T_i = q · T_n + r`, for a degree below `2n` and not below `n`.
