@@ -187,12 +187,15 @@ fn a_new_adapter_changes_nothing() {
 fn encrypted_adapters_that_are_damaged_or_of_others_are_refused() {
     let setup = Setup::insecure("refused");
     let path = setup.encrypt(&setup.create("new.safetensors"), "new.enc");
+    encrypted::check(&path, &setup.params, setup.folder.model()).unwrap();
     encrypted::read(&path, setup.target()).unwrap();
     let bytes = fs::read(&path).unwrap();
     let damaged = setup.path("damaged.enc");
     for length in [0, 31, 60, 71, 72, bytes.len() / 2, bytes.len() - 1] {
         fs::write(&damaged, &bytes[..length]).unwrap();
         let error = setup.encrypted_error(&damaged);
+        let early = encrypted::check(&damaged, &setup.params, setup.folder.model());
+        assert_eq!(format!("{:#}", early.unwrap_err()), error);
         assert!(error.contains("truncated") || error.contains("copy it again"), "{error}");
     }
     fs::write(&damaged, [&bytes[..], &[0]].concat()).unwrap();

@@ -29,7 +29,10 @@ pub fn write(
 ) -> Result<u64> {
     let Target { ring, params, model } = target;
     let layout = target.layout()?;
-    ensure!(key.level() == target.level(), "the public key is of another level");
+    ensure!(
+        key.level() == he_lora::level(params.rows_level()),
+        "the public key is of another level"
+    );
     let rank = adapter.updates().first().map_or(0, he_lora::Update::rank);
     let head = AdapterHead {
         model: super::digest(model),
@@ -61,5 +64,5 @@ pub fn write(
         }
     }
     file.commit()?;
-    Ok(encrypted::file_bytes(target, &shape, &head))
+    Ok(encrypted::file_bytes(params, &head))
 }

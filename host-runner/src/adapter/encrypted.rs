@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use he_core::ciphertext::Ciphertext;
 use he_core::cpu::Cpu;
 use he_core::params::Params;
@@ -39,11 +39,20 @@ impl Target<'_> {
         // Two halves of tokens; queries, keys, values and a spare; features.
         Ok(Layout::new([2, 4, config.width], tokens, self.params.degree() / tokens)?)
     }
+}
 
-    /// The level of its ciphertexts.
-    pub(super) fn level(&self) -> usize {
-        he_lora::level(self.params.rows_level())
-    }
+/// Reads the head of an adapter's file, so that a wrong one is refused before anything heavy.
+///
+/// # Errors
+/// If the file is missing or of another length, or of other parameters or of another model.
+pub fn check(path: &Path, params: &Params, model: &Model) -> Result<()> {
+    let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let length = file.metadata()?.len();
+    let checksum = TransportKey::checksum();
+    let mut link = Link::new(&checksum, params.digest(), 0);
+    let take = |bytes: &mut [u8]| file.read_exact(bytes).context("the file is truncated");
+    let head = head(&mut link, take, length, (params, model));
+    head.map(drop).with_context(|| format!("in {}", path.display()))
 }
 
 /// Reads the adapter of a model from its file.
@@ -64,27 +73,14 @@ fn parse(file: &mut impl Read, length: u64, target: Target<'_>) -> Result<Adapte
     let checksum = TransportKey::checksum();
     let mut link = Link::new(&checksum, params.digest(), 0);
     let mut take = |bytes: &mut [u8]| file.read_exact(bytes).context("the file is truncated");
-    let head = AdapterHead::read(link.reader(AdapterHead::LENGTH.into(), &mut take)?)?;
-    ensure!(
-        head.model == super::digest(model),
-        "the adapter is for another model than the one that is served; encrypt it with that \
-         model's folder as --model"
-    );
+    let head = head(&mut link, &mut take, length, (params, model))?;
     let layout = target.layout()?;
     let (layers, rank) = (usize::try_from(head.layers)?, usize::try_from(head.rank)?);
-    ensure!(
-        layers == model.layers().len() && rank <= MAX_RANK,
-        "an adapter of {layers} layers and rank {rank}"
-    );
-    let expected = file_bytes(target, &shape, &head);
-    if length != expected {
-        bail!("it has {length} bytes instead of {expected}: copy it again or encrypt it anew");
-    }
     let mut ciphertext = |_| {
         let frame = link.reader(Pair::limit(&shape), &mut take)?;
         let pair = Pair::read(frame, Kind::Ciphertext, &shape)?;
         let ciphertext = Ciphertext::from_pair(ring, params, pair)?;
-        let is_right = ciphertext.level() == target.level()
+        let is_right = ciphertext.level() == he_lora::level(params.rows_level())
             && ciphertext.scale().to_bits() == params.default_scale().to_bits();
         ensure!(is_right, "a ciphertext of another level or scale than adapters have");
         Ok(ciphertext)
@@ -98,12 +94,40 @@ fn parse(file: &mut impl Read, length: u64, target: Target<'_>) -> Result<Adapte
     Ok(Adapter::new(all, head.scaling, model.config().width, layout.step(2))?)
 }
 
+/// Reads the head of a file of `length` bytes and checks that it is of an adapter of this model.
+fn head(
+    link: &mut Link<'_>,
+    take: impl FnMut(&mut [u8]) -> Result<()>,
+    length: u64,
+    (params, model): (&Params, &Model),
+) -> Result<AdapterHead> {
+    let head = AdapterHead::read(link.reader(AdapterHead::LENGTH.into(), take)?)?;
+    ensure!(
+        head.model == super::digest(model),
+        "the adapter is for another model than the one that is served; encrypt it with that \
+         model's folder as --model"
+    );
+    let (layers, rank) = (usize::try_from(head.layers)?, usize::try_from(head.rank)?);
+    ensure!(
+        layers == model.layers().len() && rank <= MAX_RANK,
+        "an adapter of {layers} layers and rank {rank}"
+    );
+    let expected = file_bytes(params, &head);
+    ensure!(
+        length == expected,
+        "it has {length} bytes instead of {expected}: copy it again or encrypt it anew"
+    );
+    Ok(head)
+}
+
 /// The bytes of an adapter's file.
-pub(super) fn file_bytes(target: Target<'_>, shape: &RingShape<'_>, head: &AdapterHead) -> u64 {
+pub(super) fn file_bytes(params: &Params, head: &AdapterHead) -> u64 {
     let frame = (Header::BYTES + Header::TAG) as u64;
+    let primes = moduli(params);
+    let shape = RingShape { degree: params.degree(), primes: &primes };
     // The basis is one of the parameters, so the length is known.
-    let basis = target.params.basis(target.level()).bits();
-    let ciphertext = frame + Pair::length(shape, basis).unwrap_or(0);
+    let basis = params.basis(he_lora::level(params.rows_level())).bits();
+    let ciphertext = frame + Pair::length(&shape, basis).unwrap_or(0);
     let count = 2 * u64::from(head.layers) * u64::from(head.rank);
     frame + u64::from(AdapterHead::LENGTH) + count * ciphertext
 }
