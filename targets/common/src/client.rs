@@ -114,6 +114,7 @@ fn serve<M: Machine + Entropy>(
             Ok(text) => client.classify(text, &transport, &mut outside),
             Err(error) => Err(error.into()),
         };
+        line.wipe();
         match outcome {
             Err(error) if error.is_final() => return Err(error),
             Err(error) => refuse(operator, &error)?,

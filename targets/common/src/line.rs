@@ -2,6 +2,7 @@
 
 use embedded_io::Read;
 use heapless::Vec;
+use zeroize::Zeroize;
 
 /// Why a line could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub enum LineError<E> {
     },
 }
 
-/// A buffer for one line of at most `N` bytes.
+/// A buffer for one line of at most `N` bytes. A line is private: it is erased with the buffer.
 #[derive(Debug, Default)]
 pub struct LineReader<const N: usize> {
     bytes: Vec<u8, N>,
@@ -40,7 +41,7 @@ impl<const N: usize> LineReader<N> {
     /// # Errors
     /// [`LineError`]; after `TooLong` and `NotText` the next call reads the next line.
     pub fn read<L: Read>(&mut self, link: &mut L) -> Result<&str, LineError<L::Error>> {
-        self.bytes.clear();
+        self.wipe();
         let mut overflowed = false;
         loop {
             let mut byte = [0];
@@ -58,6 +59,18 @@ impl<const N: usize> LineReader<N> {
         }
         core::str::from_utf8(&self.bytes)
             .map_err(|e| LineError::NotText { valid_up_to: e.valid_up_to() })
+    }
+
+    /// Erases the line that was read last.
+    pub fn wipe(&mut self) {
+        self.bytes.as_mut_slice().zeroize();
+        self.bytes.clear();
+    }
+}
+
+impl<const N: usize> Drop for LineReader<N> {
+    fn drop(&mut self) {
+        self.wipe();
     }
 }
 
