@@ -55,6 +55,29 @@ impl Progress {
         eprintln!("{}: {}/{} {name} ({seconds:.1} s)", self.job, self.done, self.total);
     }
 
+    /// Says what is going on within a step, where there is a terminal to show it.
+    pub fn note(&self, what: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(what.to_owned());
+        }
+    }
+
+    /// Runs `print`, which may write lines of its own to the terminal.
+    pub fn aside(&self, print: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// Ends a step that has said enough by itself.
+    pub fn pass(&mut self) {
+        self.done += 1;
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.done);
+        }
+    }
+
     /// Ends the job; returns the seconds it took.
     #[must_use]
     pub fn finish(self) -> f64 {

@@ -13,7 +13,7 @@ use host_runner::authority::{self, Order};
 use host_runner::engine::Engine;
 use host_runner::import::ModelFolder;
 use host_runner::plan::Plan;
-use host_runner::store::{DEVICE, Existing, MANIFEST, Manifest, SERVER, TRANSPORT, device};
+use host_runner::store::{DEVICE, Existing, MANIFEST, Manifest, OWNER, SERVER, TRANSPORT, device};
 use small::Scratch;
 
 /// What loading the keys below `keys` says.
@@ -134,5 +134,5 @@ fn keys_are_replaced_only_when_asked_and_then_whole() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, [DEVICE, "model", SERVER], "something was left behind");
+    assert_eq!(names, [DEVICE, "model", OWNER, SERVER], "something was left behind");
 }

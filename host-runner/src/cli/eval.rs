@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
+use he_core::wire;
 use rayon::prelude::*;
 
 use self::summary::{ClearSummary, Outcome, Summary};
@@ -17,6 +18,7 @@ use crate::client::Client;
 use crate::connection::Connection;
 use crate::dataset::{self, Example};
 use crate::import::ModelFolder;
+use crate::progress::Progress;
 use crate::server::Until;
 use crate::store::{DEVICE, SERVER};
 use crate::{clear, precision};
@@ -103,9 +105,12 @@ impl Eval {
 
     fn run_encrypted(&self, folder: &ModelFolder, examples: &[Example], keys: &Path) -> Result<()> {
         let client = Client::open(&keys.join(DEVICE), folder)?;
+        // Where JSON goes to standard output, lines must not.
+        let say = if self.json.as_deref() == Some(Path::new("-")) { to_stderr } else { to_stdout };
+        let questions = Questions { client, folder, examples, say };
         let outcomes = match &self.server {
-            Some(address) => ask_all(&client, folder, examples, address)?,
-            None => self.ask_own_server(&client, folder, examples, &keys.join(SERVER))?,
+            Some(address) => questions.ask_all(address)?,
+            None => self.ask_own_server(&questions, &keys.join(SERVER))?,
         };
         let summary = Summary::new(examples.len(), outcomes);
         if self.json.as_deref() != Some(Path::new("-")) {
@@ -115,13 +120,7 @@ impl Eval {
     }
 
     /// Asks a server on a thread of this process, over a socket all the same.
-    fn ask_own_server(
-        &self,
-        client: &Client<'_>,
-        folder: &ModelFolder,
-        examples: &[Example],
-        keys: &Path,
-    ) -> Result<Vec<Outcome>> {
+    fn ask_own_server(&self, questions: &Questions<'_>, keys: &Path) -> Result<Vec<Outcome>> {
         let job = Job::load(keys, &self.model, None, self.memory)?;
         let engine = job.engine();
         let answerer = |upload, notify: &mut dyn FnMut(_)| engine.answer(upload, notify);
@@ -129,61 +128,81 @@ impl Eval {
         let address = server.address().to_string();
         thread::scope(|scope| {
             let serving = scope.spawn(|| server.run(Until::HungUp, &|_| {}));
-            let outcomes = ask_all(client, folder, examples, &address);
+            let outcomes = questions.ask_all(&address);
             serving.join().map_err(|_| anyhow!("the server panicked"))??;
             outcomes
         })
     }
 }
 
-/// Asks about every example over one connection and prints a line for each; an answer that the
-/// canary refuses counts as none.
-fn ask_all(
-    client: &Client<'_>,
-    folder: &ModelFolder,
-    examples: &[Example],
-    address: &str,
-) -> Result<Vec<Outcome>> {
-    let mut connection = Connection::connect(address, CONNECT)?;
-    let mut outcomes = Vec::with_capacity(examples.len());
-    for (example, number) in examples.iter().zip(1..) {
-        match ask(client, folder, example, &mut connection) {
-            Ok(outcome) => {
-                eprintln!("{number:>4}/{} {outcome}", examples.len());
-                outcomes.push(outcome);
-            }
-            Err(error) if is_refused_by_canary(&error) => {
-                eprintln!("{number:>4}/{} {error:#}: {}", examples.len(), example.sentence);
-            }
-            Err(error) => return Err(error.context(format!("in sentence {number}"))),
+/// What is asked, by whom, and where each result is said.
+struct Questions<'a> {
+    client: Client<'a>,
+    folder: &'a ModelFolder,
+    examples: &'a [Example],
+    say: fn(&str),
+}
+
+impl Questions<'_> {
+    /// Asks about every example over one connection and says each result in a line; an answer that
+    /// the canary refuses counts as none.
+    fn ask_all(&self, address: &str) -> Result<Vec<Outcome>> {
+        let total = self.examples.len();
+        let mut connection = Connection::connect(address, CONNECT)?;
+        let mut progress = Progress::new("sentences", total);
+        let mut outcomes = Vec::with_capacity(total);
+        for (example, number) in self.examples.iter().zip(1..) {
+            let line = match self.ask(example, &mut connection, &progress) {
+                Ok(outcome) => {
+                    let line = format!("{number:>4}/{total} {outcome}");
+                    outcomes.push(outcome);
+                    line
+                }
+                Err(error) if is_refused_by_canary(&error) => {
+                    format!("{number:>4}/{total} {error:#}  {}", example.sentence)
+                }
+                Err(error) => return Err(error.context(format!("in sentence {number}"))),
+            };
+            progress.aside(|| (self.say)(&line));
+            progress.pass();
         }
+        let _ = progress.finish();
+        Ok(outcomes)
     }
-    Ok(outcomes)
+
+    fn ask(
+        &self,
+        example: &Example,
+        connection: &mut Connection,
+        progress: &Progress,
+    ) -> Result<Outcome> {
+        let plain_logits = clear::logits(self.folder, &example.sentence)?;
+        let begun = Instant::now();
+        let mut note = |stage: &wire::Progress| progress.note(stage.stage.as_str());
+        let decrypted = self.client.ask(connection, &example.sentence, &mut note)?;
+        Ok(Outcome {
+            sentence: example.sentence.clone(),
+            label: example.label,
+            predicted: precision::largest(&decrypted.logits),
+            plain_predicted: precision::largest(&plain_logits),
+            error_bits: precision::error_bits(&decrypted.logits, &plain_logits),
+            plain_margin: precision::margin(&plain_logits),
+            logits: decrypted.logits,
+            plain_logits,
+            canary: decrypted.canary,
+            seconds: begun.elapsed().as_secs_f64(),
+        })
+    }
+}
+
+fn to_stdout(line: &str) {
+    println!("{line}");
+}
+
+fn to_stderr(line: &str) {
+    eprintln!("{line}");
 }
 
 fn is_refused_by_canary(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(he_nn::Error::Refused { .. }))
-}
-
-fn ask(
-    client: &Client<'_>,
-    folder: &ModelFolder,
-    example: &Example,
-    connection: &mut Connection,
-) -> Result<Outcome> {
-    let plain_logits = clear::logits(folder, &example.sentence)?;
-    let begun = Instant::now();
-    let decrypted = client.ask(connection, &example.sentence, &mut |_| {})?;
-    Ok(Outcome {
-        sentence: example.sentence.clone(),
-        label: example.label,
-        predicted: precision::largest(&decrypted.logits),
-        plain_predicted: precision::largest(&plain_logits),
-        error_bits: precision::error_bits(&decrypted.logits, &plain_logits),
-        plain_margin: precision::margin(&plain_logits),
-        logits: decrypted.logits,
-        plain_logits,
-        canary: decrypted.canary,
-        seconds: begun.elapsed().as_secs_f64(),
-    })
 }

@@ -1,10 +1,13 @@
 //! `host-runner serve`: the server, which holds evaluation keys and weights and no secret.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
+use he_nn::stage::{Event, Stage};
 
+use crate::adapter::encrypted;
 use crate::engine::Engine;
 use crate::files;
 use crate::import::ModelFolder;
@@ -82,6 +85,9 @@ impl Job {
         // Residues take whole words in memory, which is less than twice what they take in the file.
         let adapter_bytes = adapter.map_or(Ok(0), |path| files::length(path).map(|n| 2 * n))?;
         memory::check(&name, plan.report.memory_bytes + adapter_bytes, memory)?;
+        if let Some(path) = adapter {
+            encrypted::check(path, &params, folder.model())?;
+        }
         let model = folder.into_model();
         let mut engine = Engine::load(keys, &manifest, &params, &plan, model)?;
         if let Some(path) = adapter {
@@ -94,7 +100,13 @@ impl Job {
     /// Serves at `address` and reports every answer.
     fn serve(&self, address: &str, keys: &Path, until: Until, json: Option<&Path>) -> Result<()> {
         let engine = &self.engine;
-        let answerer = |upload, notify: &mut dyn FnMut(_)| engine.answer(upload, notify);
+        let answerer = |upload, notify: &mut dyn FnMut(Event)| {
+            let begun = Instant::now();
+            engine.answer(upload, &mut |event| {
+                show(event, begun);
+                notify(event);
+            })
+        };
         let server = self.bind(address, keys, &answerer)?;
         println!("listening on {}", server.address());
         server.run(until, &|answered| {
@@ -129,5 +141,13 @@ impl Job {
     /// The engine.
     pub(super) const fn engine(&self) -> &Engine {
         &self.engine
+    }
+}
+
+/// Says which stage begins.
+fn show(event: Event, begun: Instant) {
+    if let Event::Begin(stage) = event {
+        let (number, seconds) = (stage.index + 1, begun.elapsed().as_secs_f64());
+        eprintln!("stage {number}/{}: {} ({seconds:.1} s)", Stage::total(), stage.name());
     }
 }

@@ -181,16 +181,9 @@ impl Stages {
                 })
             }
             Event::End { stage, level } => {
-                let seconds = self.current.elapsed().as_secs_f64();
-                eprintln!(
-                    "stage {}/{}: {} ({seconds:.2} s, level {level})",
-                    stage.index + 1,
-                    Stage::total(),
-                    stage.name()
-                );
                 self.finished.push(report::Stage {
                     name: stage.name().to_owned(),
-                    seconds,
+                    seconds: self.current.elapsed().as_secs_f64(),
                     level: Some(level),
                     peak_bytes: memory::peak(),
                 });
