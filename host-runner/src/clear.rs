@@ -2,7 +2,8 @@
 //! compared with.
 
 use anyhow::Result;
-use he_nn::reference;
+use he_nn::model::Config;
+use he_nn::reference::{self, Trace};
 
 use crate::adapter::plain::PlainAdapter;
 use crate::import::ModelFolder;
@@ -24,6 +25,18 @@ pub fn logits_with(
     adapter: Option<&PlainAdapter>,
     sentence: &str,
 ) -> Result<Vec<f64>> {
+    Ok(trace(folder, adapter, sentence)?.logits)
+}
+
+/// Everything that the forward pass of one sentence goes through.
+///
+/// # Errors
+/// As [`logits`].
+pub fn trace(
+    folder: &ModelFolder,
+    adapter: Option<&PlainAdapter>,
+    sentence: &str,
+) -> Result<Trace> {
     let tokens = folder.model().config().tokens;
     let mut ids = vec![0; tokens];
     let length = folder.tokenizer()?.sentence(sentence, &mut ids)?;
@@ -35,5 +48,33 @@ pub fn logits_with(
             adapter.apply(layer, projection, x, y);
         }
     };
-    Ok(reference::forward_with(model, &embedding, length, &update).logits)
+    Ok(reference::forward_with(model, &embedding, length, &update))
+}
+
+/// What of a forward pass is beyond the ranges that the model declares, where its approximations, and
+/// so encrypted answers, mean nothing. An adapter can do that, and the canary need not notice.
+#[must_use]
+pub fn beyond_ranges(config: &Config, trace: &Trace) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut check = |what: String, value: f64, low: f64, high: f64| {
+        if !(low..=high).contains(&value) {
+            found.push(format!("{what} is {value:.2}, beyond {low:.2} to {high:.2}"));
+        }
+    };
+    let mut windows = Vec::new();
+    for (layer, ranges) in config.layers.iter().enumerate() {
+        let name = |what| format!("layer {}: {what}", layer + 1);
+        let (exponent, gate) = (trace.exponents.get(layer), trace.gates.get(layer));
+        check(name("the largest exponent"), exponent.copied().unwrap_or(0.0), 0.0, ranges.exponent);
+        check(name("the largest gate"), gate.copied().unwrap_or(0.0), 0.0, ranges.gate);
+        windows.extend(ranges.attention_norm.map(|w| (name("a mean square before attention"), w)));
+        windows.push((name("a mean square before feed-forward"), ranges.feed_forward_norm));
+    }
+    windows.push(("head: the mean square".to_owned(), config.head_norm));
+    for ((what, window), &(low, high)) in windows.into_iter().zip(&trace.mean_squares) {
+        check(what.clone(), low, window.low, window.high);
+        check(what, high, window.low, window.high);
+    }
+    check("head: the largest argument of tanh".to_owned(), trace.tanh, 0.0, config.tanh);
+    found
 }

@@ -171,6 +171,24 @@ fn an_adapted_answer_is_that_of_the_adapted_plaintext_model() {
 }
 
 #[test]
+fn an_adapter_that_leaves_the_declared_ranges_is_noticed_in_the_clear() {
+    let setup = Setup::insecure("ranges");
+    let plain = setup.trained("wild.safetensors");
+    let found = || {
+        let adapter = PlainAdapter::open(&plain, setup.folder.model()).unwrap();
+        let trace = clear::trace(&setup.folder, Some(&adapter), SENTENCE).unwrap();
+        clear::beyond_ranges(setup.folder.model().config(), &trace)
+    };
+    assert_eq!(found(), Vec::<String>::new());
+    alter(&plain, |_, metadata| drop(metadata.insert("lora_alpha".into(), "100".into())));
+    let found = found();
+    assert!(
+        found.iter().any(|line| line.starts_with("layer 1: the largest exponent")),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn a_new_adapter_changes_nothing() {
     let setup = Setup::insecure("new");
     let plain = setup.create("new.safetensors");

@@ -76,7 +76,11 @@ impl Infer {
     fn plain_logits(&self, folder: &ModelFolder) -> Result<Vec<f64>> {
         let open = |path: &PathBuf| PlainAdapter::open(path, folder.model());
         let adapter = self.adapter.as_ref().map(open).transpose()?;
-        clear::logits_with(folder, adapter.as_ref(), &self.sentence)
+        let trace = clear::trace(folder, adapter.as_ref(), &self.sentence)?;
+        for warning in clear::beyond_ranges(folder.model().config(), &trace) {
+            eprintln!("warning: {warning}: encrypted answers are not to be trusted");
+        }
+        Ok(trace.logits)
     }
 
     fn run_encrypted(&self, folder: &ModelFolder, keys: &Path, server: &str) -> Result<()> {
