@@ -34,13 +34,13 @@ impl<E: Refresh> QkvUpdate<E> for Adapter<E> {
         let mut inner = alloc::vec::Vec::with_capacity(layer.rank());
         for down in &layer.down {
             let down = eval.drop_level(down, top)?;
-            let product = eval.rescale(&eval.mul(&x, &down)?)?;
+            let product = eval.mul_rescaled(&x, &down)?;
             inner.push(sum_rotations(eval, &product, self.step, 1..self.width)?);
         }
         let up = layer.up.iter().map(|up| eval.drop_level(up, top - 1));
         let up = up.collect::<Result<alloc::vec::Vec<_>, _>>()?;
         let pairs: alloc::vec::Vec<_> = inner.iter().zip(&up).collect();
-        let update = eval.rescale(&eval.dot(&pairs)?)?;
+        let update = eval.dot_rescaled(&pairs)?;
         Ok(eval.with_scale(&update, eval.scale(&update) / self.scaling))
     }
 }

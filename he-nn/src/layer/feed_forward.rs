@@ -75,5 +75,5 @@ fn gated<E: Refresh>(
     let gates = mul_values(eval, &x, &mask, scale)?;
     let gates = polynomial::evaluate(eval, &gates, &unit, eval.default_scale())?;
     let values = eval.rotate(&eval.drop_level(&x, eval.level(&gates))?, layout.step(KIND))?;
-    Ok(eval.rescale(&eval.mul(&gates, &values)?)?)
+    Ok(eval.mul_rescaled(&gates, &values)?)
 }

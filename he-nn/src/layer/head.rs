@@ -106,7 +106,7 @@ fn guard<E: Refresh>(
     );
     let mut power = mul_values(eval, hidden, &halves, eval.default_scale())?;
     for _ in 0..4 {
-        power = eval.rescale(&eval.mul(&power, &power)?)?;
+        power = eval.mul_rescaled(&power, &power)?;
     }
     Ok(power)
 }

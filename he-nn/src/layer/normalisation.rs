@@ -97,7 +97,7 @@ impl<E: Refresh> Normalisation<E> {
     ) -> Result<Self, Error> {
         let layout = layout(eval, config)?;
         let stream = refresh(eval, config, stream, padding)?;
-        let square = eval.rescale(&eval.mul(&stream, &stream)?)?;
+        let square = eval.mul_rescaled(&stream, &stream)?;
         let count = layout.size(COPY) * layout.size(FEATURE);
         let sum = sum_rotations(eval, &square, layout.step(COPY), 1..count)?;
         let terms = u32::try_from(COPIES * config.width);
@@ -114,7 +114,7 @@ impl<E: Refresh> Normalisation<E> {
     /// # Errors
     /// If a key is missing.
     pub fn slots(&self, eval: &E) -> Result<E::Ciphertext, Error> {
-        Ok(eval.rescale(&eval.mul(&self.stream, &self.root)?)?)
+        Ok(eval.mul_rescaled(&self.stream, &self.root)?)
     }
 
     /// The normalised stream as rows: the features, then a row of zeros (canary). With it comes the
@@ -149,7 +149,7 @@ impl<E: Refresh> Normalisation<E> {
         let factor = mul_values(eval, &self.root, &scaled, eval.default_scale())?;
         let plain = eval.encode(&plain, eval.level(&factor), eval.scale(&factor))?;
         let factor = eval.add_plain(&factor, &plain)?;
-        let slots = eval.rescale(&eval.mul(&self.stream, &factor)?)?;
+        let slots = eval.mul_rescaled(&self.stream, &factor)?;
         let rows = eval.slots_to_rows(&slots)?;
         let width = self.layout.size(FEATURE);
         let first = |c: usize, f: usize| -> Vec<Term> {

@@ -66,7 +66,7 @@ fn weighted_values<E: Refresh>(
     x: &E::Ciphertext,
 ) -> Result<E::Ciphertext, Error> {
     let exp = exponential(largest_exponent)?;
-    let square = eval.rescale(&eval.mul(x, x)?)?;
+    let square = eval.mul_rescaled(x, x)?;
     let is_difference = layout.values(|[kind, ..], _| indicator(kind == DIFFERENCE));
     let scale = polynomial::input_scale(eval, eval.level(&square) - 1, exp.domain());
     let square = mul_values(eval, &square, &is_difference, scale)?;
@@ -79,8 +79,8 @@ fn weighted_values<E: Refresh>(
     let [values, mask] = &aligned[..] else {
         return Err(Error::Unsupported("not two rotations came back"));
     };
-    let values = eval.rescale(&eval.mul(values, mask)?)?;
-    let weighted = eval.rescale(&eval.mul(&kernel, &values)?)?;
+    let values = eval.mul_rescaled(values, mask)?;
+    let weighted = eval.mul_rescaled(&kernel, &values)?;
     let total = sum_rotations(eval, &weighted, 1, 1..tokens / 2)?;
     let is_result = layout.values(|[kind, ..], token| indicator(kind == DIFFERENCE && token == 0));
     Ok(mul_values(eval, &total, &is_result, eval.default_scale())?)

@@ -143,7 +143,7 @@ impl WideAttention {
             let [for_low, for_high] = self.sources(&values, g);
             pairs.extend([(low, for_low), (high, for_high)]);
         }
-        let out = eval.rescale(&eval.dot(&pairs)?)?;
+        let out = eval.dot_rescaled(&pairs)?;
         let rows = eval.slots_to_rows(&out)?;
         let depth = self.layout.size(FEATURE);
         let sums: Vec<Vec<_>> = (0..self.layout.size(HEAD) * depth)
@@ -235,7 +235,7 @@ impl WideAttention {
             let [for_low, for_high] = self.sources(keys, g);
             let low = eval.sub(&q_low, for_low)?;
             let high = eval.sub(&q_high, for_high)?;
-            Ok(eval.rescale(&eval.dot(&[(&low, &low), (&eval.mul_i(&high), &high)])?)?)
+            Ok(eval.dot_rescaled(&[(&low, &low), (&eval.mul_i(&high), &high)])?)
         };
         (0..self.variants).map(distance).collect()
     }
