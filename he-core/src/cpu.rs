@@ -325,7 +325,7 @@ impl Evaluator for Cpu {
             if factor(kept) >= ADJUST_FACTOR {
                 break;
             }
-            kept = kept.union(Basis::range(prime..prime + 1));
+            kept = kept.union(Basis::single(prime));
         }
         let factor = round_wide(factor(kept));
         let cut = Ciphertext {

@@ -10,6 +10,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::complex::Complex;
+use crate::ntt::bit_reversed;
 
 /// The twiddle factors of one degree.
 #[derive(Clone, Debug)]
@@ -100,9 +101,8 @@ impl Embedding {
 
 /// Moves the value at each place to the place with the bits in reverse.
 fn reverse(values: &mut [Complex]) {
-    let shift = values.len().leading_zeros() + 1;
     for i in 0..values.len() {
-        let j = i.reverse_bits().checked_shr(shift).unwrap_or(0);
+        let j = bit_reversed(i, values.len());
         if i < j {
             values.swap(i, j);
         }

@@ -146,13 +146,20 @@ impl<'a> NttTable<'a> {
     }
 }
 
+/// The reversal of the `log2(count)` bits of an `index` below `count`, a power of two.
+#[must_use]
+pub const fn bit_reversed(index: usize, count: usize) -> usize {
+    match count {
+        0 | 1 => 0,
+        _ => index.reverse_bits() >> (count.leading_zeros() + 1),
+    }
+}
+
 /// Writes `root^rev(i)` to `powers[i]`.
 fn fill(modulus: Modulus, root: u32, powers: &mut [Factor]) {
-    let shift = powers.len().leading_zeros() + 1;
     let mut power = 1;
     for i in 0..powers.len() {
-        let reversed = i.reverse_bits().checked_shr(shift).unwrap_or(0);
-        powers[reversed] = modulus.factor(power);
+        powers[bit_reversed(i, powers.len())] = modulus.factor(power);
         power = modulus.mul(power, root);
     }
 }
@@ -177,6 +184,17 @@ mod tests {
                 if i <= k { q.add(sum, term) } else { q.sub(sum, term) }
             })
         })
+    }
+
+    #[test]
+    fn reversing_bits_twice_changes_nothing_and_halves_swap_with_parities() {
+        for count in [1, 2, 8, 1 << 16] {
+            for i in 0..count {
+                let reversed = bit_reversed(i, count);
+                assert_eq!(bit_reversed(reversed, count), i);
+                assert!(count == 1 || (reversed >= count / 2) == (i % 2 == 1));
+            }
+        }
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Params {
     #[must_use]
     pub const fn edge_special(&self) -> Basis {
         let start = self.prime_count - self.literal.specials.len();
-        Basis::range(start..start + 1)
+        Basis::single(start)
     }
 
     /// The digits of a key switch: terminals and mains in three runs of equal length, the last one shorter.
@@ -209,12 +209,6 @@ impl Params {
     #[must_use]
     pub const fn computing_level(&self) -> usize {
         self.rows_level() + self.literal.stages.computing
-    }
-
-    /// Levels that slots-to-coefficients uses.
-    #[must_use]
-    pub const fn slots_to_coeffs_levels(&self) -> usize {
-        self.literal.stages.slots_to_coeffs
     }
 
     /// Levels that the sine evaluation uses.

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use he_core::complex::Complex;
 use he_core::eval::Evaluator;
+use he_core::ntt::bit_reversed;
 use he_core::refresh::Term;
 
 use crate::Error;
@@ -60,7 +61,7 @@ impl<const D: usize> Layout<D> {
     pub fn values(&self, value: impl Fn([usize; D], usize) -> f64) -> Vec<Complex> {
         let half = self.tokens / 2;
         let rows: usize = self.sizes.iter().product();
-        let slot = |slot| value(self.digits(slot / half), reversed(slot % half, half));
+        let slot = |slot| value(self.digits(slot / half), bit_reversed(slot % half, half));
         (0..rows * half).map(|s| Complex::real(slot(s))).collect()
     }
 
@@ -70,15 +71,6 @@ impl<const D: usize> Layout<D> {
             row /= size;
             digit
         })
-    }
-}
-
-/// The bit reversal of `index` in `0 .. size`, a power of two.
-#[must_use]
-pub const fn reversed(index: usize, size: usize) -> usize {
-    match size {
-        0 | 1 => 0,
-        _ => index.reverse_bits() >> (size.leading_zeros() + 1),
     }
 }
 
@@ -154,12 +146,6 @@ mod tests {
         let values = layout.values(|[a, b], t| number(100 * a + 10 * b + t));
         let wanted = [0.0, 2.0, 1.0, 3.0, 100.0, 102.0, 101.0, 103.0, 10.0];
         assert!(values.iter().zip(wanted).all(|(v, w)| *v == Complex::real(w)));
-    }
-
-    #[test]
-    fn bits_are_reversed() {
-        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(|i| reversed(i, 8)), [0, 4, 2, 6, 1, 5, 3, 7]);
-        assert_eq!(reversed(0, 1), 0);
     }
 
     #[test]

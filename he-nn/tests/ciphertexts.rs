@@ -13,12 +13,12 @@ use he_core::encrypt::Encryptor;
 use he_core::eval::count::Count;
 use he_core::eval::position::{RowShape, Shape};
 use he_core::keyswitch::{EvaluationKeys, KeyAuthority};
+use he_core::ntt::bit_reversed;
 use he_core::params::Params;
 use he_core::refresh::Refresh;
 use he_core::ring::{Portable, Ring, Serial};
 use he_nn::forward::Forward;
 use he_nn::layer::head::{CANARY_ROW, class_row};
-use he_nn::layout::reversed;
 use he_nn::model::{Element, Model, Tensor};
 use he_nn::{TensorName, reference};
 use rand_chacha::ChaCha20Rng;
@@ -72,7 +72,7 @@ impl Setup {
     fn answer(&mut self, model: &Model, rows: &[Vec<f64>]) -> Vec<f64> {
         let half = TOKENS / 2;
         let slots: Vec<Complex> = (0..rows.len() * half)
-            .map(|slot| (&rows[slot / half], reversed(slot % half, half)))
+            .map(|slot| (&rows[slot / half], bit_reversed(slot % half, half)))
             .map(|(row, token)| Complex::new(row[token], row[token + half]))
             .collect();
         let (ring, params) = (self.cpu.ring(), self.cpu.params());

@@ -199,6 +199,7 @@ mod tests {
     use super::*;
     use crate::eval::clear::Clear;
     use crate::eval::position::Shape;
+    use crate::ntt::bit_reversed;
 
     const TO_SLOTS: Setting =
         Setting { at: Placement { level: 25, input_scale: 3e16, to_scale: 1e15 }, constant: -0.75 };
@@ -232,9 +233,8 @@ mod tests {
         let slots = polynomial.len() / 2;
         let mut halves = alloc::vec![Complex::ZERO; slots];
         for c in 0..slots {
-            let reversed = c.reverse_bits() >> (slots.leading_zeros() + 1);
             let value = Complex::new(polynomial[c], polynomial[c + slots]);
-            halves[reversed] = value.scaled(constant);
+            halves[bit_reversed(c, slots)] = value.scaled(constant);
         }
         halves
     }

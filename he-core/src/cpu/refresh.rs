@@ -15,6 +15,7 @@ use crate::keyswitch::KeyPlan;
 use crate::linear::{
     EdgeAnswer, EdgePair, Rows, SeededUpload, answer, edge_ring, pack, receive, to_edge,
 };
+use crate::ntt::bit_reversed;
 use crate::params::Params;
 use crate::ring::{Converter, Poly, Ring};
 
@@ -113,7 +114,7 @@ impl Cpu {
     #[must_use]
     pub fn answer_position(&self, row: usize) -> usize {
         let stride = self.ring.degree() >> self.params.log_edge_degree();
-        reverse(row, self.rows_per_pack()) / stride
+        bit_reversed(row, self.rows_per_pack()) / stride
     }
 
     fn bootstrap(&self) -> Result<&Bootstrap, Error> {
@@ -206,7 +207,7 @@ impl Refresh for Cpu {
         // Big row `i + stride·f` is row `f` of edge ciphertext `i`.
         let (count, stride) = (rows.count(), pairs.len());
         let at = |row: usize| {
-            let offset = reverse(row, count);
+            let offset = bit_reversed(row, count);
             Term { row: offset % stride * (count / stride) + offset / stride, shift: 0 }
         };
         self.select(&rows, &(0..count).map(|row| vec![at(row)]).collect::<Vec<_>>())
@@ -232,10 +233,4 @@ impl Refresh for Cpu {
         };
         parts.iter().map(sine).collect()
     }
-}
-
-/// The bit reversal of `x` among `count` numbers, a power of two.
-fn reverse(x: usize, count: usize) -> usize {
-    let shift = usize::BITS - count.trailing_zeros();
-    x.reverse_bits().checked_shr(shift).unwrap_or(0)
 }

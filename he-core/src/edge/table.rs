@@ -2,6 +2,7 @@
 
 use super::EdgeRing;
 use crate::modulus::{Factor, Modulus};
+use crate::ntt::bit_reversed;
 
 /// The inverse roots of one prime at degree `N`: 32 KB at degree 4096. One table serves both
 /// directions.
@@ -27,13 +28,12 @@ impl<const N: usize> EdgeTable<N> {
         if !N.is_power_of_two() || N < 2 {
             return None;
         }
-        let shift = N.leading_zeros() + 1;
         let inverse_psi = modulus.inverse(psi);
         let mut inverse_roots = [modulus.factor(0); N];
         let mut power = 1;
         let mut i: usize = 0;
         while i < N {
-            inverse_roots[i.reverse_bits() >> shift] = modulus.factor(power);
+            inverse_roots[bit_reversed(i, N)] = modulus.factor(power);
             power = modulus.mul(power, inverse_psi);
             i += 1;
         }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::SCALE_TOLERANCE;
 use crate::Error;
 use crate::eval::refresh::{Term, Weights};
+use crate::ntt::bit_reversed;
 
 /// Where a ciphertext is on the modulus chain.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -194,11 +195,8 @@ impl RowShape {
     #[must_use]
     pub const fn slot(&self, row: usize, token: usize) -> usize {
         let half = self.tokens / 2;
-        let reversed = match half {
-            0 | 1 => 0,
-            _ => (token % half).reverse_bits() >> (half.leading_zeros() + 1),
-        };
-        reversed + half * row
+        let token = if half > 1 { token % half } else { 0 };
+        bit_reversed(token, half) + half * row
     }
 }
 

@@ -38,7 +38,7 @@ impl KeySpec {
     pub fn digits(&self, params: &Params) -> Vec<Basis> {
         match self.kind {
             KeyKind::Pack(_) => alloc::vec![params.base()],
-            KeyKind::Down => params.base().iter().map(|i| Basis::range(i..i + 1)).collect(),
+            KeyKind::Down => params.base().iter().map(Basis::single).collect(),
             _ => {
                 let primes = self.primes(params);
                 let digits = params.digits().iter().map(|d| d.intersection(primes));

@@ -4,11 +4,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{EdgePair, Rows};
+use crate::Error;
 use crate::modulus::Modulus;
 use crate::params::Params;
-use crate::ring::{Poly, Rescaler, Ring};
+use crate::ring::{Basis, Poly, Rescaler, Ring};
 use crate::sample::{self, Seed};
-use crate::{Error, ring::Basis};
 
 /// One uploaded edge ciphertext: the seed of its mask and its message part.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ fn check(limbs: &[Vec<u32>], prime: usize, degree: usize, q: Modulus) -> Result<
 #[must_use]
 pub fn answer(edge: &Ring, pair: &EdgePair, scale: f64) -> EdgeAnswer {
     let all = edge.basis();
-    let down = Rescaler::new(edge, all, Basis::range(0..1));
+    let down = Rescaler::new(edge, all, Basis::single(0));
     let reduce = |limbs: &[Vec<u32>]| {
         let mut poly = Poly::from_words(edge, all, limbs.concat());
         poly.ntt_assign(edge);

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::EdgePair;
 use crate::Error;
 use crate::eval::refresh::{Term, Weights};
+use crate::ntt::bit_reversed;
 use crate::params::Params;
 use crate::ring::{Basis, Poly, Ring};
 
@@ -233,12 +234,11 @@ fn negate(q: u32, x: u32) -> u32 {
 /// `X^block` polynomials of a pack: coefficient `o + K·t` is token `t` of the row at offset `o`.
 pub(crate) fn scatter(ring: &Ring, base: Basis, rows: &Rows, block: usize) -> Poly {
     let count = rows.count;
-    let shift = usize::BITS - count.trailing_zeros();
     let mut poly = Poly::zero(ring, base);
     ring.threads().for_each_limb(poly.words_mut(), ring.degree(), &|prime, limb| {
         for (i, word) in limb.iter_mut().enumerate() {
             // Slots see coefficients in bit-reversed order, and rows are numbered by slots.
-            let row = (i % count).reverse_bits().checked_shr(shift).unwrap_or(0);
+            let row = bit_reversed(i % count, count);
             *word = rows.token(prime, row, block, i / count);
         }
     });

@@ -16,13 +16,13 @@ impl Basis {
     /// No prime.
     pub const EMPTY: Self = Self(0);
 
-    /// The primes with the given indices.
+    /// Prime `index` alone.
     ///
     /// # Panics
-    /// If an index is not below [`Self::CAPACITY`].
+    /// If `index` is not below [`Self::CAPACITY`].
     #[must_use]
-    pub fn from_indices(indices: impl IntoIterator<Item = usize>) -> Self {
-        indices.into_iter().map(|i| Self::range(i..i + 1)).fold(Self::EMPTY, Self::union)
+    pub const fn single(index: usize) -> Self {
+        Self::range(index..index + 1)
     }
 
     /// The primes with indices in `indices`.
@@ -159,7 +159,9 @@ mod tests {
     proptest! {
         #[test]
         fn behaves_as_a_sorted_set(a in indices(), b in indices()) {
-            let set = |s: &BTreeSet<usize>| Basis::from_indices(s.iter().copied());
+            let set = |s: &BTreeSet<usize>| {
+                s.iter().map(|&i| Basis::single(i)).fold(Basis::EMPTY, Basis::union)
+            };
             let (x, y) = (set(&a), set(&b));
             prop_assert!(x.iter().eq(a.iter().copied()));
             prop_assert_eq!(x.len(), a.len());

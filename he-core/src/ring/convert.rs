@@ -54,7 +54,7 @@ impl Converter {
         to: Basis,
         constant: impl Fn(usize, Modulus) -> u32,
     ) -> Self {
-        let others = |i| from.difference(Basis::range(i..i + 1));
+        let others = |i| from.difference(Basis::single(i));
         let inverses = from.iter().map(|i| {
             let q = ring.modulus(i);
             q.mul(q.inverse(product(ring, others(i), q)), constant(i, q))

@@ -74,16 +74,6 @@ impl Poly {
         &self.words[rank * degree..][..degree]
     }
 
-    /// Limb number `rank`, for writing residues below its prime.
-    ///
-    /// # Panics
-    /// If there is no such limb.
-    #[must_use]
-    pub fn limb_mut(&mut self, rank: usize) -> &mut [u32] {
-        let degree = self.words.len() / self.basis.len();
-        &mut self.words[rank * degree..][..degree]
-    }
-
     /// The limb of prime `index`.
     ///
     /// # Panics

@@ -21,11 +21,12 @@ use alloc::vec::Vec;
 
 use he_core::circuit::polynomial;
 use he_core::complex::Complex;
+use he_core::ntt::bit_reversed;
 use he_core::refresh::{Halves, Refresh, Term};
 
 use crate::Error;
 use crate::approx::exponential;
-use crate::layout::{Layout, reversed, row, sum_rotations};
+use crate::layout::{Layout, row, sum_rotations};
 use crate::model::Config;
 
 /// The digits.
@@ -204,15 +205,15 @@ impl WideAttention {
     /// Where `τ xor x = τ + step`: the sign of the source there, and 0 elsewhere.
     fn variant_mask(&self, x: usize, step: isize, first: usize) -> Option<Vec<Complex>> {
         let half = self.tokens / 2;
-        let source = |token: usize| reversed(token, half) ^ x;
+        let source = |token: usize| bit_reversed(token, half) ^ x;
         let is_here = |token: usize| {
-            source(token).cast_signed() - reversed(token, half).cast_signed() == step
+            source(token).cast_signed() - bit_reversed(token, half).cast_signed() == step
         };
         if !(0..half).any(is_here) {
             return None;
         }
         Some(self.layout.values(|[_, c, _], token| {
-            let shifted = first + reversed(source(token), half) + c;
+            let shifted = first + bit_reversed(source(token), half) + c;
             match (is_here(token), shifted < self.tokens) {
                 (false, _) => 0.0,
                 (true, true) => 1.0,
