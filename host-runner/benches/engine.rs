@@ -5,10 +5,13 @@
 //! `cargo bench -p host-runner --bench engine [-- NAME…]` runs those whose names contain a `NAME`.
 //! It needs 6 GB of memory and makes the keys first.
 
-use std::collections::BTreeSet;
+extern crate alloc;
+
+use alloc::collections::BTreeSet;
+use core::hint::black_box;
+use core::time::Duration;
 use std::fs;
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use chacha20::ChaCha20Rng;
