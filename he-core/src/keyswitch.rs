@@ -40,10 +40,16 @@ impl core::fmt::Debug for SwitchingKey {
 }
 
 /// A polynomial cut into digits, each extended to the primes in use and the special primes.
-pub(crate) struct Decomposed {
-    basis: Basis,
-    /// The number of the digit, and its extension in evaluation form.
-    digits: Vec<(usize, Poly)>,
+pub(crate) struct Decomposed<'a> {
+    whole: &'a Poly,
+    digits: Vec<Digit>,
+}
+
+/// One digit in evaluation form: on its own primes it is the whole.
+struct Digit {
+    number: usize,
+    /// On the other primes in use and the special primes.
+    extension: Poly,
 }
 
 /// What is done to limbs of a result, each with the index of its prime.
@@ -57,16 +63,16 @@ impl SwitchingKey {
     }
 
     /// Cuts `c`, in evaluation form, into the digits of this key.
-    pub(crate) fn decompose(&self, ring: &Ring, c: &Poly) -> Decomposed {
-        let basis = c.basis();
-        let extended = basis.union(self.special);
-        let coefficients = c.coefficients(ring, basis);
+    pub(crate) fn decompose<'a>(&self, ring: &Ring, c: &'a Poly) -> Decomposed<'a> {
+        let extended = c.basis().union(self.special);
+        let coefficients = c.coefficients(ring, c.basis());
         let digits = self.digits.iter().enumerate().filter_map(|(number, digit)| {
-            let own = digit.intersection(basis);
+            let own = digit.intersection(c.basis());
             let raise = |own| Converter::new(ring, own, extended.difference(own));
-            (!own.is_empty()).then(|| (number, raise(own).extend(ring, &coefficients, c)))
+            let extension = (!own.is_empty()).then(|| raise(own).evaluate(ring, &coefficients))?;
+            Some(Digit { number, extension })
         });
-        Decomposed { basis, digits: digits.collect() }
+        Decomposed { whole: c, digits: digits.collect() }
     }
 
     /// `Σ_i digit_i · key_i / P`, the pair `(b, a)` in evaluation form over the digits' basis; each
@@ -74,10 +80,11 @@ impl SwitchingKey {
     pub(crate) fn apply(
         &self,
         ring: &Ring,
-        c: &Decomposed,
+        c: &Decomposed<'_>,
         finish: [Finish<'_>; 2],
     ) -> (Poly, Poly) {
-        let down = Rescaler::new(ring, c.basis.union(self.special), c.basis);
+        let basis = c.whole.basis();
+        let down = Rescaler::new(ring, basis.union(self.special), basis);
         let [finish_b, finish_a] = finish;
         let b = down.apply_then(ring, &self.product(ring, c, |part| &part.b), finish_b);
         let a = down.apply_then(ring, &self.product(ring, c, |part| &part.a), finish_a);
@@ -86,10 +93,20 @@ impl SwitchingKey {
 
     /// `Σ_i digit_i · key_i` for one side of the key, in evaluation form over the digits' basis and
     /// the special primes: `P` times a key switch.
-    pub(crate) fn product(&self, ring: &Ring, c: &Decomposed, side: fn(&Part) -> &Poly) -> Poly {
-        let pairs: Vec<_> =
-            c.digits.iter().map(|(i, digit)| (digit, side(&self.parts[*i]))).collect();
-        inner_product(ring, c.basis.union(self.special), &pairs)
+    pub(crate) fn product<'a>(
+        &'a self,
+        ring: &Ring,
+        c: &'a Decomposed<'a>,
+        side: fn(&Part) -> &Poly,
+    ) -> Poly {
+        sum_of_products(ring, c.whole.basis().union(self.special), |prime| {
+            let pair = |digit: &'a Digit| {
+                let extended = digit.extension.basis().contains(prime);
+                let left = if extended { &digit.extension } else { c.whole };
+                (left.limb_at(prime), side(&self.parts[digit.number]).limb_at(prime))
+            };
+            c.digits.iter().map(pair).collect()
+        })
     }
 
     /// An encryption of `c·source` under the target secret; `c` in evaluation form.
@@ -102,28 +119,39 @@ impl SwitchingKey {
 const TERMS: usize = 3;
 
 /// Words of longer sums that are computed at a time, so that partial sums stay in a cache.
-const BLOCK: usize = 1 << 13;
+const BLOCK: usize = 1 << 12;
 
 /// `Σ left_i · right_i` over `basis`, for pairs that have at least its limbs.
 pub(crate) fn inner_product(ring: &Ring, basis: Basis, pairs: &[(&Poly, &Poly)]) -> Poly {
-    let block = if pairs.len() > TERMS { BLOCK } else { ring.degree() };
+    sum_of_products(ring, basis, |prime| {
+        pairs.iter().map(|(l, r)| (l.limb_at(prime), r.limb_at(prime))).collect()
+    })
+}
+
+/// As [`inner_product`], from the pairs of limbs of each prime.
+fn sum_of_products<'a>(
+    ring: &Ring,
+    basis: Basis,
+    pairs: impl Fn(usize) -> Vec<(&'a [u32], &'a [u32])> + Sync,
+) -> Poly {
     let mut out = Poly::zero(ring, basis);
     out.for_each_limb(ring, |prime, limb| {
-        let (q, kernels) = (ring.modulus(prime), ring.kernels());
-        let mut scratch = Vec::new();
-        for (number, out) in limb.chunks_mut(block).enumerate() {
-            let at = number * block..number * block + out.len();
+        let (q, kernels, pairs) = (ring.modulus(prime), ring.kernels(), pairs(prime));
+        if pairs.len() <= TERMS {
+            return kernels.dot(q, limb, &pairs);
+        }
+        let mut scratch = [0; BLOCK];
+        for (number, out) in limb.chunks_mut(BLOCK).enumerate() {
+            let at = number * BLOCK..number * BLOCK + out.len();
             for (part, terms) in pairs.chunks(TERMS).enumerate() {
-                let terms: Vec<_> = terms
-                    .iter()
-                    .map(|(l, r)| (&l.limb_at(prime)[at.clone()], &r.limb_at(prime)[at.clone()]))
-                    .collect();
+                let terms = terms.iter().map(|(l, r)| (&l[at.clone()], &r[at.clone()]));
+                let terms: Vec<_> = terms.collect();
                 if part == 0 {
                     kernels.dot(q, out, &terms);
                 } else {
-                    scratch.resize(out.len(), 0);
-                    kernels.dot(q, &mut scratch, &terms);
-                    kernels.add_assign(q, out, &scratch);
+                    let scratch = &mut scratch[..out.len()];
+                    kernels.dot(q, scratch, &terms);
+                    kernels.add_assign(q, out, scratch);
                 }
             }
         }

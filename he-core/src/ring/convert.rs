@@ -94,9 +94,19 @@ impl Converter {
         out
     }
 
-    /// As [`Self::convert`], but to evaluation form and to the union of `from` and `to`, with the
-    /// residues modulo `from` copied from `evaluations`, which is `a` in evaluation form: the
-    /// raising of one digit in a key switch.
+    /// As [`Self::convert`], but to evaluation form.
+    ///
+    /// # Panics
+    /// If `a` lacks a prime of `from`.
+    #[must_use]
+    pub fn evaluate(&self, ring: &Ring, a: &Poly) -> Poly {
+        let mut out = Poly::zero(ring, self.to);
+        self.fill(ring, a, &mut out, |i, limb| ring.kernels().ntt(&ring.table(i), limb));
+        out
+    }
+
+    /// As [`Self::evaluate`], but to the union of `from` and `to`, with the residues modulo `from`
+    /// copied from `evaluations`, which is `a` in evaluation form.
     ///
     /// # Panics
     /// If `a` or `evaluations` lacks a prime of `from`.
