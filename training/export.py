@@ -85,7 +85,7 @@ def print_widths(net, dev):
     """Accuracy against the width of the integers; 28 bits of input scale, 4 of range and 8 of headroom complete the modulus."""
     for frac in (4, 5, 6, 7, 8, 9, 10, 11, 12, None):
         net.set_frac(frac)
-        largest = max(float(m.effective().abs().max()) for m in net.matrices())
+        largest = max(float(m.effective().detach().abs().max()) for m in net.matrices())
         modulus = f"{28 + 4 + 8 + frac} bits" if frac else "-"
         print(f"frac {frac}: largest |W| {largest:.3f}, base modulus {modulus}, dev accuracy {student.accuracy(net, dev):.4f}", flush=True)
 
