@@ -3,7 +3,7 @@
 
 mod refresh;
 
-pub use refresh::{PRODUCT_SCALE, bootstrap_keys};
+pub use refresh::{PRODUCT_SCALE, bootstrap_keys, need_narrow_bootstrap};
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;

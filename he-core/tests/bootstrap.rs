@@ -1,7 +1,7 @@
 //! Linear layer and half-bootstrap at an INSECURE size, from an upload to an answer.
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-use he_core::cpu::{Cpu, bootstrap_keys};
+use he_core::cpu::{Cpu, bootstrap_keys, need_narrow_bootstrap};
 use he_core::encode::Encoder;
 use he_core::encrypt::Encryptor;
 use he_core::eval::Evaluator;
@@ -18,6 +18,8 @@ const LOG_DEGREE: u32 = 11;
 const LOG_EDGE_DEGREE: u32 = 8;
 const LOG_TOKENS: u32 = 3;
 const FRAC_BITS: u32 = 10;
+/// Rows of a narrow bootstrap.
+const FEW: usize = 8;
 
 struct Setup {
     authority: KeyAuthority,
@@ -33,12 +35,14 @@ impl Setup {
         let mut rng = ChaCha20Rng::seed_from_u64(11);
         let authority = KeyAuthority::generate(&params, &mut rng).unwrap();
         let (maker, mut keys) = (ring(), EvaluationKeys::new());
-        for spec in bootstrap_keys(&params).unwrap().specs() {
+        let mut plan = bootstrap_keys(&params).unwrap();
+        need_narrow_bootstrap(&params, &mut plan, FEW).unwrap();
+        for spec in plan.specs() {
             let key = authority.key(&maker, &params, spec, &mut rng).unwrap();
             keys.insert(&maker, spec.kind, key.expand(&maker, &params).unwrap());
         }
         let cpu = Cpu::new(params.clone(), ring(), keys).unwrap();
-        let cpu = cpu.with_bootstrap(FRAC_BITS).unwrap();
+        let cpu = cpu.with_bootstrap(FRAC_BITS).unwrap().with_narrow_bootstrap(FEW).unwrap();
         Self { authority, cpu, encoder: Encoder::new(LOG_DEGREE), rng }
     }
 
@@ -165,4 +169,32 @@ fn rows_pass_a_product_a_bootstrap_and_the_way_back() {
         let found = f64::from(q.centred(m.limb(0)[s.cpu.answer_position(row)])) / answer.scale;
         assert!((found - y(row, 0)).abs() < 2f64.powi(-12), "row {row}: {found}, {}", y(row, 0));
     }
+}
+
+#[test]
+fn few_rows_pass_a_narrow_bootstrap_and_repeat() {
+    let mut s = Setup::insecure();
+    let (tokens, features) = (1 << LOG_TOKENS, 1 << (LOG_EDGE_DEGREE - LOG_TOKENS));
+    let mut unit = || f64::from(s.rng.next_u32()) / f64::from(u32::MAX) * 2.0 - 1.0;
+    let x: Vec<Vec<f64>> =
+        (0..features).map(|_| (0..tokens).map(|_| 3.0 * unit()).collect()).collect();
+    let uploads = s.upload(&x);
+    let rows = s.cpu.receive(&uploads).unwrap();
+    let mut entries = vec![0; features * FEW];
+    (0..FEW).for_each(|i| entries[i * FEW + i] = 1 << FRAC_BITS);
+    let weights = Weights { inputs: features, outputs: FEW, entries, frac_bits: FRAC_BITS };
+    let rows = s.cpu.matmul(&rows, &weights).unwrap();
+    let halves = s.cpu.few_rows_to_slots(&rows, Halves::Both).unwrap();
+    let mut worst = 0f64;
+    for (h, half) in halves.iter().enumerate() {
+        assert_eq!(s.cpu.level(half), s.cpu.params().computing_level());
+        let slots = s.slots(half);
+        for (row, token) in (0..s.cpu.rows_per_pack()).flat_map(|r| [(r, 0), (r, 1), (r, 3)]) {
+            let expected = x[row % FEW][h * tokens / 2 + token];
+            worst = worst.max((slots[slot(row, token)] - expected).abs());
+        }
+    }
+    assert!(worst < 2f64.powi(-13), "2^{:.1}", worst.log2());
+    let more = s.cpu.concat(&rows, &rows).unwrap();
+    assert!(s.cpu.few_rows_to_slots(&more, Halves::Low).is_err(), "16 rows were not prepared");
 }

@@ -76,6 +76,19 @@ impl<E: Evaluator> Transform<E> {
         Self::new(eval, Direction::ToSlots, setting)
     }
 
+    /// From coefficients to slots in a subring, for slots that repeat after `period`: the transform
+    /// of a polynomial in `X^(N / 2·period)`.
+    ///
+    /// # Errors
+    /// As [`Dft::new`], or if the period is longer than the slots.
+    pub fn narrow_coeffs_to_slots(
+        eval: &E,
+        period: usize,
+        setting: Setting,
+    ) -> Result<Self, Error> {
+        Self::repeated(eval, Direction::ToSlots, period, setting)
+    }
+
     /// From slots to coefficients.
     ///
     /// # Errors
@@ -85,6 +98,18 @@ impl<E: Evaluator> Transform<E> {
     }
 
     fn new(eval: &E, direction: Direction, setting: Setting) -> Result<Self, Error> {
+        Self::repeated(eval, direction, eval.slots(), setting)
+    }
+
+    fn repeated(
+        eval: &E,
+        direction: Direction,
+        period: usize,
+        setting: Setting,
+    ) -> Result<Self, Error> {
+        if period > eval.slots() {
+            return Err(Error::WrongLength { expected: eval.slots(), found: period });
+        }
         let Setting { at, constant } = setting;
         if at.level < FACTORS {
             return Err(Error::LevelExhausted { needed: FACTORS, left: at.level });
@@ -92,7 +117,8 @@ impl<E: Evaluator> Transform<E> {
         let ratio = libm::cbrt(at.to_scale / at.input_scale);
         let mut factors = Vec::with_capacity(FACTORS);
         let mut at = Placement { to_scale: at.input_scale * ratio, ..at };
-        for factor in maps(eval.slots(), direction)? {
+        for factor in maps(period, direction)? {
+            let factor = factor.repeated(eval.slots() / period);
             factors.push(factor.scaled(libm::cbrt(constant)).encode(eval, at)?);
             at.level -= 1;
             at.input_scale = at.to_scale;
@@ -130,12 +156,21 @@ pub fn split<E: Evaluator>(eval: &E, z: &E::Ciphertext) -> Result<[E::Ciphertext
 /// # Errors
 /// If there are less than 8 slots.
 pub fn rotations(slots: usize) -> Result<Vec<isize>, Error> {
+    narrow_rotations(slots, slots)
+}
+
+/// The rotations that [`Transform::narrow_coeffs_to_slots`] needs keys for.
+///
+/// # Errors
+/// If the period is shorter than 8 slots.
+pub fn narrow_rotations(slots: usize, period: usize) -> Result<Vec<isize>, Error> {
     let mut needed = BTreeSet::new();
-    for layers in groups(slots)? {
+    for layers in groups(period)? {
         let (stride, reach) = (1 << layers.start, (1usize << layers.len()) - 1);
-        let left = (0..=reach).map(|k| k * stride % slots);
-        let right = (1..=reach).map(|k| slots - k * stride);
-        needed.extend(map_rotations(slots, left.chain(right)));
+        let left = (0..=reach).map(|k| k * stride % period);
+        let right = (1..=reach).map(|k| period - k * stride);
+        let place = |k| if k < period / 2 { k } else { slots - period + k };
+        needed.extend(map_rotations(slots, left.chain(right).map(place)));
     }
     Ok(needed.into_iter().collect())
 }
@@ -298,6 +333,10 @@ mod tests {
                 used.extend(maps(slots, direction).unwrap().iter().flat_map(Diagonals::rotations));
             }
             assert_eq!(rotations(slots).unwrap(), used.into_iter().collect::<Vec<_>>());
+            let narrow = maps(slots, Direction::ToSlots).unwrap().into_iter();
+            let narrow: BTreeSet<_> = narrow.flat_map(|m| m.repeated(4).rotations()).collect();
+            let listed = narrow_rotations(4 * slots, slots).unwrap();
+            assert_eq!(listed, narrow.into_iter().collect::<Vec<_>>());
         }
         assert_eq!(rotations(1 << 15).unwrap().len(), 26);
         assert!(rotations(4).is_err());

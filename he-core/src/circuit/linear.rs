@@ -74,6 +74,17 @@ impl Diagonals {
         self
     }
 
+    /// The same map on each of `times` copies of its slots, for vectors that repeat.
+    #[must_use]
+    pub fn repeated(self, times: usize) -> Self {
+        let (few, slots) = (self.slots, self.slots * times);
+        // Rotations to the right stay short.
+        let place = |rotation| if rotation < few / 2 { rotation } else { slots - few + rotation };
+        let by_rotation = self.by_rotation.into_iter();
+        let by_rotation = by_rotation.map(|(k, diagonal)| (place(k), diagonal.repeat(times)));
+        Self { slots, by_rotation: by_rotation.collect() }
+    }
+
     /// This map after another: `x ↦ self(first(x))`.
     #[must_use]
     pub fn after(&self, first: &Self) -> Self {

@@ -1,11 +1,12 @@
 //! The way between rows and slots on real ciphertexts.
 
+use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use super::Cpu;
 use crate::Error;
-use crate::bootstrap::dft::{self, Dft, Setting};
+use crate::bootstrap::dft::{self, Dft, Setting, Transform};
 use crate::bootstrap::eval_mod::EvalMod;
 use crate::ciphertext::Ciphertext;
 use crate::circuit::linear::Placement;
@@ -33,11 +34,15 @@ const SINE_RANGE: u16 = 16;
 /// What an answer is multiplied by before it is reduced to one prime.
 const ANSWER_GAIN: f64 = (1u64 << 16) as f64;
 
+const UNPREPARED: &str = "no transforms were prepared";
+
 /// What a bootstrap needs besides keys.
 #[derive(Debug)]
 pub(super) struct Bootstrap {
     edge: Ring,
     dft: Dft<Cpu>,
+    /// By the number of rows.
+    narrow: BTreeMap<usize, Transform<Cpu>>,
     eval_mod: EvalMod,
     /// The scale of rows before a product.
     row_scale: f64,
@@ -56,6 +61,31 @@ pub fn bootstrap_keys(params: &Params) -> Result<KeyPlan, Error> {
     Ok(plan)
 }
 
+/// The keys that a bootstrap of only `rows` rows needs besides those of [`bootstrap_keys`].
+///
+/// # Errors
+/// If the rows have too few slots.
+pub fn need_narrow_bootstrap(
+    params: &Params,
+    plan: &mut KeyPlan,
+    rows: usize,
+) -> Result<(), Error> {
+    let period = rows * params.tokens() / 2;
+    let transform = dft::narrow_rotations(params.degree() / 2, period)?;
+    for step in transform.into_iter().chain(traces(params, period)) {
+        plan.need_rotation(params, step, params.max_level());
+    }
+    Ok(())
+}
+
+/// Rotations whose sums, one after another, make slots repeat after `period`: the trace to a subring.
+fn traces(params: &Params, period: usize) -> impl Iterator<Item = isize> + use<> {
+    let slots = params.degree() / 2;
+    core::iter::successors(Some(period), |step| Some(2 * step))
+        .take_while(move |&step| step < slots)
+        .map(usize::cast_signed)
+}
+
 impl Cpu {
     /// Prepares the transforms for models whose weights have `frac_bits` fractional bits.
     ///
@@ -66,11 +96,7 @@ impl Cpu {
         let row_scale = libm::ldexp(PRODUCT_SCALE, -frac_bits.cast_signed());
         let top = self.params.max_level();
         let to_slots = Setting {
-            at: Placement {
-                level: top,
-                input_scale: self.base_product() * f64::from(SINE_RANGE),
-                to_scale: SINE_SCALE,
-            },
+            at: Placement { level: top, input_scale: self.raised_scale(), to_scale: SINE_SCALE },
             // A real part is half the sum of a slot and its conjugate.
             constant: 0.5,
         };
@@ -84,8 +110,51 @@ impl Cpu {
         };
         let dft = Dft::new(&self, to_slots, to_coeffs)?;
         let edge = edge_ring(&self.ring, &self.params)?;
-        self.bootstrap = Some(Bootstrap { edge, dft, eval_mod, row_scale });
+        self.bootstrap =
+            Some(Bootstrap { edge, dft, narrow: BTreeMap::new(), eval_mod, row_scale });
         Ok(self)
+    }
+
+    /// Prepares bootstraps of `rows` rows, a power of two below [`Refresh::rows_per_pack`], for
+    /// [`Self::few_rows_to_slots`].
+    ///
+    /// # Errors
+    /// If [`Self::with_bootstrap`] did not come before, or the rows are too few or too many.
+    pub fn with_narrow_bootstrap(mut self, rows: usize) -> Result<Self, Error> {
+        let all = self.rows_per_pack();
+        if !rows.is_power_of_two() || rows >= all {
+            return Err(Error::WrongLength { expected: all / 2, found: rows });
+        }
+        let input_scale = self.raised_scale() * exact((all / rows).trailing_zeros());
+        let at = Placement { level: self.params.max_level(), input_scale, to_scale: SINE_SCALE };
+        let period = rows * self.params.tokens() / 2;
+        let setting = Setting { at, constant: 0.5 };
+        let transform = Transform::narrow_coeffs_to_slots(&self, period, setting)?;
+        let bootstrap = self.bootstrap.as_mut();
+        let bootstrap = bootstrap.ok_or(Error::InvalidParameters(UNPREPARED))?;
+        bootstrap.narrow.insert(rows, transform);
+        Ok(self)
+    }
+
+    /// As [`Refresh::rows_to_slots`], for fewer rows: their slots come first and repeat. The modulus
+    /// is raised as before, the trace to the subring in which the rows lie removes all other
+    /// coefficients, and a transform of that subring with few diagonals follows.
+    ///
+    /// # Errors
+    /// If bootstraps of so many rows were not prepared, or a key is missing.
+    pub fn few_rows_to_slots(&self, rows: &Rows, halves: Halves) -> Result<Vec<Ciphertext>, Error> {
+        let (count, all) = (rows.count(), self.rows_per_pack());
+        let transform = self.bootstrap()?.narrow.get(&count);
+        let transform = transform.ok_or(Error::WrongLength { expected: all, found: count })?;
+        let place = |row| if row < count { vec![Term { row, shift: 0 }] } else { Vec::new() };
+        let padded = self.select(rows, &(0..all).map(place).collect::<Vec<_>>())?;
+        let mut slots = self.raise(&padded)?;
+        for step in traces(&self.params, count * self.params.tokens() / 2) {
+            slots = self.add(&slots, &self.rotate(&slots, step)?)?;
+        }
+        let scale = slots.scale * exact((all / count).trailing_zeros());
+        let slots = transform.apply(self, &self.with_scale(&slots, scale))?;
+        self.sines(&slots, halves, rows.scale)
     }
 
     /// Rows of uploaded ciphertexts, `n/T` each.
@@ -118,7 +187,7 @@ impl Cpu {
     }
 
     fn bootstrap(&self) -> Result<&Bootstrap, Error> {
-        self.bootstrap.as_ref().ok_or(Error::InvalidParameters("no transforms were prepared"))
+        self.bootstrap.as_ref().ok_or(Error::InvalidParameters(UNPREPARED))
     }
 
     /// `q0`, exactly.
@@ -133,9 +202,10 @@ impl Cpu {
         to_edge(&self.ring, &self.params, &self.keys, &low.b, &low.a)
     }
 
-    /// From the base modulus to the whole chain: the slots of the result, read as coefficients, are
-    /// `(m + q0·I) / (q0·range)`.
-    fn raise(&self, b: &Poly, a: &Poly) -> Result<Ciphertext, Error> {
+    /// Packs rows and takes them from the base modulus to the whole chain: the slots of the result,
+    /// read as coefficients, are `(m + q0·I) / (q0·range)`.
+    fn raise(&self, rows: &Rows) -> Result<Ciphertext, Error> {
+        let (b, a) = pack(&self.ring, &self.params, &self.keys, rows)?;
         let level = self.params.max_level();
         let (base, all) = (self.params.base(), self.params.basis(level));
         let up = Converter::new(&self.ring, base, all.difference(base));
@@ -146,10 +216,33 @@ impl Cpu {
         };
         // The mask is still under the ephemeral secret.
         let (mut switched, mask) =
-            self.keys.raise(self.params.basis(level))?.switch(&self.ring, &lift(a));
-        switched.add_assign(&self.ring, &lift(b));
-        let scale = self.base_product() * f64::from(SINE_RANGE);
-        Ok(Ciphertext { b: switched, a: mask, level, scale })
+            self.keys.raise(self.params.basis(level))?.switch(&self.ring, &lift(&a));
+        switched.add_assign(&self.ring, &lift(&b));
+        Ok(Ciphertext { b: switched, a: mask, level, scale: self.raised_scale() })
+    }
+
+    fn raised_scale(&self) -> f64 {
+        self.base_product() * f64::from(SINE_RANGE)
+    }
+
+    /// The two halves of the transformed coefficients, reduced modulo `q0`, for rows of `scale`.
+    fn sines(
+        &self,
+        slots: &Ciphertext,
+        halves: Halves,
+        scale: f64,
+    ) -> Result<Vec<Ciphertext>, Error> {
+        let conjugate = self.conjugate(slots)?;
+        let mut parts = vec![self.add(slots, &conjugate)?];
+        if halves == Halves::Both {
+            parts.push(self.mul_i(&self.sub(&conjugate, slots)?));
+        }
+        let eval_mod = &self.bootstrap()?.eval_mod;
+        let sine = |part: &Ciphertext| {
+            let sine = eval_mod.apply(self, part, self.sine_scale(scale))?;
+            Ok(self.with_scale(&sine, self.default_scale()))
+        };
+        parts.iter().map(sine).collect()
     }
 
     /// The scale at which `eval_mod` has to end, so that its sine read as values of rows of `scale`
@@ -218,19 +311,13 @@ impl Refresh for Cpu {
     }
 
     fn rows_to_slots(&self, rows: &Rows, halves: Halves) -> Result<Vec<Ciphertext>, Error> {
-        let bootstrap = self.bootstrap()?;
-        let (b, a) = pack(&self.ring, &self.params, &self.keys, rows)?;
-        let raised = self.raise(&b, &a)?;
-        let slots = bootstrap.dft.coeffs_to_slots.apply(self, &raised)?;
-        let conjugate = self.conjugate(&slots)?;
-        let mut parts = vec![self.add(&slots, &conjugate)?];
-        if halves == Halves::Both {
-            parts.push(self.mul_i(&self.sub(&conjugate, &slots)?));
-        }
-        let sine = |part: &Ciphertext| {
-            let sine = bootstrap.eval_mod.apply(self, part, self.sine_scale(rows.scale))?;
-            Ok(self.with_scale(&sine, self.default_scale()))
-        };
-        parts.iter().map(sine).collect()
+        let raised = self.raise(rows)?;
+        let slots = self.bootstrap()?.dft.coeffs_to_slots.apply(self, &raised)?;
+        self.sines(&slots, halves, rows.scale)
     }
+}
+
+/// `2^exponent`.
+fn exact(exponent: u32) -> f64 {
+    libm::ldexp(1.0, exponent.cast_signed())
 }
