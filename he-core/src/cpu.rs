@@ -1,13 +1,17 @@
 //! The evaluator on real ciphertexts: CKKS in residue form, on whatever kernels and threads the
 //! ring was given.
 
+mod observe;
 mod refresh;
 
+pub use observe::{Observer, Operation};
 pub use refresh::{PRODUCT_SCALE, bootstrap_keys, need_narrow_bootstrap};
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use self::observe::Span;
 use crate::Error;
 use crate::ciphertext::{Ciphertext, Plaintext};
 use crate::complex::Complex;
@@ -26,6 +30,7 @@ pub struct Cpu {
     encoder: Encoder,
     keys: EvaluationKeys,
     bootstrap: Option<refresh::Bootstrap>,
+    observer: Option<Box<dyn Observer>>,
 }
 
 /// An `adjust` multiplies by an integer of at least this size, so that the scale it reaches is
@@ -42,7 +47,13 @@ impl Cpu {
             return Err(Error::InvalidParameters("the ring is not that of the parameters"));
         }
         let encoder = Encoder::new(params.log_degree());
-        Ok(Self { params, ring, encoder, keys, bootstrap: None })
+        Ok(Self { params, ring, encoder, keys, bootstrap: None, observer: None })
+    }
+
+    /// With somebody who is told of every operation.
+    #[must_use]
+    pub fn with_observer(self, observer: Box<dyn Observer>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// The parameters.
@@ -61,6 +72,14 @@ impl Cpu {
     #[must_use]
     pub fn keys(&self) -> &EvaluationKeys {
         &self.keys
+    }
+
+    /// An operation at a level begins, and ends when the result is dropped.
+    fn span(&self, name: &'static str, level: usize, count: usize) -> Span<'_> {
+        Span::begin(self.observer.as_deref(), || {
+            let limbs = self.params.basis(level).len();
+            Operation { name, level, limbs, count }
+        })
     }
 
     /// A polynomial with small coefficients, in evaluation form at `level`.
@@ -130,8 +149,7 @@ impl Cpu {
 
     /// `Σ a_i · b_i`, not relinearised, at the lowest level of all operands.
     fn products(&self, pairs: &[(&Ciphertext, &Ciphertext)]) -> Result<Products, Error> {
-        let levels = pairs.iter().flat_map(|(x, y)| [x.level, y.level]);
-        let level = levels.min().ok_or(Error::WrongLength { expected: 1, found: 0 })?;
+        let level = lowest(pairs)?;
         let (basis, scale) = (self.params.basis(level), pairs[0].0.scale * pairs[0].1.scale);
         let mut aligned = Vec::with_capacity(pairs.len());
         for (x, y) in pairs {
@@ -182,15 +200,18 @@ impl Evaluator for Cpu {
     }
 
     fn with_scale(&self, a: &Ciphertext, scale: f64) -> Ciphertext {
+        let _span = self.span("copy", a.level, 1);
         Ciphertext { scale, ..a.clone() }
     }
 
     fn encode(&self, values: &[Complex], level: usize, scale: f64) -> Result<Plaintext, Error> {
+        let _span = self.span("encode", level, 1);
         let coefficients = self.encoder.coefficients(values, scale)?;
         Ok(Plaintext { poly: self.encode_poly(&coefficients, level), level, scale })
     }
 
     fn add(&self, a: &Ciphertext, b: &Ciphertext) -> Result<Ciphertext, Error> {
+        let _span = self.span("add", a.level.min(b.level), 1);
         check_scales(a.scale, b.scale)?;
         let (mut a, b) = self.align(a, b)?;
         a.b.add_assign(&self.ring, &b.b);
@@ -199,6 +220,7 @@ impl Evaluator for Cpu {
     }
 
     fn sub(&self, a: &Ciphertext, b: &Ciphertext) -> Result<Ciphertext, Error> {
+        let _span = self.span("sub", a.level.min(b.level), 1);
         check_scales(a.scale, b.scale)?;
         let (mut a, b) = self.align(a, b)?;
         a.b.sub_assign(&self.ring, &b.b);
@@ -207,6 +229,7 @@ impl Evaluator for Cpu {
     }
 
     fn neg(&self, a: &Ciphertext) -> Ciphertext {
+        let _span = self.span("neg", a.level, 1);
         let mut a = a.clone();
         a.b.neg_assign(&self.ring);
         a.a.neg_assign(&self.ring);
@@ -214,6 +237,7 @@ impl Evaluator for Cpu {
     }
 
     fn add_scalar(&self, a: &Ciphertext, value: f64) -> Ciphertext {
+        let _span = self.span("add_scalar", a.level, 1);
         let mut a = a.clone();
         let constant = round_wide(value * a.scale);
         // A constant polynomial has the same value in every place.
@@ -226,6 +250,7 @@ impl Evaluator for Cpu {
     }
 
     fn add_plain(&self, a: &Ciphertext, p: &Plaintext) -> Result<Ciphertext, Error> {
+        let _span = self.span("add_plain", a.level, 1);
         check_scales(a.scale, p.scale)?;
         check_levels(a.level, p.level)?;
         let mut a = a.clone();
@@ -234,10 +259,12 @@ impl Evaluator for Cpu {
     }
 
     fn mul_scalar(&self, a: &Ciphertext, value: f64, scale: f64) -> Ciphertext {
+        let _span = self.span("mul_scalar", a.level, 1);
         self.mul_integer(a, round_wide(value * scale), a.scale * scale)
     }
 
     fn mul_i(&self, a: &Ciphertext) -> Ciphertext {
+        let _span = self.span("mul_i", a.level, 1);
         let mut a = a.clone();
         a.b.mul_i_assign(&self.ring);
         a.a.mul_i_assign(&self.ring);
@@ -245,6 +272,7 @@ impl Evaluator for Cpu {
     }
 
     fn dot(&self, pairs: &[(&Ciphertext, &Ciphertext)]) -> Result<Ciphertext, Error> {
+        let _span = self.span("dot", lowest(pairs)?, pairs.len());
         let Products { mut b, mut a, square, level, scale } = self.products(pairs)?;
         let key = self.keys.relinearization(square.basis())?;
         let (from_square, mask) = key.switch(&self.ring, &square);
@@ -254,6 +282,7 @@ impl Evaluator for Cpu {
     }
 
     fn dot_rescaled(&self, pairs: &[(&Ciphertext, &Ciphertext)]) -> Result<Ciphertext, Error> {
+        let _span = self.span("dot_rescaled", lowest(pairs)?, pairs.len());
         let Products { b, a, square, level: from, scale } = self.products(pairs)?;
         let key = self.keys.relinearization(square.basis())?;
         let level = from.checked_sub(1).ok_or(Error::LevelExhausted { needed: 1, left: from })?;
@@ -279,6 +308,7 @@ impl Evaluator for Cpu {
 
     fn dot_plain(&self, pairs: &[(&Ciphertext, &Plaintext)]) -> Result<Ciphertext, Error> {
         let &(first, plain) = pairs.first().ok_or(Error::WrongLength { expected: 1, found: 0 })?;
+        let _span = self.span("dot_plain", first.level, pairs.len());
         let scale = first.scale * plain.scale;
         for (x, p) in pairs {
             check_scales(scale, x.scale * p.scale)?;
@@ -294,6 +324,7 @@ impl Evaluator for Cpu {
     }
 
     fn rescale(&self, a: &Ciphertext) -> Result<Ciphertext, Error> {
+        let _span = self.span("rescale", a.level, 1);
         let level =
             a.level.checked_sub(1).ok_or(Error::LevelExhausted { needed: 1, left: a.level })?;
         let down = Rescaler::new(&self.ring, a.b.basis(), self.params.basis(level));
@@ -315,6 +346,7 @@ impl Evaluator for Cpu {
         }
         let (from, to) = (a.b.basis(), self.params.basis(level));
         if same_scale && from.union(to) == from {
+            let _span = self.span("drop_level", level, 1);
             let [b, mask] = [&a.b, &a.a].map(|poly| poly.restrict(&self.ring, to));
             return Ok(Ciphertext { b, a: mask, level, ..*a });
         }
@@ -327,6 +359,7 @@ impl Evaluator for Cpu {
             }
             kept = kept.union(Basis::single(prime));
         }
+        let _span = self.span("adjust", level, kept.difference(to).len());
         let factor = round_wide(factor(kept));
         let cut = Ciphertext {
             b: a.b.restrict(&self.ring, kept),
@@ -344,13 +377,21 @@ impl Evaluator for Cpu {
     }
 
     fn rotate_many(&self, a: &Ciphertext, steps: &[isize]) -> Result<Vec<Ciphertext>, Error> {
+        let _span = self.span("rotate", a.level, steps.iter().filter(|&&step| step != 0).count());
         let galois = steps.iter().map(|&step| galois_of_rotation(self.ring.log_degree(), step));
         self.apply_many(a, &galois.collect::<Vec<_>>())
     }
 
     fn conjugate(&self, a: &Ciphertext) -> Result<Ciphertext, Error> {
+        let _span = self.span("conjugate", a.level, 1);
         self.apply_galois(a, galois_of_conjugation(self.ring.log_degree()))
     }
+}
+
+/// The lowest level of all operands.
+fn lowest(pairs: &[(&Ciphertext, &Ciphertext)]) -> Result<usize, Error> {
+    let levels = pairs.iter().flat_map(|(x, y)| [x.level, y.level]);
+    levels.min().ok_or(Error::WrongLength { expected: 1, found: 0 })
 }
 
 fn check_scales(left: f64, right: f64) -> Result<(), Error> {

@@ -143,6 +143,7 @@ impl Cpu {
     /// # Errors
     /// If bootstraps of so many rows were not prepared, or a key is missing.
     pub fn few_rows_to_slots(&self, rows: &Rows, halves: Halves) -> Result<Vec<Ciphertext>, Error> {
+        let _span = self.span("few_rows_to_slots", self.params.max_level(), rows.count());
         let (count, all) = (rows.count(), self.rows_per_pack());
         let transform = self.bootstrap()?.narrow.get(&count);
         let transform = transform.ok_or(Error::WrongLength { expected: all, found: count })?;
@@ -153,7 +154,7 @@ impl Cpu {
             slots = self.add(&slots, &self.rotate(&slots, step)?)?;
         }
         let scale = slots.scale * exact((all / count).trailing_zeros());
-        let slots = transform.apply(self, &self.with_scale(&slots, scale))?;
+        let slots = self.spread(transform, &self.with_scale(&slots, scale))?;
         self.sines(&slots, halves, rows.scale)
     }
 
@@ -162,6 +163,7 @@ impl Cpu {
     /// # Errors
     /// If an upload does not fit the parameters.
     pub fn receive(&self, uploads: &[SeededUpload]) -> Result<Rows, Error> {
+        let _span = self.span("receive", 0, uploads.len());
         let bootstrap = self.bootstrap()?;
         receive(&bootstrap.edge, &self.params, uploads, bootstrap.row_scale)
     }
@@ -172,6 +174,7 @@ impl Cpu {
     /// # Errors
     /// If the level is too low.
     pub fn answer(&self, z: &Ciphertext) -> Result<EdgeAnswer, Error> {
+        let _span = self.span("answer", z.level, 1);
         let bootstrap = self.bootstrap()?;
         let gained = self.with_scale(&self.mul_scalar(z, ANSWER_GAIN, 1.0), z.scale);
         let pairs = self.to_edge(&gained)?;
@@ -198,15 +201,24 @@ impl Cpu {
     /// Slots to coefficients, and from the big ring to the edge ring.
     fn to_edge(&self, z: &Ciphertext) -> Result<Vec<EdgePair>, Error> {
         let z = self.adjust(z, self.params.rows_level(), self.default_scale())?;
-        let low = self.bootstrap()?.dft.slots_to_coeffs.apply(self, &z)?;
+        let transform = &self.bootstrap()?.dft.slots_to_coeffs;
+        let low = {
+            let _span = self.span("slots_to_coeffs", z.level, 1);
+            transform.apply(self, &z)?
+        };
+        let _span = self.span("to_edge", 0, 1);
         to_edge(&self.ring, &self.params, &self.keys, &low.b, &low.a)
     }
 
     /// Packs rows and takes them from the base modulus to the whole chain: the slots of the result,
     /// read as coefficients, are `(m + q0·I) / (q0·range)`.
     fn raise(&self, rows: &Rows) -> Result<Ciphertext, Error> {
-        let (b, a) = pack(&self.ring, &self.params, &self.keys, rows)?;
+        let (b, a) = {
+            let _span = self.span("pack", 0, rows.count());
+            pack(&self.ring, &self.params, &self.keys, rows)?
+        };
         let level = self.params.max_level();
+        let _span = self.span("raise", level, 1);
         let (base, all) = (self.params.base(), self.params.basis(level));
         let up = Converter::new(&self.ring, base, all.difference(base));
         let lift = |poly: &Poly| {
@@ -219,6 +231,12 @@ impl Cpu {
             self.keys.raise(self.params.basis(level))?.switch(&self.ring, &lift(&a));
         switched.add_assign(&self.ring, &lift(&b));
         Ok(Ciphertext { b: switched, a: mask, level, scale: self.raised_scale() })
+    }
+
+    /// Coefficients, where `slots` has them, to slots.
+    fn spread(&self, transform: &Transform<Self>, slots: &Ciphertext) -> Result<Ciphertext, Error> {
+        let _span = self.span("coeffs_to_slots", slots.level, 1);
+        transform.apply(self, slots)
     }
 
     fn raised_scale(&self) -> f64 {
@@ -239,6 +257,7 @@ impl Cpu {
         }
         let eval_mod = &self.bootstrap()?.eval_mod;
         let sine = |part: &Ciphertext| {
+            let _span = self.span("eval_mod", part.level, 1);
             let sine = eval_mod.apply(self, part, self.sine_scale(scale))?;
             Ok(self.with_scale(&sine, self.default_scale()))
         };
@@ -264,20 +283,24 @@ impl Refresh for Cpu {
     }
 
     fn select(&self, rows: &Rows, sums: &[Vec<Term>]) -> Result<Rows, Error> {
+        let _span = self.span("select", 0, sums.iter().map(Vec::len).sum());
         rows.select(&self.ring, self.params.base(), sums)
     }
 
     fn concat(&self, a: &Rows, b: &Rows) -> Result<Rows, Error> {
+        let _span = self.span("concat", 0, a.count() + b.count());
         super::check_scales(a.scale, b.scale)?;
         Ok(a.concat(b))
     }
 
     fn add_rows(&self, a: &Rows, b: &Rows) -> Result<Rows, Error> {
+        let _span = self.span("add_rows", 0, a.count());
         super::check_scales(a.scale, b.scale)?;
         a.add(&self.ring, self.params.base(), b)
     }
 
     fn add_constants(&self, a: &Rows, constants: &[(usize, f64)]) -> Result<Rows, Error> {
+        let _span = self.span("add_constants", 0, a.count());
         let scaled = constants.iter().map(|&(row, value)| {
             let x = libm::round(value * a.scale);
             if libm::fabs(x) >= self.base_product() / 2.0 {
@@ -291,10 +314,12 @@ impl Refresh for Cpu {
     }
 
     fn matmul(&self, x: &Rows, weights: &Weights) -> Result<Rows, Error> {
+        let _span = self.span("matmul", 0, weights.entries.iter().filter(|&&w| w != 0).count());
         x.matmul(&self.ring, self.params.base(), weights)
     }
 
     fn slots_to_rows(&self, z: &Ciphertext) -> Result<Rows, Error> {
+        let _span = self.span("slots_to_rows", z.level, 1);
         let pairs = self.to_edge(z)?;
         let rows = Rows::from_edge(&self.params, &pairs, self.bootstrap()?.row_scale);
         // Big row `i + stride·f` is row `f` of edge ciphertext `i`.
@@ -311,8 +336,9 @@ impl Refresh for Cpu {
     }
 
     fn rows_to_slots(&self, rows: &Rows, halves: Halves) -> Result<Vec<Ciphertext>, Error> {
+        let _span = self.span("rows_to_slots", self.params.max_level(), rows.count());
         let raised = self.raise(rows)?;
-        let slots = self.bootstrap()?.dft.coeffs_to_slots.apply(self, &raised)?;
+        let slots = self.spread(&self.bootstrap()?.dft.coeffs_to_slots, &raised)?;
         self.sines(&slots, halves, rows.scale)
     }
 }
