@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Bits of security of a parameter set's secrets, under the attacks known to matter.
 
-    python3 security/estimate.py             prints the estimates of the preset
+    python3 security/estimate.py             prints the estimates of the presets
     python3 security/estimate.py --check     compares with figures of other estimators; 1 on a miss
     python3 security/estimate.py --write     writes security/evidence.json
 
@@ -45,18 +45,21 @@ PROGRESSIVE = 1 / (1 - 2**-SLOPE)
 SUCCESS = 0.99
 INFINITY = math.inf
 
-EDGE_128 = {
-    "preset": "edge_128",
-    "instances": [
-        # name, log2 of the degree, log2 of the modulus rounded up, weight (None: dense)
-        ("big", 16, 1644, None),
+# log2 of the largest modulus of the big secret, rounded up; the other secrets are used alike.
+PRESETS = {"edge_128": 1644, "precise_128": 1735}
+# The sine evaluation of a bootstrap serves this many periods to each side.
+PERIODS = 16
+
+
+def instances(log_qp):
+    """(name, log2 of the degree, log2 of the modulus rounded up, weight (None: dense))"""
+    return [
+        ("big", 16, log_qp, None),
         ("sparse", 16, 112, 32),
         ("edge", 12, 81, None),
         ("upload", 12, 50, None),
-    ],
-    # The sine evaluation of a bootstrap serves this many periods to each side.
-    "periods": 16,
-}
+    ]
+
 
 # Bits by the lattice estimator of Albrecht et al., commit 27a581b; "hybrid" by an independent
 # implementation that agrees with it where it finishes.
@@ -343,6 +346,7 @@ def log2_overflow(log_degree, weight, periods):
     return log2 + 1 + log_degree
 
 
+@lru_cache(maxsize=None)
 def estimate(log_degree, log_q, weight):
     problem = Problem(log_degree, log_q, weight)
     names = ["usvp", "bdd", "dual"] + (["hybrid"] if weight is not None else [])
@@ -373,30 +377,28 @@ def check():
     return misses
 
 
-def evidence():
+def evidence(preset, log_qp):
+    """What evidence.json says of a preset; one instance a line, as the test of the presets reads them."""
     rows = []
-    for name, log_degree, log_q, weight in EDGE_128["instances"]:
+    for name, log_degree, log_q, weight in instances(log_qp):
         bits = estimate(log_degree, log_q, weight)
         row = {"name": name, "log_degree": log_degree, "log_qp": log_q, "weight": weight}
         row["bits"] = math.floor(min(bits.values()))
         row["attacks"] = {k: None if math.isinf(v) else round(v, 1) for k, v in bits.items()}
-        rows.append(row)
-        print(json.dumps(row), flush=True)
-    return rows
+        rows.append("      " + json.dumps(row))
+        print(preset, rows[-1].strip(), flush=True)
+    _, log_degree, _, weight = instances(log_qp)[1]
+    overflow = log2_overflow(log_degree, weight, PERIODS)
+    header = f'    "preset": "{preset}",\n    "sigma": {SIGMA},\n    "log2_overflow": {overflow:.1f},\n'
+    return "  {\n" + header + '    "instances": [\n' + ",\n".join(rows) + "\n    ]\n  }"
 
 
 def main():
     if "--check" in sys.argv:
         sys.exit(1 if check() else 0)
-    rows = evidence()
+    presets = [evidence(preset, log_qp) for preset, log_qp in PRESETS.items()]
     if "--write" in sys.argv:
-        # One instance a line: the test of the preset reads them so.
-        lines = ",\n".join("    " + json.dumps(row) for row in rows)
-        header = f'  "preset": "{EDGE_128["preset"]}",\n  "sigma": {SIGMA},\n'
-        _, log_degree, _, weight = EDGE_128["instances"][1]
-        overflow = log2_overflow(log_degree, weight, EDGE_128["periods"])
-        header += f'  "log2_overflow": {overflow:.1f},\n'
-        text = "{\n" + header + '  "instances": [\n' + lines + "\n  ]\n}\n"
+        text = "[\n" + ",\n".join(presets) + "\n]\n"
         Path(__file__).with_name("evidence.json").write_text(text, encoding="utf-8")
 
 

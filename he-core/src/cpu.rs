@@ -5,7 +5,7 @@ mod observe;
 mod refresh;
 
 pub use observe::{Observer, Operation};
-pub use refresh::{PRODUCT_SCALE, bootstrap_keys, need_narrow_bootstrap};
+pub use refresh::{bootstrap_keys, need_narrow_bootstrap};
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;

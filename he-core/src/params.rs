@@ -15,7 +15,7 @@ mod presets;
 mod security;
 
 pub use literal::{ParamsLiteral, Stages, Strength};
-pub use presets::EDGE_128;
+pub use presets::{EDGE_128, PRECISE_128};
 pub use security::{Instance, SecretKind, max_log_qp};
 
 use crate::Error;
@@ -67,6 +67,14 @@ impl Params {
     /// None: a test builds it.
     pub fn edge_128() -> Result<Self, Error> {
         Self::new(EDGE_128)
+    }
+
+    /// The preset for values of more than 20 bits: see [`PRECISE_128`].
+    ///
+    /// # Errors
+    /// None: a test builds it.
+    pub fn precise_128() -> Result<Self, Error> {
+        Self::new(PRECISE_128)
     }
 
     /// The chain of [`EDGE_128`] at small degrees, **without any security**, for tests.
@@ -287,6 +295,18 @@ impl Params {
             ),
             Instance::new("edge", self.log_edge_degree(), SecretKind::Dense, log(edge)),
         ]
+    }
+
+    /// The scale of a product of rows and weights.
+    #[must_use]
+    pub fn product_scale(&self) -> f64 {
+        libm::exp2(f64::from(self.literal.product_bits))
+    }
+
+    /// The scale of the rows of an upload, for weights of `frac_bits` fractional bits.
+    #[must_use]
+    pub fn row_scale(&self, frac_bits: u32) -> f64 {
+        libm::ldexp(self.product_scale(), -frac_bits.cast_signed())
     }
 
     fn check_levels(&self) -> Result<(), Error> {

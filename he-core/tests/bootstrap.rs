@@ -60,7 +60,7 @@ impl Setup {
         let params = self.cpu.params().clone();
         let edge = edge_ring(self.cpu.ring(), &params).unwrap();
         let (degree, rank) = (params.edge_degree(), params.edge_degree() / params.tokens());
-        let scale = 2f64.powi(38 - FRAC_BITS.cast_signed());
+        let scale = params.row_scale(FRAC_BITS);
         let coefficients: Vec<i64> =
             self.authority.edge_secret().coefficients().map(i64::from).collect();
         let mut s = Poly::from_signed(&edge, edge.basis(), |i| coefficients[i]);
@@ -78,7 +78,7 @@ impl Setup {
             sample::errors(&SecretSeed::random(&mut self.rng), 0, &mut errors);
             #[expect(
                 clippy::cast_possible_truncation,
-                reason = "values below 2^20 at a scale of 2^28"
+                reason = "values below 2^20 at a scale of 2^26"
             )]
             let message = |i: usize| {
                 let value = chunk[i % rank][i / rank];

@@ -7,7 +7,7 @@
 mod synthetic;
 
 use he_core::complex::Complex;
-use he_core::cpu::{Cpu, PRODUCT_SCALE, bootstrap_keys};
+use he_core::cpu::{Cpu, bootstrap_keys};
 use he_core::encode::Encoder;
 use he_core::encrypt::Encryptor;
 use he_core::eval::count::Count;
@@ -42,7 +42,7 @@ impl Setup {
         let rows = RowShape {
             tokens: TOKENS,
             frac_bits: FRAC_BITS,
-            product_scale: PRODUCT_SCALE,
+            product_scale: params.product_scale(),
             rows_level: params.rows_level(),
             computing_level: params.computing_level(),
         };

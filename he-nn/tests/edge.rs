@@ -5,6 +5,7 @@
 
 use he_core::eval::clear::Clear;
 use he_core::eval::position::{RowShape, Shape};
+use he_core::params::EDGE_128;
 use he_core::refresh::Refresh;
 use he_nn::TensorName;
 use he_nn::client::embedding::EmbeddingTable;
@@ -109,7 +110,7 @@ fn clear(edge: &Edge) -> Clear {
     let rows = RowShape {
         tokens: TOKENS,
         frac_bits: edge.model.config().weight_frac_bits,
-        product_scale: 2f64.powi(38),
+        product_scale: 2f64.powi(EDGE_128.product_bits.cast_signed()),
         rows_level: 3,
         computing_level: 14,
     };
@@ -151,7 +152,7 @@ fn the_tokenizer_gives_the_golden_pieces() {
 fn encrypted_logits_are_the_plain_ones() {
     let edge = edge();
     let eval = clear(&edge);
-    let scale_bits = 38 - edge.model.config().weight_frac_bits;
+    let scale_bits = EDGE_128.product_bits - edge.model.config().weight_frac_bits;
     for golden in edge.golden.iter().take(4) {
         let ids = ids(golden);
         let input = Input::from_ids(edge.table(), &ids, scale_bits).unwrap();

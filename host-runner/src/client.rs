@@ -85,7 +85,9 @@ impl<'a> Client<'a> {
         let shape = upload_shape(params, config.width)?;
         let primes = shape.primes.map(Modulus::value);
         let ring = Ring::new(params.log_edge_degree(), &primes, &Portable, &Serial)?;
-        let scale_bits = PRODUCT_BITS
+        let scale_bits = params
+            .literal()
+            .product_bits
             .checked_sub(config.weight_frac_bits)
             .context("weights with so many fractional bits leave no room for values")?;
         Ok(Self { keys, folder, shape, digest: params.digest(), ring, scale_bits })
@@ -221,9 +223,6 @@ impl<'a> Client<'a> {
         }
     }
 }
-
-/// `log2` of the scale of a product of rows and weights.
-const PRODUCT_BITS: u32 = 38;
 
 /// The scores and the canary that the entries of an answer hold, in this order.
 fn decrypt<const CLASSES: usize>(

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use he_core::bootstrap::dft::{Dft, Setting};
 use he_core::circuit::linear::Placement;
-use he_core::cpu::{PRODUCT_SCALE, bootstrap_keys};
+use he_core::cpu::bootstrap_keys;
 use he_core::eval::Evaluator;
 use he_core::eval::count::{Count, Operation};
 use he_core::eval::position::{RowShape, Shape};
@@ -171,7 +171,7 @@ fn shape(params: &Params, model: &Model) -> Result<Shape> {
     let rows = RowShape {
         tokens: params.tokens(),
         frac_bits: model.config().weight_frac_bits,
-        product_scale: PRODUCT_SCALE,
+        product_scale: params.product_scale(),
         rows_level: params.rows_level(),
         computing_level: params.computing_level(),
     };

@@ -6,8 +6,11 @@ use he_core::params::Params;
 /// The preset for devices: 128 bits, sentences of 64 tokens.
 pub const EDGE_128: &str = "edge-128";
 
+/// As [`EDGE_128`], with more precise bootstraps.
+pub const PRECISE_128: &str = "precise-128";
+
 /// Every name that [`params`] knows.
-pub const NAMES: [&str; 1] = [EDGE_128];
+pub const NAMES: [&str; 2] = [EDGE_128, PRECISE_128];
 
 /// The parameter set called `name`.
 ///
@@ -16,7 +19,8 @@ pub const NAMES: [&str; 1] = [EDGE_128];
 pub fn params(name: &str) -> Result<Params> {
     match name {
         EDGE_128 => Ok(Params::edge_128()?),
-        _ => bail!("there is no preset '{name}'; there is {}", NAMES.join(", ")),
+        PRECISE_128 => Ok(Params::precise_128()?),
+        _ => bail!("there is no preset '{name}'; there are {}", NAMES.join(", ")),
     }
 }
 

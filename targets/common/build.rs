@@ -1,6 +1,7 @@
 //! Lays the model's client side out for flash: compiled vocabulary, embedding bytes, golden lines.
 
 use core::error::Error;
+use he_core::params::EDGE_128;
 use he_nn::client::vocabulary;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -8,9 +9,6 @@ use std::{env, fs};
 
 /// How many sentences of `golden.json` become tokenizer tests.
 const GOLDEN_SENTENCES: usize = 40;
-
-/// Bits behind the point of a product of rows and weights; the server counts on it.
-const PRODUCT_BITS: u64 = 38;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let model = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../models/edge");
@@ -56,7 +54,7 @@ fn tensor<'a>(file: &'a [u8], name: &str) -> Result<&'a [u8], Box<dyn Error>> {
 fn scale_bits(config: &[u8]) -> Result<String, Box<dyn Error>> {
     let config: Value = serde_json::from_slice(config)?;
     let weight = config["weight_frac_bits"].as_u64();
-    let bits = weight.and_then(|weight| PRODUCT_BITS.checked_sub(weight));
+    let bits = weight.and_then(|weight| u64::from(EDGE_128.product_bits).checked_sub(weight));
     Ok(bits.ok_or("config.json: no usable weight_frac_bits")?.to_string())
 }
 

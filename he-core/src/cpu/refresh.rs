@@ -20,19 +20,12 @@ use crate::ntt::bit_reversed;
 use crate::params::Params;
 use crate::ring::{Converter, Poly, Ring};
 
-/// The scale of a product of rows and weights. A value 1 is `q0 / 2^12`, so values up to 16 stay
-/// below `q0 / 2^8`, where a sine is linear to 13 bits.
-pub const PRODUCT_SCALE: f64 = (1u64 << 38) as f64;
-
-/// The scale of the slots between `coeffs_to_slots` and `eval_mod`.
-const SINE_SCALE: f64 = (1u64 << 50) as f64;
-
 /// Multiples of `q0` that raising adds, at most: with a secret of weight 32 the probability that one
 /// of 65,536 coefficients has more is `2^-138`.
 const SINE_RANGE: u16 = 16;
 
-/// What an answer is multiplied by before it is reduced to one prime.
-const ANSWER_GAIN: f64 = (1u64 << 16) as f64;
+/// The scale of an answer before it is reduced to one prime of 25 bits: values up to 32 fit then.
+const ANSWER_SCALE: f64 = (1u64 << 44) as f64;
 
 const UNPREPARED: &str = "no transforms were prepared";
 
@@ -93,10 +86,14 @@ impl Cpu {
     /// If a diagonal does not fit its encoding.
     pub fn with_bootstrap(mut self, frac_bits: u32) -> Result<Self, Error> {
         let eval_mod = EvalMod::new(SINE_RANGE, 3, 31)?;
-        let row_scale = libm::ldexp(PRODUCT_SCALE, -frac_bits.cast_signed());
+        let row_scale = self.params.row_scale(frac_bits);
         let top = self.params.max_level();
         let to_slots = Setting {
-            at: Placement { level: top, input_scale: self.raised_scale(), to_scale: SINE_SCALE },
+            at: Placement {
+                level: top,
+                input_scale: self.raised_scale(),
+                to_scale: self.sine_step(),
+            },
             // A real part is half the sum of a slot and its conjugate.
             constant: 0.5,
         };
@@ -126,7 +123,8 @@ impl Cpu {
             return Err(Error::WrongLength { expected: all / 2, found: rows });
         }
         let input_scale = self.raised_scale() * exact((all / rows).trailing_zeros());
-        let at = Placement { level: self.params.max_level(), input_scale, to_scale: SINE_SCALE };
+        let at =
+            Placement { level: self.params.max_level(), input_scale, to_scale: self.sine_step() };
         let period = rows * self.params.tokens() / 2;
         let setting = Setting { at, constant: 0.5 };
         let transform = Transform::narrow_coeffs_to_slots(&self, period, setting)?;
@@ -176,10 +174,11 @@ impl Cpu {
     pub fn answer(&self, z: &Ciphertext) -> Result<EdgeAnswer, Error> {
         let _span = self.span("answer", z.level, 1);
         let bootstrap = self.bootstrap()?;
-        let gained = self.with_scale(&self.mul_scalar(z, ANSWER_GAIN, 1.0), z.scale);
+        let gain = ANSWER_SCALE / bootstrap.row_scale;
+        let gained = self.with_scale(&self.mul_scalar(z, gain, 1.0), z.scale);
         let pairs = self.to_edge(&gained)?;
         let first = pairs.first().ok_or(Error::WrongLength { expected: 1, found: 0 })?;
-        Ok(answer(&bootstrap.edge, first, bootstrap.row_scale * ANSWER_GAIN))
+        Ok(answer(&bootstrap.edge, first, ANSWER_SCALE))
     }
 
     /// The coefficient of row `row`, token 0, in an [`EdgeAnswer`]; `row` is below `n/T`.
@@ -241,6 +240,11 @@ impl Cpu {
 
     fn raised_scale(&self) -> f64 {
         self.base_product() * f64::from(SINE_RANGE)
+    }
+
+    /// The scale of the slots between `coeffs_to_slots` and `eval_mod`.
+    fn sine_step(&self) -> f64 {
+        libm::exp2(f64::from(self.params.literal().bootstrap_bits))
     }
 
     /// The two halves of the transformed coefficients, reduced modulo `q0`, for rows of `scale`.

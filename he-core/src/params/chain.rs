@@ -19,7 +19,7 @@ pub(super) const TOLERANCE_BITS: f64 = 1.0 / 16.0;
 mod tests {
     use alloc::vec::Vec;
 
-    use super::super::{EDGE_128, ParamsLiteral};
+    use super::super::{EDGE_128, PRECISE_128, ParamsLiteral};
     use super::*;
     use crate::primes::{LOG_STEP, ntt_primes_below};
 
@@ -83,11 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn the_rule_gives_the_primes_of_the_preset() {
+    fn the_rule_gives_the_primes_of_the_presets() {
         let terminals = terminals();
-        assert_eq!(terminals, EDGE_128.terminals);
-        assert_eq!(mains(&EDGE_128, &terminals), EDGE_128.mains);
-        let specials = ntt_primes_below(1 << 31, LOG_STEP).take(EDGE_128.specials.len());
-        assert!(specials.eq(EDGE_128.specials.iter().copied()));
+        for preset in [EDGE_128, PRECISE_128] {
+            assert_eq!(terminals, preset.terminals);
+            assert_eq!(mains(&preset, &terminals), preset.mains);
+            let specials = ntt_primes_below(1 << 31, LOG_STEP).take(preset.specials.len());
+            assert!(specials.eq(preset.specials.iter().copied()));
+        }
     }
 }

@@ -25,6 +25,10 @@ pub struct ParamsLiteral {
     pub computing_bits: u32,
     /// Bits of each level of the sine evaluation and of coefficients-to-slots.
     pub bootstrap_bits: u32,
+    /// `log2` of the scale of a product of rows and weights, which is what a bootstrap takes. A
+    /// value `v` is `v·2^product_bits / q0` of the sine's period: the sine bends by
+    /// `(2πv·2^product_bits / q0)²/6` of the value, and its noise counts the more the smaller this is.
+    pub product_bits: u32,
     /// How many levels each stage has.
     pub stages: Stages,
     /// Primes near `2^25`.
@@ -124,7 +128,7 @@ impl ParamsLiteral {
         };
         [self.log_degree, self.log_edge_degree, self.log_tokens, strength]
             .into_iter()
-            .chain([self.base_bits, self.computing_bits, self.bootstrap_bits])
+            .chain([self.base_bits, self.computing_bits, self.bootstrap_bits, self.product_bits])
             .map(u64::from)
             .chain(counts.map(|n| n as u64))
             .chain(self.primes().map(u64::from))
@@ -141,6 +145,9 @@ impl ParamsLiteral {
             && (1..=self.log_edge_degree).contains(&self.log_tokens);
         if !rings_fit {
             return Err(Error::InvalidParameters("the degrees do not fit each other"));
+        }
+        if self.product_bits >= self.base_bits {
+            return Err(Error::InvalidParameters("a product does not fit the base"));
         }
         if self.hamming_weight == 0 || self.hamming_weight > 1 << self.log_degree {
             return Err(Error::InvalidParameters("the weight of the sparse secret"));

@@ -20,6 +20,20 @@ fn the_preset_is_secure_and_all_its_bounds_are_known() {
 }
 
 #[test]
+fn the_precise_preset_fills_its_bound_with_wider_levels_and_nothing_else() {
+    let (params, edge) = (Params::precise_128().unwrap(), edge());
+    let [big, sparse, rows] = params.instances();
+    assert!((1734.0..1735.0).contains(&big.log_qp), "{big:?}");
+    assert_eq!((sparse, rows), (edge.instances()[1], edge.instances()[2]));
+    assert_eq!(params.computing_level(), edge.computing_level());
+    for level in 1..=params.max_level() {
+        let step = params.log_q(level) - params.log_q(level - 1);
+        let width = if level <= 14 { 40.0 } else { 60.0 };
+        assert!((step - width).abs() < 0.1, "level {level}: {step}");
+    }
+}
+
+#[test]
 fn levels_are_where_the_stages_put_them() {
     let params = edge();
     assert_eq!((params.rows_level(), params.computing_level(), params.max_level()), (3, 14, 25));
@@ -92,6 +106,8 @@ fn bad_literals_are_refused() {
         ParamsLiteral { terminals: &[], ..EDGE_128 },
         ParamsLiteral { specials: &EDGE_128.specials[..1], ..EDGE_128 },
         ParamsLiteral { specials: &EDGE_128.specials[..13], ..EDGE_128 },
+        // A product that is larger than the base.
+        ParamsLiteral { product_bits: 50, ..EDGE_128 },
         // Levels that the primes cannot make.
         ParamsLiteral { mains: &EDGE_128.mains[..36], ..EDGE_128 },
         ParamsLiteral { computing_bits: 41, ..EDGE_128 },
@@ -125,6 +141,7 @@ fn every_field_changes_the_digest() {
         ParamsLiteral { base_bits: 51, ..base },
         ParamsLiteral { computing_bits: 41, ..base },
         ParamsLiteral { bootstrap_bits: 51, ..base },
+        ParamsLiteral { product_bits: 35, ..base },
         ParamsLiteral { stages: stages(12), ..base },
         ParamsLiteral { terminals: &base.terminals[1..], ..base },
         ParamsLiteral { mains: &base.mains[1..], ..base },
@@ -143,9 +160,15 @@ fn number(line: &str, key: &str) -> Option<f64> {
 }
 
 #[test]
-fn the_evidence_covers_every_instance_of_the_preset() {
+fn the_evidence_covers_every_instance_of_the_presets() {
     let evidence = include_str!("../../../security/evidence.json");
-    for instance in edge().instances() {
+    let (edge_128, precise_128) = evidence.split_once("\"preset\": \"precise_128\"").unwrap();
+    check_evidence(&edge(), edge_128);
+    check_evidence(&Params::precise_128().unwrap(), precise_128);
+}
+
+fn check_evidence(params: &Params, evidence: &str) {
+    for instance in params.instances() {
         let name = format!("\"name\": \"{}\"", instance.name);
         let line = evidence.lines().find(|line| line.contains(&name)).unwrap();
         let weight = match instance.secret {
