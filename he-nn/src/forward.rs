@@ -108,7 +108,7 @@ impl<'a, E: Refresh> Forward<'a, E> {
 
         let stage = self.begin();
         let packs = attention.packs(eval, &projections)?;
-        self.end(stage, eval.level(&packs.queries.low));
+        self.end(stage, packs.level(eval));
 
         let stage = self.begin();
         let (out, level) = attention.attend(eval, &packs, ranges.exponent)?;

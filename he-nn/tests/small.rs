@@ -100,7 +100,7 @@ fn attention_covers_every_pair_once() {
     let rows = product_rows(&eval, &projections, 3 * WIDTH);
     let packs = attention.packs(&eval, &rows).unwrap();
     let (out, level) = attention.attend(&eval, &packs, 16.0).unwrap();
-    assert_eq!(level, 4);
+    assert_eq!(level, 3);
     for (i, h, f) in (0..TOKENS).flat_map(|i| (0..WIDTH).map(move |j| (i, j / 4, j % 4))) {
         let weight = |j: usize| {
             let square = |f| (at(i, 0, h, f) - at(j, 1, h, f)).powi(2);

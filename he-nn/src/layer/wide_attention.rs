@@ -3,11 +3,15 @@
 //! `out_i = Σ_j exp(−|q_i − k_j|²) v_j` in every head; the kernel's width is folded into the
 //! matrices, and padding has `v_j = 0`.
 //!
-//! A pack has room for `C = K / (H·D)` copies of all features: rows `h + H·(c + C·f)`. Copy `c` of
-//! keys and values is shifted by `c` tokens, so that token `t` of it is token `t + c`. The other
-//! pairs come from `G = T / C` *variants*: token `t` replaced by `t xor g·C`, which exchanges the
-//! halves for the top bit and is a rotation by a few slots for the others, since tokens are bit
-//! reversed. What passes token `T` in a shift changes its sign; the variants' masks change it back.
+//! A pack has room for `C = K / (H·D)` copies of all features: rows `h + H·(c + C·f)`. Queries, keys
+//! and values of both halves of the tokens are six such copies, so one bootstrap with one sine brings
+//! all of them to slots; the copies that pairs need are made there, by a linear map. In copy `c` of keys
+//! and values slot `τ` of a row is slot `τ xor rev(c)`. The other pairs come from `G = T / C` *variants*:
+//! `τ xor g` for `g < G/2`, and the halves exchanged. Tokens are bit reversed, so both together are
+//! every slot of a row.
+//!
+//! Maps are linear over the complex numbers and both halves of the tokens want the same, so they
+//! travel as real and imaginary part until they meet the other half.
 //!
 //! Distances are sums over features, of `G` variants, in slots that hold one number for each
 //! feature. So variant `g` takes the positions `f ≡ g (mod G)`, one ciphertext holds all distances,
@@ -17,16 +21,18 @@
 //! The Gaussian kernel is that of Rho et al., *Encryption-Friendly LLM Architecture* (ICLR 2025),
 //! section 4.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use he_core::bootstrap::dft;
+use he_core::circuit::linear::{Diagonals, Placement};
 use he_core::circuit::polynomial;
-use he_core::complex::Complex;
 use he_core::ntt::bit_reversed;
-use he_core::refresh::{Halves, Refresh, Term};
+use he_core::refresh::{Halves, Refresh};
 
 use crate::Error;
 use crate::approx::exponential;
-use crate::layout::{Layout, row, sum_rotations};
+use crate::layout::{Layout, row, sum_rotations, upper_half};
 use crate::model::Config;
 
 /// The digits.
@@ -34,16 +40,19 @@ const HEAD: usize = 0;
 const COPY: usize = 1;
 const FEATURE: usize = 2;
 
+/// What the copies of a pack hold before they are spread.
+const QUERIES: usize = 0;
+const KEYS: usize = 1;
+const VALUES: usize = 2;
+const KINDS: usize = 3;
+
 /// A ciphertext for tokens below `T/2` and one for the others.
-#[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
-pub struct Both<E: Refresh> {
-    /// Tokens below `T/2`.
-    pub low: E::Ciphertext,
-    /// The others.
-    pub high: E::Ciphertext,
+struct Both<E: Refresh> {
+    low: E::Ciphertext,
+    high: E::Ciphertext,
 }
 
-/// The layout of the three packs, and how many pairs they hold.
+/// The layout of a pack, and how many pairs it holds.
 #[derive(Clone, Copy, Debug)]
 pub struct WideAttention {
     layout: Layout<3>,
@@ -51,15 +60,26 @@ pub struct WideAttention {
     variants: usize,
 }
 
-/// Queries, keys and values in slots.
+/// Queries, keys and values in slots: kind `k` is the `2k`-th copy, counted over all packs, lower
+/// tokens in the real part and upper ones in the imaginary.
 #[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
-pub struct Packs<E: Refresh> {
-    /// Every copy the same.
-    pub queries: Both<E>,
-    /// Copies shifted.
-    pub keys: Both<E>,
-    /// Copies shifted.
-    pub values: Both<E>,
+pub struct Packs<E: Refresh>(Vec<E::Ciphertext>);
+
+impl<E: Refresh> Packs<E> {
+    /// The level of what came back.
+    #[must_use]
+    pub fn level(&self, eval: &E) -> usize {
+        self.0.iter().map(|pack| eval.level(pack)).min().unwrap_or(0)
+    }
+}
+
+/// Which token of a row a copy holds in the place of slot `τ`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// `τ` in every copy.
+    Same,
+    /// `τ xor rev(c)` in copy `c`.
+    Partners,
 }
 
 impl WideAttention {
@@ -73,7 +93,7 @@ impl WideAttention {
         let sizes = [config.heads, copies, config.head_width()];
         let layout = Layout::new(sizes, config.tokens, rows)?;
         let variants = config.tokens / copies.max(1);
-        if variants < 2 || !config.head_width().is_multiple_of(variants) {
+        if copies < 2 || variants < 2 || !config.head_width().is_multiple_of(variants) {
             return Err(Error::Unsupported("copies and features do not cover all pairs"));
         }
         Ok(Self { layout, tokens: config.tokens, variants })
@@ -84,23 +104,23 @@ impl WideAttention {
     /// # Errors
     /// If a key is missing or rows do not fit.
     pub fn packs<E: Refresh>(&self, eval: &E, projections: &E::Rows) -> Result<Packs<E>, Error> {
-        let [heads, depth] = [HEAD, FEATURE].map(|digit| self.layout.size(digit));
-        let pack = |first: usize, is_shifted: bool| {
+        let [heads, copies, depth] = [HEAD, COPY, FEATURE].map(|digit| self.layout.size(digit));
+        let pack = |number: usize| {
             let sums = self.layout.pack(|[h, c, f]| {
-                let shift = if is_shifted { (2 * self.tokens - c) % (2 * self.tokens) } else { 0 };
-                alloc::vec![Term { row: first + h * depth + f, shift }]
+                let (kind, half) = ((number * copies + c) / 2, c % 2);
+                let index = (kind * heads + h) * depth + f;
+                match half {
+                    _ if kind >= KINDS => Vec::new(),
+                    0 => alloc::vec![row(index)],
+                    _ => alloc::vec![upper_half(index, self.tokens)],
+                }
             });
-            let slots = eval.rows_to_slots(&eval.select(projections, &sums)?, Halves::Both)?;
-            let Ok([low, high]) = <[_; 2]>::try_from(slots) else {
-                return Err(Error::Unsupported("not two halves came back"));
-            };
-            Ok(Both { low, high })
+            let mut slots = eval.rows_to_slots(&eval.select(projections, &sums)?, Halves::Low)?;
+            let x = slots.pop().ok_or(Error::Unsupported("no slots came back"))?;
+            let high = eval.rotate(&x, self.layout.step(COPY))?;
+            Ok(eval.add(&x, &eval.mul_i(&high))?)
         };
-        Ok(Packs {
-            queries: pack(0, false)?,
-            keys: pack(heads * depth, true)?,
-            values: pack(2 * heads * depth, true)?,
-        })
+        Ok(Packs((0..(2 * KINDS).div_ceil(copies)).map(pack).collect::<Result<_, Error>>()?))
     }
 
     /// The attention's output: rows of `d` features, and the level that was reached.
@@ -114,17 +134,18 @@ impl WideAttention {
         largest_exponent: f64,
     ) -> Result<(E::Rows, usize), Error> {
         let exp = exponential(largest_exponent)?;
-        let keys = self.all_variants(eval, &packs.keys, eval.scale(&packs.queries.low))?;
-        let distances = self.distances(eval, &packs.queries, &keys)?;
+        let keys = self.copies(eval, packs, KEYS, (Order::Partners, packs.level(eval)))?;
+        let keys = self.all_variants(eval, &keys)?;
+        let level = eval.level(&keys[0].low);
+        let queries = self.copies(eval, packs, QUERIES, (Order::Same, level + 1))?;
+        let distances = self.distances(eval, &split::<E>(eval, &queries)?, &keys)?;
         drop(keys);
         let level = eval.level(&distances[0]) - 1;
         let input = polynomial::input_scale(eval, level, exp.domain());
         // Halved, because both parts come doubled from sums with the conjugate.
         let merged = self.merged(eval, &distances, input / 2.0)?;
         drop(distances);
-        let conjugate = eval.conjugate(&merged)?;
-        let low = eval.add(&merged, &conjugate)?;
-        let high = eval.mul_i(&eval.sub(&conjugate, &merged)?);
+        let [low, high] = dft::split(eval, &merged)?;
         let kernel = |x: &E::Ciphertext| {
             let x = eval.with_scale(x, 2.0 * eval.scale(x));
             let y = polynomial::evaluate(eval, &x, &exp, eval.default_scale())?;
@@ -132,12 +153,9 @@ impl WideAttention {
         };
         let (low, high) = (kernel(&low)?, kernel(&high)?);
 
-        let level = eval.level(&low[0]) + 1;
-        let values = Both::<E> {
-            low: eval.drop_level(&packs.values.low, level)?,
-            high: eval.drop_level(&packs.values.high, level)?,
-        };
-        let values = self.all_variants(eval, &values, eval.default_scale())?;
+        let level = eval.level(&low[0]);
+        let values = self.copies(eval, packs, VALUES, (Order::Partners, level + 2))?;
+        let values = self.all_variants(eval, &values)?;
         let high: Vec<_> = high.iter().map(|a| eval.mul_i(a)).collect();
         let mut pairs = Vec::new();
         for (g, (low, high)) in low.iter().zip(&high).enumerate() {
@@ -164,62 +182,62 @@ impl WideAttention {
         if g < half { [low, high] } else { [high, low] }
     }
 
-    /// `G/2` variants of both halves, one level down, at the scale `to`.
-    fn all_variants<E: Refresh>(
+    /// The rows of one kind in every copy, from packs dropped to `level`; one level down, at half the
+    /// default scale.
+    fn copies<E: Refresh>(
         &self,
         eval: &E,
-        pack: &Both<E>,
-        to: f64,
-    ) -> Result<Vec<Both<E>>, Error> {
-        let low = self.variants_of(eval, &pack.low, 0, to)?;
-        let high = self.variants_of(eval, &pack.high, self.tokens / 2, to)?;
-        Ok(low.into_iter().zip(high).map(|(low, high)| Both { low, high }).collect())
+        packs: &Packs<E>,
+        kind: usize,
+        (order, level): (Order, usize),
+    ) -> Result<E::Ciphertext, Error> {
+        let copies = self.layout.size(COPY);
+        let (pack, home) = (2 * kind / copies, 2 * kind % copies);
+        let pack = packs.0.get(pack).ok_or(Error::Unsupported("a kind without a pack"))?;
+        let x = eval.drop_level(pack, level)?;
+        let half = self.tokens / 2;
+        let mut map = Diagonals::zero(eval.slots());
+        for c in 0..copies {
+            let partner = match order {
+                Order::Same => 0,
+                Order::Partners => bit_reversed(c, half),
+            };
+            let step = self.layout.step(COPY) * (home.cast_signed() - c.cast_signed());
+            for offset in offsets(half, partner) {
+                let mask = self.layout.values(|[_, copy, _], token| {
+                    let is_here = offset_at(bit_reversed(token, half), partner) == offset;
+                    if copy == c && is_here { 1.0 } else { 0.0 }
+                });
+                map.diagonal_mut(step + offset).iter_mut().zip(mask).for_each(|(x, m)| *x += m);
+            }
+        }
+        let to_scale = eval.default_scale() / 2.0;
+        let at = Placement { level, input_scale: eval.scale(&x), to_scale };
+        Ok(map.encode(eval, at)?.apply(eval, &x)?)
     }
 
-    /// Slot `τ xor x` in the place of slot `τ`, for each `x` below `G/2`, with the sign of what a
-    /// shift wrapped around changed back. `first` is the half's first token.
-    fn variants_of<E: Refresh>(
-        &self,
-        eval: &E,
-        a: &E::Ciphertext,
-        first: usize,
-        to: f64,
-    ) -> Result<Vec<E::Ciphertext>, Error> {
+    /// `G/2` variants, one level down: slot `τ xor x` in the place of slot `τ`, for each `x` below
+    /// `G/2`.
+    fn all_variants<E: Refresh>(&self, eval: &E, z: &E::Ciphertext) -> Result<Vec<Both<E>>, Error> {
         let half = self.variants / 2;
         let steps: Vec<isize> = (1 - half.cast_signed()..half.cast_signed()).collect();
-        let rotated = eval.rotate_many(a, &steps)?;
-        let scale = to * eval.step(eval.level(a)) / eval.scale(a);
+        let rotated = eval.rotate_many(z, &steps)?;
+        let level = eval.level(z);
+        let scale = eval.default_scale() / 2.0 * eval.step(level) / eval.scale(z);
         let variant = |x: usize| {
             let mut masks = Vec::new();
-            for (&step, rotated) in steps.iter().zip(&rotated) {
-                if let Some(mask) = self.variant_mask(x, step, first) {
-                    masks.push((rotated, eval.encode(&mask, eval.level(a), scale)?));
+            for (step, rotated) in steps.iter().zip(&rotated) {
+                if !offsets(self.tokens / 2, x).contains(step) {
+                    continue;
                 }
+                let is_here = |token| offset_at(bit_reversed(token, self.tokens / 2), x) == *step;
+                let mask = self.layout.values(|_, token| if is_here(token) { 1.0 } else { 0.0 });
+                masks.push((rotated, eval.encode(&mask, level, scale)?));
             }
             let pairs: Vec<_> = masks.iter().map(|(a, mask)| (*a, mask)).collect();
-            Ok(eval.rescale(&eval.dot_plain(&pairs)?)?)
+            split(eval, &eval.rescale(&eval.dot_plain(&pairs)?)?)
         };
         (0..half).map(variant).collect()
-    }
-
-    /// Where `τ xor x = τ + step`: the sign of the source there, and 0 elsewhere.
-    fn variant_mask(&self, x: usize, step: isize, first: usize) -> Option<Vec<Complex>> {
-        let half = self.tokens / 2;
-        let source = |token: usize| bit_reversed(token, half) ^ x;
-        let is_here = |token: usize| {
-            source(token).cast_signed() - bit_reversed(token, half).cast_signed() == step
-        };
-        if !(0..half).any(is_here) {
-            return None;
-        }
-        Some(self.layout.values(|[_, c, _], token| {
-            let shifted = first + bit_reversed(source(token), half) + c;
-            match (is_here(token), shifted < self.tokens) {
-                (false, _) => 0.0,
-                (true, true) => 1.0,
-                (true, false) => -1.0,
-            }
-        }))
     }
 
     /// `(q − k)²` of every variant, lower tokens in the real part and upper ones in the imaginary.
@@ -229,13 +247,10 @@ impl WideAttention {
         queries: &Both<E>,
         keys: &[Both<E>],
     ) -> Result<Vec<E::Ciphertext>, Error> {
-        let level = eval.level(&keys[0].low);
-        let q_low = eval.drop_level(&queries.low, level)?;
-        let q_high = eval.drop_level(&queries.high, level)?;
         let distance = |g| {
             let [for_low, for_high] = self.sources(keys, g);
-            let low = eval.sub(&q_low, for_low)?;
-            let high = eval.sub(&q_high, for_high)?;
+            let low = eval.sub(&queries.low, for_low)?;
+            let high = eval.sub(&queries.high, for_high)?;
             Ok(eval.dot_rescaled(&[(&low, &low), (&eval.mul_i(&high), &high)])?)
         };
         (0..self.variants).map(distance).collect()
@@ -296,4 +311,21 @@ impl WideAttention {
         };
         (0..self.variants).map(mask).collect()
     }
+}
+
+/// Lower and upper tokens, from real and imaginary parts at half the default scale.
+fn split<E: Refresh>(eval: &E, z: &E::Ciphertext) -> Result<Both<E>, Error> {
+    let [low, high] =
+        dft::split(eval, z)?.map(|part| eval.with_scale(&part, 2.0 * eval.scale(&part)));
+    Ok(Both { low, high })
+}
+
+/// How far slot `τ xor x` is from slot `τ`.
+const fn offset_at(slot: usize, x: usize) -> isize {
+    (slot ^ x).cast_signed() - slot.cast_signed()
+}
+
+/// All that [`offset_at`] is for the slots of a row.
+fn offsets(half: usize, x: usize) -> BTreeSet<isize> {
+    (0..half).map(|slot| offset_at(slot, x)).collect()
 }
