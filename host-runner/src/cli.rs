@@ -4,10 +4,12 @@ mod adapter;
 mod eval;
 mod infer;
 mod keygen;
+mod noise;
 mod params;
 mod plan;
 mod provision;
 mod serve;
+mod trace;
 
 use std::io::Write;
 use std::path::Path;
@@ -35,6 +37,8 @@ enum Command {
     Eval(eval::Eval),
     Plan(plan::Plan),
     Params(params::ShowParams),
+    Noise(noise::ShowNoise),
+    Trace(trace::ShowTrace),
     Adapter(adapter::Adapter),
 }
 
@@ -52,6 +56,8 @@ impl Cli {
             Command::Eval(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Params(command) => command.run(),
+            Command::Noise(command) => command.run(),
+            Command::Trace(command) => command.run(),
             Command::Adapter(command) => command.run(),
         }
     }

@@ -1,5 +1,6 @@
 //! The encrypted forward pass with everything it needs: keys, transforms and model. No secret.
 
+use alloc::sync::Arc;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -25,6 +26,7 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::store::{self, KeyFile, Manifest};
 use crate::threads::Rayon;
+use crate::trace::{Recorder, Shared, Trace};
 
 /// Answers uploads.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub struct Engine {
     cpu: Cpu,
     model: Model,
     adapter: Option<Adapter<Cpu>>,
+    recorder: Option<Arc<Recorder>>,
 }
 
 /// The encrypted answer, in the parts that are sent.
@@ -96,7 +99,7 @@ impl Engine {
         let cpu = Cpu::new(params.clone(), ring, keys)?.with_bootstrap(frac_bits)?;
         let rows = params.edge_degree() / params.tokens();
         ensure!(rows > CANARY_ROW, "an answer does not fit an edge ciphertext of {rows} rows");
-        Ok(Self { cpu, model, adapter: None })
+        Ok(Self { cpu, model, adapter: None, recorder: None })
     }
 
     /// With the encrypted adapter in a file.
@@ -107,6 +110,20 @@ impl Engine {
         let (ring, params) = (self.cpu.ring(), self.cpu.params());
         let adapter = encrypted::read(path, Target { ring, params, model: &self.model })?;
         Ok(Self { adapter: Some(adapter), ..self })
+    }
+
+    /// With a record of what is computed; the machine is measured first.
+    #[must_use]
+    pub fn with_recorder(self) -> Self {
+        let recorder = Arc::new(Recorder::new(self.cpu.ring(), self.cpu.params()));
+        let cpu = self.cpu.with_observer(Box::new(Shared(Arc::clone(&recorder))));
+        Self { cpu, recorder: Some(recorder), ..self }
+    }
+
+    /// What was recorded since this was last asked, if it is.
+    #[must_use]
+    pub fn trace(&self) -> Option<Trace> {
+        Some(self.recorder.as_ref()?.take())
     }
 
     /// The parameters.
@@ -128,6 +145,15 @@ impl Engine {
     /// # Errors
     /// If the upload does not fit, or a key is missing.
     pub fn answer(&self, upload: Upload, notify: &mut dyn FnMut(Event)) -> Result<EncryptedAnswer> {
+        let Some(recorder) = &self.recorder else { return self.compute(upload, notify) };
+        let mut watch = |event| {
+            recorder.stage(event);
+            notify(event);
+        };
+        recorder.sentence(|| self.compute(upload, &mut watch))
+    }
+
+    fn compute(&self, upload: Upload, notify: &mut dyn FnMut(Event)) -> Result<EncryptedAnswer> {
         let Upload { masks, bodies } = upload;
         let seeded = |body: [Vec<u32>; BASE_PRIMES]| SeededUpload { seed: masks, b: body.into() };
         let uploads: Vec<_> = bodies.into_iter().map(seeded).collect();

@@ -20,11 +20,13 @@ pub mod precision;
 pub mod preset;
 pub mod report;
 pub mod store;
+pub mod trace;
 
 // What is computed.
 pub mod adapter;
 pub mod clear;
 pub mod engine;
+pub mod noise;
 pub mod plan;
 
 // Who takes part.

@@ -4,10 +4,9 @@ mod summary;
 
 use core::time::Duration;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 use he_core::wire;
 use rayon::prelude::*;
@@ -19,7 +18,6 @@ use crate::connection::Connection;
 use crate::dataset::{self, Example};
 use crate::import::ModelFolder;
 use crate::progress::Progress;
-use crate::server::Until;
 use crate::store::{DEVICE, SERVER};
 use crate::{clear, precision};
 
@@ -58,6 +56,9 @@ pub(super) struct Eval {
     /// Take at most this much memory, such as 12G, instead of what is available
     #[arg(long, value_name = "SIZE", value_parser = crate::memory::parse_bytes)]
     memory: Option<u64>,
+    /// Write where the time went to this file, for `host-runner trace` and Perfetto
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "clear"])]
+    trace: Option<PathBuf>,
     /// Write every result and the summary as JSON to this file (`-` is standard output)
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -121,17 +122,8 @@ impl Eval {
 
     /// Asks a server on a thread of this process, over a socket all the same.
     fn ask_own_server(&self, questions: &Questions<'_>, keys: &Path) -> Result<Vec<Outcome>> {
-        let job = Job::load(keys, &self.model, None, self.memory)?;
-        let engine = job.engine();
-        let answerer = |upload, notify: &mut dyn FnMut(_)| engine.answer(upload, notify);
-        let server = job.bind("127.0.0.1:0", keys, &answerer)?;
-        let address = server.address().to_string();
-        thread::scope(|scope| {
-            let serving = scope.spawn(|| server.run(Until::HungUp, &|_| {}));
-            let outcomes = questions.ask_all(&address);
-            serving.join().map_err(|_| anyhow!("the server panicked"))??;
-            outcomes
-        })
+        let job = Job::load(keys, &self.model, None, self.memory)?.traced(self.trace.as_deref());
+        job.while_serving(keys, |address| questions.ask_all(address))
     }
 }
 

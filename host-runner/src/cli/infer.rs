@@ -7,19 +7,23 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use super::serve::Job;
 use crate::adapter::plain::PlainAdapter;
 use crate::client::{Client, DEFAULT_SENTENCE};
 use crate::connection::Connection;
 use crate::import::ModelFolder;
 use crate::report::{ClearReport, InferReport};
+use crate::store::{DEVICE, SERVER};
 use crate::{clear, memory, precision};
 
 const EXAMPLES: &str = "\
 Examples:
   host-runner infer 'a warm , funny film' --keys keys/device --server 127.0.0.1:7000
+  host-runner infer 'a warm , funny film' --keys keys --trace out.json
   host-runner infer 'a warm , funny film' --clear --json -
   host-runner infer 'a warm , funny film' --clear --adapter mine.safetensors
 
+Without --server, a server is started inside this process from KEYS/server.
 With --clear there is no encryption and no server: the plaintext model answers.";
 
 /// Classifies one sentence, under encryption or in the clear
@@ -29,11 +33,11 @@ pub(super) struct Infer {
     /// The sentence
     #[arg(default_value = DEFAULT_SENTENCE)]
     sentence: String,
-    /// The `device` folder that keygen wrote
+    /// The `device` folder that keygen wrote; without --server, the folder that it is in
     #[arg(long, value_name = "DIR", required_unless_present = "clear")]
     keys: Option<PathBuf>,
     /// Where the server listens
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "clear")]
+    #[arg(long, value_name = "ADDRESS")]
     server: Option<String>,
     /// The model's folder: vocabulary and embedding for the client, and the plaintext model
     #[arg(long, value_name = "DIR", default_value = "models/edge")]
@@ -44,6 +48,9 @@ pub(super) struct Infer {
     /// Run the plaintext model only
     #[arg(long)]
     clear: bool,
+    /// Write where the time went to this file, for `host-runner trace` and Perfetto
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "clear"])]
+    trace: Option<PathBuf>,
     /// Write the result as JSON to this file (`-` is standard output)
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -55,8 +62,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 impl Infer {
     pub(super) fn run(&self) -> Result<()> {
         let folder = ModelFolder::open(&self.model)?;
-        match (&self.keys, &self.server) {
-            (Some(keys), Some(server)) if !self.clear => self.run_encrypted(&folder, keys, server),
+        match &self.keys {
+            Some(keys) if !self.clear => self.run_encrypted(&folder, keys),
             _ => self.run_clear(&folder),
         }
     }
@@ -83,8 +90,17 @@ impl Infer {
         Ok(trace.logits)
     }
 
-    fn run_encrypted(&self, folder: &ModelFolder, keys: &Path, server: &str) -> Result<()> {
-        let client = Client::open(keys, folder)?;
+    fn run_encrypted(&self, folder: &ModelFolder, keys: &Path) -> Result<()> {
+        if let Some(address) = &self.server {
+            return self.ask(&Client::open(keys, folder)?, folder, address);
+        }
+        let client = Client::open(&keys.join(DEVICE), folder)?;
+        let server = keys.join(SERVER);
+        let job = Job::load(&server, &self.model, None, None)?.traced(self.trace.as_deref());
+        job.while_serving(&server, |address| self.ask(&client, folder, address))
+    }
+
+    fn ask(&self, client: &Client<'_>, folder: &ModelFolder, server: &str) -> Result<()> {
         let plain_logits = self.plain_logits(folder)?;
         let mut connection = Connection::connect(server, CONNECT)?;
         let begun = Instant::now();

@@ -1,9 +1,10 @@
 //! `host-runner serve`: the server, which holds evaluation keys and weights and no secret.
 
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Args;
 use he_nn::stage::{Event, Stage};
 
@@ -48,6 +49,9 @@ pub(super) struct Serve {
     /// Take at most this much memory, such as 12G, instead of what is available
     #[arg(long, value_name = "SIZE", value_parser = crate::memory::parse_bytes)]
     memory: Option<u64>,
+    /// Write where the time of the last answer went to this file, for `host-runner trace` and Perfetto
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// Write times and memory of the last answer as JSON to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -56,6 +60,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(&self) -> Result<()> {
         let job = Job::load(&self.keys, &self.model, self.adapter.as_deref(), self.memory)?;
+        let job = job.traced(self.trace.as_deref());
         let until = if self.once { Until::Answered } else { Until::Stopped };
         job.serve(&self.listen, &self.keys, until, self.json.as_deref())
     }
@@ -67,6 +72,7 @@ pub(super) struct Job {
     engine: Engine,
     plan: Plan,
     parameters: ParametersReport,
+    trace: Option<PathBuf>,
 }
 
 impl Job {
@@ -94,7 +100,21 @@ impl Job {
             engine = engine.with_adapter(path)?;
         }
         let parameters = ParametersReport::new(manifest.preset(), &params);
-        Ok(Self { engine, plan, parameters })
+        Ok(Self { engine, plan, parameters, trace: None })
+    }
+
+    /// With a trace written to `path` after each answer, if there is one.
+    pub(super) fn traced(self, path: Option<&Path>) -> Self {
+        let Some(path) = path else { return self };
+        Self { engine: self.engine.with_recorder(), trace: Some(path.to_owned()), ..self }
+    }
+
+    /// Writes what was computed since this was last called.
+    fn write_trace(&self) -> Result<()> {
+        match (&self.trace, self.engine.trace()) {
+            (Some(path), Some(trace)) => trace.write(path),
+            _ => Ok(()),
+        }
     }
 
     /// Serves at `address` and reports every answer.
@@ -120,14 +140,14 @@ impl Job {
             let (keys, parameters) = (self.plan.report.keys, self.parameters.clone());
             let report = ServeReport { server, keys, parameters, upload_bytes, download_bytes };
             let written = json.map_or(Ok(()), |path| super::write_json(path, &report));
-            if let Err(error) = written {
+            if let Err(error) = written.and_then(|()| self.write_trace()) {
                 eprintln!("warning: {error:#}");
             }
         })
     }
 
     /// A socket for this engine.
-    pub(super) fn bind<'a>(
+    fn bind<'a>(
         &'a self,
         address: &str,
         keys: &Path,
@@ -138,9 +158,23 @@ impl Job {
         Server::bind(address, Limits::default(), about, transport, answerer)
     }
 
-    /// The engine.
-    pub(super) const fn engine(&self) -> &Engine {
-        &self.engine
+    /// Serves whoever `ask` sends to the address that it is given, over one connection.
+    pub(super) fn while_serving<T>(
+        &self,
+        keys: &Path,
+        ask: impl FnOnce(&str) -> Result<T>,
+    ) -> Result<T> {
+        let answerer = |upload, notify: &mut dyn FnMut(_)| self.engine.answer(upload, notify);
+        let server = self.bind("127.0.0.1:0", keys, &answerer)?;
+        let address = server.address().to_string();
+        let result = thread::scope(|scope| {
+            let serving = scope.spawn(|| server.run(Until::HungUp, &|_| {}));
+            let result = ask(&address);
+            serving.join().map_err(|_| anyhow!("the server panicked"))??;
+            result
+        });
+        self.write_trace()?;
+        result
     }
 }
 
