@@ -4,7 +4,6 @@ mod adapter;
 mod eval;
 mod infer;
 mod keygen;
-mod noise;
 mod params;
 mod plan;
 mod provision;
@@ -37,7 +36,6 @@ enum Command {
     Eval(eval::Eval),
     Plan(plan::Plan),
     Params(params::ShowParams),
-    Noise(noise::ShowNoise),
     Trace(trace::ShowTrace),
     Adapter(adapter::Adapter),
 }
@@ -56,7 +54,6 @@ impl Cli {
             Command::Eval(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Params(command) => command.run(),
-            Command::Noise(command) => command.run(),
             Command::Trace(command) => command.run(),
             Command::Adapter(command) => command.run(),
         }

@@ -26,7 +26,6 @@ pub mod trace;
 pub mod adapter;
 pub mod clear;
 pub mod engine;
-pub mod noise;
 pub mod plan;
 
 // Who takes part.
