@@ -1,5 +1,7 @@
 //! Ciphertexts of the big ring, in evaluation form.
 
+use alloc::vec::Vec;
+
 use crate::Error;
 use crate::params::Params;
 use crate::ring::{Basis, Poly, Ring};
@@ -36,6 +38,13 @@ impl Ciphertext {
         Ok(Self { b, a, level, scale })
     }
 
+    pub(crate) const fn side(&self, side: Side) -> &Poly {
+        match side {
+            Side::B => &self.b,
+            Side::A => &self.a,
+        }
+    }
+
     /// Rescales left above the base.
     #[must_use]
     pub const fn level(&self) -> usize {
@@ -47,6 +56,33 @@ impl Ciphertext {
     pub const fn scale(&self) -> f64 {
         self.scale
     }
+}
+
+/// One half of a pair `(b, a)`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Side {
+    B,
+    A,
+}
+
+pub(crate) const SIDES: [Side; 2] = [Side::B, Side::A];
+
+/// The pair `(b, a)` of which `f(side, i, limb)` writes the limb of each prime `i`: every word,
+/// whatever it was before.
+pub(crate) fn pair(
+    ring: &Ring,
+    basis: Basis,
+    f: impl Fn(Side, usize, &mut [u32]) + Sync,
+) -> [Poly; 2] {
+    let [mut b, mut a] = [(); 2].map(|()| Poly::blank(ring, basis));
+    let [b_limbs, a_limbs] =
+        [&mut b, &mut a].map(|poly| poly.words_mut().chunks_exact_mut(ring.degree()));
+    let mut limbs: Vec<_> = b_limbs.zip(a_limbs).flat_map(<[_; 2]>::from).collect();
+    ring.threads().for_each(&mut limbs, 2, &|rank, limbs| {
+        let Some(index) = basis.index(rank) else { return };
+        SIDES.into_iter().zip(limbs).for_each(|(side, limb)| f(side, index, limb));
+    });
+    [b, a]
 }
 
 /// Two polynomials over the primes of a level, as they travel.

@@ -2,6 +2,7 @@
 //! ring was given.
 
 mod observe;
+mod product;
 mod refresh;
 
 pub use observe::{Observer, Operation};
@@ -10,17 +11,21 @@ pub use refresh::{bootstrap_keys, need_narrow_bootstrap};
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use self::observe::Span;
+use self::product::Products;
 use crate::Error;
-use crate::ciphertext::{Ciphertext, Plaintext};
+use crate::ciphertext::{Ciphertext, Plaintext, Side, pair};
 use crate::complex::Complex;
 use crate::encode::Encoder;
 use crate::eval::{Evaluator, SCALE_TOLERANCE};
-use crate::keyswitch::{EvaluationKeys, inner_product};
+use crate::keyswitch::{BLOCK, EvaluationKeys, dot, rescale_pair};
 use crate::modulus::Modulus;
 use crate::params::Params;
-use crate::ring::{Basis, Poly, Rescaler, Ring, galois_of_conjugation, galois_of_rotation};
+use crate::ring::{
+    Basis, Poly, Rescaler, Ring, galois_of_conjugation, galois_of_rotation, mul_i_limb,
+};
 
 /// The CKKS evaluator. It holds evaluation keys and no secret.
 #[derive(Debug)]
@@ -90,31 +95,62 @@ impl Cpu {
         poly
     }
 
-    /// Multiplies both halves by an integer.
-    fn mul_integer(&self, a: &Ciphertext, factor: i128, scale: f64) -> Ciphertext {
-        let mut out = Ciphertext { scale, ..a.clone() };
-        for poly in [&mut out.b, &mut out.a] {
-            poly.scale_assign(&self.ring, |_, q| reduce_wide(q, factor));
-        }
-        out
+    /// The ciphertext of which `f` writes the limbs, as by [`pair`].
+    fn write(
+        &self,
+        level: usize,
+        scale: f64,
+        f: impl Fn(Side, usize, &mut [u32]) + Sync,
+    ) -> Ciphertext {
+        let [b, a] = pair(&self.ring, self.params.basis(level), f);
+        Ciphertext { b, a, level, scale }
     }
 
-    /// `a` at a lower or equal level.
+    /// What `f(side, i, limb)` makes of each limb of a copy.
+    fn map(
+        &self,
+        a: &Ciphertext,
+        scale: f64,
+        f: impl Fn(Side, usize, &mut [u32]) + Sync,
+    ) -> Ciphertext {
+        self.write(a.level, scale, |side, prime, limb| {
+            limb.copy_from_slice(a.side(side).limb_at(prime));
+            f(side, prime, limb);
+        })
+    }
+
+    /// Multiplies both halves by an integer.
+    fn mul_integer(&self, a: &Ciphertext, factor: i128, scale: f64) -> Ciphertext {
+        self.map(a, scale, |_, prime, limb| {
+            let q = self.ring.modulus(prime);
+            self.ring.kernels().scale_assign(q, limb, q.factor(reduce_wide(q, factor)));
+        })
+    }
+
+    /// The same plaintext at the same scale as `a`, with at least the primes of a lower or equal
+    /// level.
     fn at_level<'a>(&self, a: &'a Ciphertext, level: usize) -> Result<Cow<'a, Ciphertext>, Error> {
-        if a.level == level {
+        if level <= a.level && self.params.basis(level).is_subset(a.b.basis()) {
             return Ok(Cow::Borrowed(a));
         }
         Ok(Cow::Owned(self.drop_level(a, level)?))
     }
 
-    /// Both operands at the lower of their levels, the first to be changed.
-    fn align<'b>(
+    /// What `f(q, left, right)` makes of the limbs of `a` and those of `b`, at the lower of their
+    /// levels.
+    fn combine(
         &self,
         a: &Ciphertext,
-        b: &'b Ciphertext,
-    ) -> Result<(Ciphertext, Cow<'b, Ciphertext>), Error> {
+        b: &Ciphertext,
+        f: impl Fn(Modulus, &mut [u32], &[u32]) + Sync,
+    ) -> Result<Ciphertext, Error> {
+        check_scales(a.scale, b.scale)?;
         let level = a.level.min(b.level);
-        Ok((self.drop_level(a, level)?, self.at_level(b, level)?))
+        let (a, b) = (self.at_level(a, level)?, self.at_level(b, level)?);
+        Ok(self.write(level, a.scale, |side, prime, limb| {
+            limb.copy_from_slice(a.side(side).limb_at(prime));
+            f(self.ring.modulus(prime), limb, b.side(side).limb_at(prime));
+        }))
     }
 
     fn apply_galois(&self, a: &Ciphertext, galois: u32) -> Result<Ciphertext, Error> {
@@ -127,52 +163,37 @@ impl Cpu {
         let mut digits = None;
         let apply = |&galois: &u32| {
             if galois == 1 {
-                return Ok(a.clone());
+                return Ok(self.map(a, a.scale, |_, _, _| {}));
             }
             let entry = self.keys.galois(galois, a.a.basis())?;
             let cut = digits.get_or_insert_with(|| entry.key.decompose(&self.ring, &a.a));
             let kernels = self.ring.kernels();
-            let turn = |limb: &mut [u32]| {
+            let [b, mask] = entry.key.apply(&self.ring, cut, |side, prime, limb| {
+                if side == Side::B {
+                    kernels.add_assign(self.ring.modulus(prime), limb, a.b.limb_at(prime));
+                }
                 let straight = limb.to_vec();
                 kernels.gather(entry.automorphism.index(), &straight, limb);
-            };
-            let finish_b = |prime: usize, limb: &mut [u32]| {
-                kernels.add_assign(self.ring.modulus(prime), limb, a.b.limb_at(prime));
-                turn(limb);
-            };
-            let finish_a = |_: usize, limb: &mut [u32]| turn(limb);
-            let (b, mask) = entry.key.apply(&self.ring, cut, [&finish_b, &finish_a]);
+            });
             Ok(Ciphertext { b, a: mask, ..*a })
         };
         galois.iter().map(apply).collect()
     }
 
     /// `Σ a_i · b_i`, not relinearised, at the lowest level of all operands.
-    fn products(&self, pairs: &[(&Ciphertext, &Ciphertext)]) -> Result<Products, Error> {
+    fn products<'a>(
+        &self,
+        pairs: &[(&'a Ciphertext, &'a Ciphertext)],
+    ) -> Result<Products<'a>, Error> {
         let level = lowest(pairs)?;
         let (basis, scale) = (self.params.basis(level), pairs[0].0.scale * pairs[0].1.scale);
-        let mut aligned = Vec::with_capacity(pairs.len());
+        let mut factors = Vec::with_capacity(pairs.len());
         for (x, y) in pairs {
             check_scales(scale, x.scale * y.scale)?;
-            aligned.push((self.at_level(x, level)?, self.at_level(y, level)?));
+            factors.push([self.at_level(x, level)?, self.at_level(y, level)?]);
         }
-        let sum = |terms: &[(&Poly, &Poly)]| inner_product(&self.ring, basis, terms);
-        let constant: Vec<_> = aligned.iter().map(|(x, y)| (&x.b, &y.b)).collect();
-        let linear: Vec<_> =
-            aligned.iter().flat_map(|(x, y)| [(&x.b, &y.a), (&x.a, &y.b)]).collect();
-        let square: Vec<_> = aligned.iter().map(|(x, y)| (&x.a, &y.a)).collect();
-        let (b, a, square) = (sum(&constant), sum(&linear), sum(&square));
-        Ok(Products { b, a, square, level, scale })
+        Ok(Products { factors, basis, level, scale })
     }
-}
-
-/// A product of ciphertexts as it is: `b + a·S + square·S²`.
-struct Products {
-    b: Poly,
-    a: Poly,
-    square: Poly,
-    level: usize,
-    scale: f64,
 }
 
 impl Evaluator for Cpu {
@@ -201,7 +222,7 @@ impl Evaluator for Cpu {
 
     fn with_scale(&self, a: &Ciphertext, scale: f64) -> Ciphertext {
         let _span = self.span("copy", a.level, 1);
-        Ciphertext { scale, ..a.clone() }
+        self.map(a, scale, |_, _, _| {})
     }
 
     fn encode(&self, values: &[Complex], level: usize, scale: f64) -> Result<Plaintext, Error> {
@@ -212,50 +233,45 @@ impl Evaluator for Cpu {
 
     fn add(&self, a: &Ciphertext, b: &Ciphertext) -> Result<Ciphertext, Error> {
         let _span = self.span("add", a.level.min(b.level), 1);
-        check_scales(a.scale, b.scale)?;
-        let (mut a, b) = self.align(a, b)?;
-        a.b.add_assign(&self.ring, &b.b);
-        a.a.add_assign(&self.ring, &b.a);
-        Ok(a)
+        self.combine(a, b, |q, left, right| self.ring.kernels().add_assign(q, left, right))
     }
 
     fn sub(&self, a: &Ciphertext, b: &Ciphertext) -> Result<Ciphertext, Error> {
         let _span = self.span("sub", a.level.min(b.level), 1);
-        check_scales(a.scale, b.scale)?;
-        let (mut a, b) = self.align(a, b)?;
-        a.b.sub_assign(&self.ring, &b.b);
-        a.a.sub_assign(&self.ring, &b.a);
-        Ok(a)
+        self.combine(a, b, |q, left, right| self.ring.kernels().sub_assign(q, left, right))
     }
 
     fn neg(&self, a: &Ciphertext) -> Ciphertext {
         let _span = self.span("neg", a.level, 1);
-        let mut a = a.clone();
-        a.b.neg_assign(&self.ring);
-        a.a.neg_assign(&self.ring);
-        a
+        self.map(a, a.scale, |_, prime, limb| {
+            let q = self.ring.modulus(prime);
+            limb.iter_mut().for_each(|x| *x = q.neg(*x));
+        })
     }
 
     fn add_scalar(&self, a: &Ciphertext, value: f64) -> Ciphertext {
         let _span = self.span("add_scalar", a.level, 1);
-        let mut a = a.clone();
         let constant = round_wide(value * a.scale);
         // A constant polynomial has the same value in every place.
-        a.b.for_each_limb(&self.ring, |prime, limb| {
-            let q = self.ring.modulus(prime);
-            let constant = reduce_wide(q, constant);
-            limb.iter_mut().for_each(|x| *x = q.add(*x, constant));
-        });
-        a
+        self.map(a, a.scale, |side, prime, limb| {
+            if side == Side::B {
+                let q = self.ring.modulus(prime);
+                let constant = reduce_wide(q, constant);
+                limb.iter_mut().for_each(|x| *x = q.add(*x, constant));
+            }
+        })
     }
 
     fn add_plain(&self, a: &Ciphertext, p: &Plaintext) -> Result<Ciphertext, Error> {
         let _span = self.span("add_plain", a.level, 1);
         check_scales(a.scale, p.scale)?;
         check_levels(a.level, p.level)?;
-        let mut a = a.clone();
-        a.b.add_assign(&self.ring, &p.poly);
-        Ok(a)
+        Ok(self.map(a, a.scale, |side, prime, limb| {
+            if side == Side::B {
+                let q = self.ring.modulus(prime);
+                self.ring.kernels().add_assign(q, limb, p.poly.limb_at(prime));
+            }
+        }))
     }
 
     fn mul_scalar(&self, a: &Ciphertext, value: f64, scale: f64) -> Ciphertext {
@@ -265,45 +281,47 @@ impl Evaluator for Cpu {
 
     fn mul_i(&self, a: &Ciphertext) -> Ciphertext {
         let _span = self.span("mul_i", a.level, 1);
-        let mut a = a.clone();
-        a.b.mul_i_assign(&self.ring);
-        a.a.mul_i_assign(&self.ring);
-        a
+        self.map(a, a.scale, |_, prime, limb| mul_i_limb(&self.ring, prime, limb))
     }
 
     fn dot(&self, pairs: &[(&Ciphertext, &Ciphertext)]) -> Result<Ciphertext, Error> {
         let _span = self.span("dot", lowest(pairs)?, pairs.len());
-        let Products { mut b, mut a, square, level, scale } = self.products(pairs)?;
-        let key = self.keys.relinearization(square.basis())?;
-        let (from_square, mask) = key.switch(&self.ring, &square);
-        b.add_assign(&self.ring, &from_square);
-        a.add_assign(&self.ring, &mask);
-        Ok(Ciphertext { b, a, level, scale })
+        let (ring, products) = (&self.ring, self.products(pairs)?);
+        let key = self.keys.relinearization(products.basis)?;
+        let square = products.square(ring);
+        let cut = key.decompose(ring, &square);
+        let [b, a] = key.apply(ring, &cut, |side, prime, limb| {
+            let q = ring.modulus(prime);
+            products.for_each_block(ring, side, prime, |at, product| {
+                ring.kernels().add_assign(q, &mut limb[at], product);
+            });
+        });
+        Ok(Ciphertext { b, a, level: products.level, scale: products.scale })
     }
 
     fn dot_rescaled(&self, pairs: &[(&Ciphertext, &Ciphertext)]) -> Result<Ciphertext, Error> {
         let _span = self.span("dot_rescaled", lowest(pairs)?, pairs.len());
-        let Products { b, a, square, level: from, scale } = self.products(pairs)?;
-        let key = self.keys.relinearization(square.basis())?;
+        let (ring, products) = (&self.ring, self.products(pairs)?);
+        let (basis, from) = (products.basis, products.level);
+        let key = self.keys.relinearization(basis)?;
         let level = from.checked_sub(1).ok_or(Error::LevelExhausted { needed: 1, left: from })?;
-        let (ring, basis, cut) = (&self.ring, square.basis(), key.decompose(&self.ring, &square));
-        let down = Rescaler::new(ring, basis.union(key.special), self.params.basis(level));
+        let square = products.square(ring);
+        let cut = key.decompose(ring, &square);
         // `P` times the sum, divided by `P` and what a rescale divides by.
-        let divide = |mut sum: Poly, side| {
-            let mut switched = key.product(ring, &cut, side);
-            sum.scale_assign(ring, |_, q| {
-                key.special.iter().fold(1, |x, i| q.mul(x, q.reduce(ring.primes()[i].into())))
-            });
-            switched.for_each_limb(ring, |prime, limb| {
-                if basis.contains(prime) {
-                    let q = ring.modulus(prime);
-                    ring.kernels().add_assign(q, limb, sum.limb_at(prime));
-                }
-            });
-            down.apply(ring, &switched)
+        let gains: Vec<_> = basis.iter().map(|i| key.special_product(ring, i)).collect();
+        let source = |side, prime: usize, at: Range<usize>, out: &mut [u32]| {
+            key.product(ring, &cut, (side, prime, at.clone()), out);
+            if let Some(rank) = basis.position(prime) {
+                let (q, mut scratch) = (ring.modulus(prime), [0; BLOCK]);
+                let scratch = &mut scratch[..out.len()];
+                products.write(ring, (side, prime, at), scratch);
+                ring.kernels().scale_assign(q, scratch, gains[rank]);
+                ring.kernels().add_assign(q, out, scratch);
+            }
         };
-        let (b, a) = (divide(b, |part| &part.b), divide(a, |part| &part.a));
-        Ok(Ciphertext { b, a, level, scale: scale / self.params.step(from) })
+        let down = Rescaler::new(ring, basis.union(key.special), self.params.basis(level));
+        let [b, a] = rescale_pair(ring, &down, source, |_, _, _| {});
+        Ok(Ciphertext { b, a, level, scale: products.scale / self.params.step(from) })
     }
 
     fn dot_plain(&self, pairs: &[(&Ciphertext, &Plaintext)]) -> Result<Ciphertext, Error> {
@@ -315,12 +333,11 @@ impl Evaluator for Cpu {
             check_levels(x.level, p.level)?;
             check_levels(x.level, first.level)?;
         }
-        let basis = first.b.basis();
-        let sum = |side: fn(&Ciphertext) -> &Poly| {
-            let terms: Vec<_> = pairs.iter().map(|(x, p)| (side(x), &p.poly)).collect();
-            inner_product(&self.ring, basis, &terms)
-        };
-        Ok(Ciphertext { b: sum(|x| &x.b), a: sum(|x| &x.a), level: first.level, scale })
+        Ok(self.write(first.level, scale, |side, prime, limb| {
+            let pairs = pairs.iter().map(|(x, p)| (x.side(side), &p.poly));
+            let pairs = pairs.map(|(x, p)| (x.limb_at(prime), p.limb_at(prime)));
+            dot(&self.ring, prime, limb, &pairs.collect::<Vec<_>>());
+        }))
     }
 
     fn rescale(&self, a: &Ciphertext) -> Result<Ciphertext, Error> {
@@ -328,18 +345,17 @@ impl Evaluator for Cpu {
         let level =
             a.level.checked_sub(1).ok_or(Error::LevelExhausted { needed: 1, left: a.level })?;
         let down = Rescaler::new(&self.ring, a.b.basis(), self.params.basis(level));
-        Ok(Ciphertext {
-            b: down.apply(&self.ring, &a.b),
-            a: down.apply(&self.ring, &a.a),
-            level,
-            scale: a.scale / self.params.step(a.level),
-        })
+        let source = |side, prime, at, out: &mut [u32]| {
+            out.copy_from_slice(&a.side(side).limb_at(prime)[at]);
+        };
+        let [b, mask] = rescale_pair(&self.ring, &down, source, |_, _, _| {});
+        Ok(Ciphertext { b, a: mask, level, scale: a.scale / self.params.step(a.level) })
     }
 
     fn adjust(&self, a: &Ciphertext, level: usize, scale: f64) -> Result<Ciphertext, Error> {
         let same_scale = check_scales(a.scale, scale).is_ok();
         if level == a.level && same_scale {
-            return Ok(a.clone());
+            return Ok(self.map(a, a.scale, |_, _, _| {}));
         }
         if level >= a.level {
             return Err(Error::LevelExhausted { needed: level + 1, left: a.level });
@@ -347,8 +363,9 @@ impl Evaluator for Cpu {
         let (from, to) = (a.b.basis(), self.params.basis(level));
         if same_scale && from.union(to) == from {
             let _span = self.span("drop_level", level, 1);
-            let [b, mask] = [&a.b, &a.a].map(|poly| poly.restrict(&self.ring, to));
-            return Ok(Ciphertext { b, a: mask, level, ..*a });
+            return Ok(self.write(level, a.scale, |side, prime, limb| {
+                limb.copy_from_slice(a.side(side).limb_at(prime));
+            }));
         }
         // Keep as few primes beyond `to` as a factor of the wanted size needs.
         let mut kept = from.intersection(to);
@@ -361,19 +378,14 @@ impl Evaluator for Cpu {
         }
         let _span = self.span("adjust", level, kept.difference(to).len());
         let factor = round_wide(factor(kept));
-        let cut = Ciphertext {
-            b: a.b.restrict(&self.ring, kept),
-            a: a.a.restrict(&self.ring, kept),
-            ..*a
-        };
-        let scaled = self.mul_integer(&cut, factor, scale);
         let down = Rescaler::new(&self.ring, kept, to);
-        Ok(Ciphertext {
-            b: down.apply(&self.ring, &scaled.b),
-            a: down.apply(&self.ring, &scaled.a),
-            level,
-            scale,
-        })
+        let source = |side, prime: usize, at, out: &mut [u32]| {
+            let q = self.ring.modulus(prime);
+            out.copy_from_slice(&a.side(side).limb_at(prime)[at]);
+            self.ring.kernels().scale_assign(q, out, q.factor(reduce_wide(q, factor)));
+        };
+        let [b, mask] = rescale_pair(&self.ring, &down, source, |_, _, _| {});
+        Ok(Ciphertext { b, a: mask, level, scale })
     }
 
     fn rotate_many(&self, a: &Ciphertext, steps: &[isize]) -> Result<Vec<Ciphertext>, Error> {

@@ -11,8 +11,11 @@ mod generate;
 mod keys;
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
-use crate::ring::{Basis, Converter, Poly, Rescaler, Ring};
+use crate::ciphertext::{SIDES, Side};
+use crate::modulus::Factor;
+use crate::ring::{Basis, Converter, Operands, Poly, Rescaler, Ring};
 
 pub(crate) use generate::secret_poly;
 pub use generate::{KeyAuthority, Secret, SeededKey};
@@ -23,6 +26,15 @@ pub use keys::{EvaluationKeys, GaloisKey, KeyKind, KeyPlan, KeySpec};
 pub(crate) struct Part {
     pub(crate) b: Poly,
     pub(crate) a: Poly,
+}
+
+impl Part {
+    const fn side(&self, side: Side) -> &Poly {
+        match side {
+            Side::B => &self.b,
+            Side::A => &self.a,
+        }
+    }
 }
 
 /// A key that takes `c·source` to an encryption under the target secret.
@@ -52,9 +64,6 @@ struct Digit {
     extension: Poly,
 }
 
-/// What is done to limbs of a result, each with the index of its prime.
-type Finish<'a> = &'a (dyn Fn(usize, &mut [u32]) + Sync);
-
 impl SwitchingKey {
     /// Whether the key reaches every prime of `basis`: one that was made for low levels does not
     /// serve a high one.
@@ -65,96 +74,114 @@ impl SwitchingKey {
     /// Cuts `c`, in evaluation form, into the digits of this key.
     pub(crate) fn decompose<'a>(&self, ring: &Ring, c: &'a Poly) -> Decomposed<'a> {
         let extended = c.basis().union(self.special);
-        let coefficients = c.coefficients(ring, c.basis());
-        let digits = self.digits.iter().enumerate().filter_map(|(number, digit)| {
-            let own = digit.intersection(c.basis());
-            let raise = |own| Converter::new(ring, own, extended.difference(own));
-            let extension = (!own.is_empty()).then(|| raise(own).evaluate(ring, &coefficients))?;
-            Some(Digit { number, extension })
+        let own = self.digits.iter().map(|digit| digit.intersection(c.basis()));
+        let used = own.enumerate().filter(|(_, own)| !own.is_empty());
+        let (numbers, converters): (Vec<_>, Vec<_>) = used
+            .map(|(number, own)| (number, Converter::new(ring, own, extended.difference(own))))
+            .unzip();
+        let load = |_: usize, i: usize, limb: &mut [u32]| {
+            limb.copy_from_slice(c.limb_at(i));
+            ring.kernels().inverse_ntt(&ring.table(i), limb);
+        };
+        let operands = Operands::new(ring, converters.iter().collect(), load);
+        let mut extensions: Vec<_> =
+            converters.iter().map(|converter| Poly::blank(ring, converter.to())).collect();
+        operands.convert(&mut extensions.iter_mut().collect::<Vec<_>>(), |_, i, limb| {
+            ring.kernels().ntt(&ring.table(i), limb);
         });
+        let digits = numbers.into_iter().zip(extensions);
+        let digits = digits.map(|(number, extension)| Digit { number, extension });
         Decomposed { whole: c, digits: digits.collect() }
     }
 
     /// `Σ_i digit_i · key_i / P`, the pair `(b, a)` in evaluation form over the digits' basis; each
-    /// limb is finished as by [`Rescaler::apply_then`].
+    /// limb is finished while it is close at hand.
     pub(crate) fn apply(
         &self,
         ring: &Ring,
         c: &Decomposed<'_>,
-        finish: [Finish<'_>; 2],
-    ) -> (Poly, Poly) {
+        finish: impl Fn(Side, usize, &mut [u32]) + Sync,
+    ) -> [Poly; 2] {
         let basis = c.whole.basis();
         let down = Rescaler::new(ring, basis.union(self.special), basis);
-        let [finish_b, finish_a] = finish;
-        let b = down.apply_then(ring, &self.product(ring, c, |part| &part.b), finish_b);
-        let a = down.apply_then(ring, &self.product(ring, c, |part| &part.a), finish_a);
-        (b, a)
+        let product = |side, i, at, out: &mut [u32]| self.product(ring, c, (side, i, at), out);
+        rescale_pair(ring, &down, product, finish)
     }
 
-    /// `Σ_i digit_i · key_i` for one side of the key, in evaluation form over the digits' basis and
-    /// the special primes: `P` times a key switch.
-    pub(crate) fn product<'a>(
-        &'a self,
+    /// Writes `Σ_i digit_i · key_i` for one side of the key, at places of the limb of one prime of
+    /// the digits' basis or the special primes: `P` times a key switch.
+    pub(crate) fn product(
+        &self,
         ring: &Ring,
-        c: &'a Decomposed<'a>,
-        side: fn(&Part) -> &Poly,
-    ) -> Poly {
-        sum_of_products(ring, c.whole.basis().union(self.special), |prime| {
-            let pair = |digit: &'a Digit| {
-                let extended = digit.extension.basis().contains(prime);
-                let left = if extended { &digit.extension } else { c.whole };
-                (left.limb_at(prime), side(&self.parts[digit.number]).limb_at(prime))
-            };
-            c.digits.iter().map(pair).collect()
-        })
+        c: &Decomposed<'_>,
+        (side, prime, at): (Side, usize, Range<usize>),
+        out: &mut [u32],
+    ) {
+        let pairs = c.digits.iter().map(|digit| {
+            let extended = digit.extension.basis().contains(prime);
+            let left = if extended { &digit.extension } else { c.whole };
+            let right = self.parts[digit.number].side(side);
+            (left.places(prime, &at), right.places(prime, &at))
+        });
+        dot(ring, prime, out, &pairs.collect::<Vec<_>>());
+    }
+
+    /// `P` modulo a prime.
+    pub(crate) fn special_product(&self, ring: &Ring, prime: usize) -> Factor {
+        let q = ring.modulus(prime);
+        let primes = self.special.iter().map(|i| q.reduce(ring.primes()[i].into()));
+        q.factor(primes.fold(1, |product, p| q.mul(product, p)))
     }
 
     /// An encryption of `c·source` under the target secret; `c` in evaluation form.
-    pub(crate) fn switch(&self, ring: &Ring, c: &Poly) -> (Poly, Poly) {
-        self.apply(ring, &self.decompose(ring, c), [&|_, _| {}; 2])
+    pub(crate) fn switch(&self, ring: &Ring, c: &Poly) -> [Poly; 2] {
+        self.apply(ring, &self.decompose(ring, c), |_, _, _| {})
     }
+}
+
+/// The pair `(b, a)` over the primes of `down`, of operands and with a finish as
+/// [`Rescaler::apply_to`] takes them.
+pub(crate) fn rescale_pair(
+    ring: &Ring,
+    down: &Rescaler,
+    source: impl Fn(Side, usize, Range<usize>, &mut [u32]) + Sync,
+    finish: impl Fn(Side, usize, &mut [u32]) + Sync,
+) -> [Poly; 2] {
+    let [mut b, mut a] = [(); 2].map(|()| Poly::blank(ring, down.to()));
+    down.apply_to(
+        ring,
+        &mut [&mut b, &mut a],
+        |j, i, at, out| source(SIDES[j], i, at, out),
+        |j, i, limb| finish(SIDES[j], i, limb),
+    );
+    [b, a]
 }
 
 /// Pairs that a kernel multiplies and adds at a time.
 const TERMS: usize = 3;
 
-/// Words of longer sums that are computed at a time, so that partial sums stay in a cache.
-const BLOCK: usize = 1 << 12;
+/// Words that are computed at a time, so that partial sums stay in a cache.
+pub(crate) const BLOCK: usize = 1 << 11;
 
-/// `Σ left_i · right_i` over `basis`, for pairs that have at least its limbs.
-pub(crate) fn inner_product(ring: &Ring, basis: Basis, pairs: &[(&Poly, &Poly)]) -> Poly {
-    sum_of_products(ring, basis, |prime| {
-        pairs.iter().map(|(l, r)| (l.limb_at(prime), r.limb_at(prime))).collect()
-    })
-}
-
-/// As [`inner_product`], from the pairs of limbs of each prime.
-fn sum_of_products<'a>(
-    ring: &Ring,
-    basis: Basis,
-    pairs: impl Fn(usize) -> Vec<(&'a [u32], &'a [u32])> + Sync,
-) -> Poly {
-    let mut out = Poly::zero(ring, basis);
-    out.for_each_limb(ring, |prime, limb| {
-        let (q, kernels, pairs) = (ring.modulus(prime), ring.kernels(), pairs(prime));
-        if pairs.len() <= TERMS {
-            return kernels.dot(q, limb, &pairs);
-        }
-        let mut scratch = [0; BLOCK];
-        for (number, out) in limb.chunks_mut(BLOCK).enumerate() {
-            let at = number * BLOCK..number * BLOCK + out.len();
-            for (part, terms) in pairs.chunks(TERMS).enumerate() {
-                let terms = terms.iter().map(|(l, r)| (&l[at.clone()], &r[at.clone()]));
-                let terms: Vec<_> = terms.collect();
-                if part == 0 {
-                    kernels.dot(q, out, &terms);
-                } else {
-                    let scratch = &mut scratch[..out.len()];
-                    kernels.dot(q, scratch, &terms);
-                    kernels.add_assign(q, out, scratch);
-                }
+/// `out = Σ left_i · right_i` modulo a prime, for any number of pairs.
+pub(crate) fn dot(ring: &Ring, prime: usize, out: &mut [u32], pairs: &[(&[u32], &[u32])]) {
+    let (q, kernels) = (ring.modulus(prime), ring.kernels());
+    if pairs.len() <= TERMS {
+        return kernels.dot(q, out, pairs);
+    }
+    let mut scratch = [0; BLOCK];
+    for (number, out) in out.chunks_mut(BLOCK).enumerate() {
+        let at = number * BLOCK..number * BLOCK + out.len();
+        for (part, terms) in pairs.chunks(TERMS).enumerate() {
+            let terms: Vec<_> =
+                terms.iter().map(|(l, r)| (&l[at.clone()], &r[at.clone()])).collect();
+            if part == 0 {
+                kernels.dot(q, out, &terms);
+            } else {
+                let scratch = &mut scratch[..out.len()];
+                kernels.dot(q, scratch, &terms);
+                kernels.add_assign(q, out, scratch);
             }
         }
-    });
-    out
+    }
 }

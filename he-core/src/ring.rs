@@ -13,6 +13,8 @@ mod convert;
 #[cfg(feature = "alloc")]
 mod poly;
 #[cfg(feature = "alloc")]
+mod rescale;
+#[cfg(feature = "alloc")]
 mod tables;
 
 pub use basis::Basis;
@@ -21,9 +23,15 @@ pub use kernels::{Kernels, Portable, Serial, Threads};
 #[cfg(feature = "alloc")]
 pub use automorphism::{Automorphism, galois_of_conjugation, galois_of_rotation};
 #[cfg(feature = "alloc")]
-pub use convert::{Converter, Rescaler};
+pub use convert::Converter;
+#[cfg(feature = "alloc")]
+pub(crate) use convert::Operands;
 #[cfg(feature = "alloc")]
 pub use poly::Poly;
+#[cfg(feature = "alloc")]
+pub(crate) use poly::mul_i_limb;
+#[cfg(feature = "alloc")]
+pub use rescale::Rescaler;
 #[cfg(feature = "alloc")]
 pub use tables::Ring;
 

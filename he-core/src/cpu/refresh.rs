@@ -220,13 +220,9 @@ impl Cpu {
         let _span = self.span("raise", level, 1);
         let (base, all) = (self.params.base(), self.params.basis(level));
         let up = Converter::new(&self.ring, base, all.difference(base));
-        let lift = |poly: &Poly| {
-            let mut coefficients = poly.clone();
-            coefficients.inverse_ntt_assign(&self.ring);
-            up.extend(&self.ring, &coefficients, poly)
-        };
+        let lift = |poly: &Poly| up.extend(&self.ring, poly);
         // The mask is still under the ephemeral secret.
-        let (mut switched, mask) =
+        let [mut switched, mask] =
             self.keys.raise(self.params.basis(level))?.switch(&self.ring, &lift(&a));
         switched.add_assign(&self.ring, &lift(&b));
         Ok(Ciphertext { b: switched, a: mask, level, scale: self.raised_scale() })

@@ -33,10 +33,9 @@ pub fn pack(
     let rank = (1usize << params.log_edge_degree()) / tokens;
     let (mut b, mut a) = (Poly::zero(ring, all), Poly::zero(ring, all));
     for (block, part) in (0..rank).zip(0u32..) {
-        let digit = scatter(ring, base, rows, 1 + block);
-        let mut evaluations = digit.clone();
-        evaluations.ntt_assign(ring);
-        let digit = raise.extend(ring, &digit, &evaluations);
+        let mut digit = scatter(ring, base, rows, 1 + block);
+        digit.ntt_assign(ring);
+        let digit = raise.extend(ring, &digit);
         let key = &keys.pack(part)?.parts[0];
         b.mul_add_assign(ring, &digit, &key.b);
         a.mul_add_assign(ring, &digit, &key.a);

@@ -31,7 +31,7 @@ pub fn to_edge(
     b: &Poly,
     a: &Poly,
 ) -> Result<Vec<EdgePair>, Error> {
-    let (mut from_mask, mut mask) = keys.down()?.switch(ring, a);
+    let [mut from_mask, mut mask] = keys.down()?.switch(ring, a);
     from_mask.add_assign(ring, b);
     from_mask.inverse_ntt_assign(ring);
     mask.inverse_ntt_assign(ring);

@@ -81,7 +81,7 @@ impl Rows {
     /// Fills every row of `out` by `f(base prime number, row number, row)`, in parallel.
     fn fill(ring: &Ring, out: &mut Self, f: impl Fn(usize, usize, &mut [u32]) + Sync) {
         let (count, width) = (out.count, out.width());
-        ring.threads().for_each_limb(&mut out.words, width, &|i, row| f(i / count, i % count, row));
+        ring.for_each_limb(&mut out.words, width, |i, row| f(i / count, i % count, row));
     }
 
     /// See [`Refresh::select`](crate::eval::refresh::Refresh::select).
@@ -234,13 +234,12 @@ fn negate(q: u32, x: u32) -> u32 {
 /// `X^block` polynomials of a pack: coefficient `o + K·t` is token `t` of the row at offset `o`.
 pub(crate) fn scatter(ring: &Ring, base: Basis, rows: &Rows, block: usize) -> Poly {
     let count = rows.count;
-    let mut poly = Poly::zero(ring, base);
-    ring.threads().for_each_limb(poly.words_mut(), ring.degree(), &|prime, limb| {
+    Poly::from_limbs(ring, base, |prime, limb| {
+        let Some(number) = base.position(prime) else { return };
         for (i, word) in limb.iter_mut().enumerate() {
             // Slots see coefficients in bit-reversed order, and rows are numbered by slots.
             let row = bit_reversed(i % count, count);
-            *word = rows.token(prime, row, block, i / count);
+            *word = rows.token(number, row, block, i / count);
         }
-    });
-    poly
+    })
 }

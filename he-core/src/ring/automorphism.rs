@@ -48,16 +48,14 @@ impl Automorphism {
     pub fn apply_to_coefficients(&self, ring: &Ring, a: &Poly) -> Poly {
         assert_eq!(self.index.len(), ring.degree());
         let (n, galois) = (ring.degree(), self.galois as usize);
-        let mut out = Poly::zero(ring, a.basis());
-        out.for_each_limb(ring, |i, out| {
+        Poly::from_limbs(ring, a.basis(), |i, out| {
             let q = ring.modulus(i);
             for (k, &x) in a.limb_at(i).iter().enumerate() {
                 // `X^N = −1`.
                 let power = k * galois % (2 * n);
                 out[power % n] = if power < n { x } else { q.neg(x) };
             }
-        });
-        out
+        })
     }
 }
 

@@ -1,10 +1,9 @@
-//! Changes of modulus: exact base conversion, and the rational rescale built on it.
+//! Changes of modulus: exact base conversion.
 //!
 //! With `Q = Π q_i` and `x_i = [a · (Q/q_i)^−1]_(q_i)`, the integer `Σ x_i · Q/q_i` is `a + v·Q`,
 //! and `v = round(Σ x_i/q_i)` for the representative `a` in `(−Q/2, Q/2)`. After Halevi, Polyakov
 //! and Shoup, *An improved RNS variant of the BFV homomorphic encryption scheme* (CT-RSA 2019),
-//! section 2.2; the rescale by a quotient of moduli is that of Kim et al., *Cheddar: A swift fully
-//! homomorphic encryption library for CUDA GPUs* (2024).
+//! section 2.2.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -23,19 +22,6 @@ pub struct Converter {
     weights: Vec<u32>,
 }
 
-/// Multiplication by `Π to / Π from` with rounding to the nearest integer, from the basis `from`
-/// to the basis `to`.
-#[derive(Clone, Debug)]
-pub struct Rescaler {
-    from: Basis,
-    to: Basis,
-    ratio: f64,
-    /// From the primes that go to all of `to`.
-    converter: Converter,
-    /// For each prime of `to`: what the difference in [`Self::apply`] is multiplied by.
-    factors: Vec<u32>,
-}
-
 impl Converter {
     /// The conversion from the primes of `from` to those of `to`.
     ///
@@ -48,7 +34,7 @@ impl Converter {
 
     /// The conversion of the operand multiplied by `constant(i, q)` modulo each prime `q` of `from`,
     /// of index `i`, with the result multiplied by it modulo each prime of `to`.
-    fn scaled(
+    pub(super) fn scaled(
         ring: &Ring,
         from: Basis,
         to: Basis,
@@ -89,204 +75,145 @@ impl Converter {
     /// If `a` lacks a prime of `from`.
     #[must_use]
     pub fn convert(&self, ring: &Ring, a: &Poly) -> Poly {
-        let mut out = Poly::zero(ring, self.to);
-        self.fill(ring, a, &mut out, |_, _| {});
+        let load = |_: usize, i: usize, limb: &mut [u32]| limb.copy_from_slice(a.limb_at(i));
+        let mut out = Poly::blank(ring, self.to);
+        Operands::new(ring, vec![self], load).convert(&mut [&mut out], |_, _, _| {});
         out
     }
 
-    /// As [`Self::convert`], but to evaluation form.
+    /// The residues modulo the union of `from` and `to`, in evaluation form; so is `a`.
     ///
     /// # Panics
     /// If `a` lacks a prime of `from`.
     #[must_use]
-    pub fn evaluate(&self, ring: &Ring, a: &Poly) -> Poly {
-        let mut out = Poly::zero(ring, self.to);
-        self.fill(ring, a, &mut out, |i, limb| ring.kernels().ntt(&ring.table(i), limb));
-        out
-    }
-
-    /// As [`Self::evaluate`], but to the union of `from` and `to`, with the residues modulo `from`
-    /// copied from `evaluations`, which is `a` in evaluation form.
-    ///
-    /// # Panics
-    /// If `a` or `evaluations` lacks a prime of `from`.
-    #[must_use]
-    pub fn extend(&self, ring: &Ring, a: &Poly, evaluations: &Poly) -> Poly {
-        let mut out = Poly::zero(ring, self.from.union(self.to));
-        self.fill(ring, a, &mut out, |i, limb| {
+    pub fn extend(&self, ring: &Ring, a: &Poly) -> Poly {
+        let load = |_: usize, i: usize, limb: &mut [u32]| {
+            limb.copy_from_slice(a.limb_at(i));
+            ring.kernels().inverse_ntt(&ring.table(i), limb);
+        };
+        let mut out = Poly::blank(ring, self.from.union(self.to));
+        let operands = Operands::new(ring, vec![self], load);
+        operands.convert(&mut [&mut out], |_, i, limb| {
             if self.from.contains(i) {
-                limb.copy_from_slice(evaluations.limb_at(i));
+                limb.copy_from_slice(a.limb_at(i));
             } else {
                 ring.kernels().ntt(&ring.table(i), limb);
             }
         });
         out
     }
+}
 
-    /// Writes the conversion of `a` to those limbs of `out` that are of `to`, then calls
-    /// `finish(index, limb)` for each limb of `out`.
+/// Polynomials that are converted together, each by its own converter: all their `x_i`, and the
+/// corrections `v`.
+pub(crate) struct Operands<'a> {
+    ring: &'a Ring,
+    converters: Vec<&'a Converter>,
+    /// The `x_i` of one polynomial after those of another.
+    limbs: Vec<u32>,
+    corrections: Vec<u32>,
+}
+
+impl<'a> Operands<'a> {
+    /// What `converters[j]` takes of polynomial `j`, of which `load(j, i, limb)` writes the residues
+    /// modulo prime `i`, in coefficient form.
+    pub(crate) fn new(
+        ring: &'a Ring,
+        converters: Vec<&'a Converter>,
+        load: impl Fn(usize, usize, &mut [u32]) + Sync,
+    ) -> Self {
+        let n = ring.degree();
+        let number = |(j, &converter): (usize, &&'a Converter)| {
+            converter.from.iter().zip(&converter.inverses).map(move |(i, &inverse)| (j, i, inverse))
+        };
+        let places: Vec<_> = converters.iter().enumerate().flat_map(number).collect();
+        let mut limbs = ring.threads().words(places.len() * (n + PADDING));
+        ring.for_each_limb(&mut limbs, n + PADDING, |number, limb| {
+            let ((j, i, inverse), limb) = (places[number], &mut limb[..n]);
+            load(j, i, limb);
+            let q = ring.modulus(i);
+            ring.kernels().scale_assign(q, limb, q.factor(inverse));
+        });
+        let mut operands = Self { ring, converters, limbs, corrections: Vec::new() };
+        operands.corrections = operands.corrections();
+        operands
+    }
+
+    /// `v = round(Σ x_i/q_i)` for each polynomial.
+    fn corrections(&self) -> Vec<u32> {
+        let n = self.ring.degree();
+        let block = n.min(BLOCK);
+        let mut corrections = self.ring.threads().words(self.converters.len() * (n + PADDING));
+        let limbs = corrections.chunks_exact_mut(n + PADDING);
+        let mut blocks: Vec<_> = limbs.flat_map(|limb| limb[..n].chunks_exact_mut(block)).collect();
+        self.ring.threads().for_each(&mut blocks, 1, &|number, out| {
+            let (j, at) = (number / (n / block), number % (n / block) * block);
+            let mut sums = [0.5; BLOCK];
+            let sums = &mut sums[..block];
+            for (x, i) in self.limbs(j).zip(self.converters[j].from.iter()) {
+                let reciprocal = 1.0 / f64::from(self.ring.primes()[i]);
+                let x = &x[at..at + block];
+                sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += f64::from(*x) * reciprocal);
+            }
+            let corrections = out.iter_mut().flat_map(|out| out.iter_mut());
+            corrections.zip(sums).for_each(|(v, sum)| *v = floor(*sum));
+        });
+        corrections
+    }
+
+    /// The `x_i` of polynomial `j`.
+    fn limbs(&self, j: usize) -> impl Iterator<Item = &[u32]> {
+        let before = self.converters[..j].iter().map(|converter| converter.from.len()).sum();
+        let all = self.limbs.chunks_exact(self.ring.degree() + PADDING);
+        all.skip(before).take(self.converters[j].from.len())
+    }
+
+    /// Writes the conversions to those limbs of `outs`, one for each polynomial, that are of primes
+    /// of `to`, then calls `finish(j, i, limb)` for the limb of each prime `i` of each `outs[j]`.
     ///
     /// Some limbs are computed together, block by block, so that the operands, which are as large
     /// as a cache, are read once for all of them.
-    fn fill(
+    pub(crate) fn convert(
         &self,
-        ring: &Ring,
-        a: &Poly,
-        out: &mut Poly,
-        finish: impl Fn(usize, &mut [u32]) + Sync,
+        outs: &mut [&mut Poly],
+        finish: impl Fn(usize, usize, &mut [u32]) + Sync,
     ) {
-        let (n, basis, operands) = (ring.degree(), out.basis(), self.operands(ring, a));
-        let fill = |rank: usize, limbs: &mut [u32]| {
-            let indices = || basis.iter().skip(rank);
-            for (number, block) in operands.blocks().enumerate() {
-                for (i, limb) in indices().zip(limbs.chunks_exact_mut(n)) {
-                    let out = &mut limb[number * operands.block..][..operands.block];
-                    self.combine(ring, &block, i, out);
-                }
-            }
-            indices().zip(limbs.chunks_exact_mut(n)).for_each(|(i, limb)| finish(i, limb));
-        };
-        let grouped = basis.len() / GROUP * GROUP;
-        let (groups, rest) = out.words_mut().split_at_mut(grouped * n);
-        let threads = ring.threads();
-        threads.for_each_limb(groups, GROUP * n, &|group, limbs| fill(group * GROUP, limbs));
-        threads.for_each_limb(rest, n, &|rank, limb| fill(grouped + rank, limb));
-    }
-
-    /// The `x_i`, and after them the correction `v`.
-    fn operands(&self, ring: &Ring, a: &Poly) -> Operands {
-        let (block, count) = (ring.degree().min(BLOCK), self.from.len() + 1);
-        let stride = block + PADDING;
-        let mut words = vec![0; ring.degree() / block * count * stride];
-        ring.threads().for_each_limb(&mut words, count * stride, &|number, out| {
-            let mut sums = vec![0.5; block];
-            let mut out = out.chunks_exact_mut(stride);
-            for ((i, &inverse), x) in self.from.iter().zip(&self.inverses).zip(out.by_ref()) {
-                let (q, x) = (ring.modulus(i), &mut x[..block]);
-                x.copy_from_slice(&a.limb_at(i)[number * block..][..block]);
-                ring.kernels().scale_assign(q, x, q.factor(inverse));
-                let reciprocal = 1.0 / f64::from(q.value());
-                sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += f64::from(*x) * reciprocal);
-            }
-            let corrections = out.next().into_iter().flatten();
-            corrections.zip(sums).for_each(|(v, sum)| *v = floor(sum));
-        });
-        Operands { block, count, words }
-    }
-
-    /// The residues modulo prime `index`, if it is one of `to`.
-    fn combine(&self, ring: &Ring, operands: &[&[u32]], index: usize, out: &mut [u32]) {
-        if let Some(row) = self.to.position(index) {
-            let weights = &self.weights[row * operands.len()..][..operands.len()];
-            ring.kernels().combine(ring.modulus(index), out, operands, weights);
+        let (mut places, mut limbs) = (Vec::new(), Vec::new());
+        for (j, out) in outs.iter_mut().enumerate() {
+            places.extend(out.basis().iter().map(|i| (j, i)));
+            limbs.extend(out.words_mut().chunks_exact_mut(self.ring.degree()));
         }
-    }
-}
-
-impl Rescaler {
-    /// The change from the primes of `from` to those of `to`.
-    ///
-    /// # Panics
-    /// If the ring lacks one of the primes.
-    #[must_use]
-    pub fn new(ring: &Ring, from: Basis, to: Basis) -> Self {
-        let (coming, going) = (to.difference(from), from.difference(to));
-        let converter = Converter::scaled(ring, going, to, |i, q| {
-            let u = product(ring, coming, q);
-            if going.contains(i) {
-                u
-            } else if coming.contains(i) {
-                1
-            } else {
-                q.inverse(u)
+        let size = (limbs.len() / GROUPS).clamp(1, GROUP);
+        self.ring.threads().for_each(&mut limbs, size, &|group, limbs| {
+            let places = &places[group * size..][..limbs.len()];
+            let mut rest = &mut limbs[..];
+            for places in places.chunk_by(|left, right| left.0 == right.0) {
+                let (now, later) = rest.split_at_mut(places.len());
+                self.combine(places, now);
+                rest = later;
+            }
+            for (&(j, i), limb) in places.iter().zip(limbs) {
+                finish(j, i, limb);
             }
         });
-        let factors = to.iter().map(|i| {
-            let q = ring.modulus(i);
-            let u = if coming.contains(i) { 1 } else { product(ring, coming, q) };
-            q.neg(q.mul(u, q.inverse(product(ring, going, q))))
-        });
-        let factors = factors.collect();
-        let ratio = ring.product_ratio(from, to);
-        Self { from, to, ratio, converter, factors }
     }
 
-    /// The primes of the operand.
-    #[must_use]
-    pub const fn from(&self) -> Basis {
-        self.from
-    }
-
-    /// The primes of the result.
-    #[must_use]
-    pub const fn to(&self) -> Basis {
-        self.to
-    }
-
-    /// `Π from / Π to`: what a scale is divided by.
-    #[must_use]
-    pub const fn ratio(&self) -> f64 {
-        self.ratio
-    }
-
-    /// `round(a · Π to / Π from)`, coefficient by coefficient; `a` and the result in evaluation
-    /// form. The basis of `a` may be larger than `from`.
-    ///
-    /// # Panics
-    /// If `a` lacks a prime of `from`.
-    #[must_use]
-    pub fn apply(&self, ring: &Ring, a: &Poly) -> Poly {
-        self.apply_then(ring, a, |_, _| {})
-    }
-
-    /// As [`Self::apply`], with `finish(index, limb)` called for each limb of the result while it is
-    /// close at hand.
-    ///
-    /// # Panics
-    /// If `a` lacks a prime of `from`.
-    #[must_use]
-    pub fn apply_then(
-        &self,
-        ring: &Ring,
-        a: &Poly,
-        finish: impl Fn(usize, &mut [u32]) + Sync,
-    ) -> Poly {
-        // With `U` the product of the primes that come, `D` of those that go and `r` the centred
-        // remainder of `U·a` modulo `D`, the result is `(U·a − r) / D`. Modulo a prime that stays
-        // this is `(r/U − a) · (−U/D)`; modulo one that comes, where `U = 0`, it is `r · (−1/D)`.
-        let going = a.coefficients(ring, self.converter.from);
-        let mut out = Poly::zero(ring, self.to);
-        self.converter.fill(ring, &going, &mut out, |i, limb| {
-            let (p, kernels) = (ring.modulus(i), ring.kernels());
-            kernels.ntt(&ring.table(i), limb);
-            let factor = p.factor(self.to.position(i).map_or(0, |rank| self.factors[rank]));
-            if self.from.contains(i) {
-                for (limb, a) in limb.chunks_mut(BLOCK).zip(a.limb_at(i).chunks(BLOCK)) {
-                    kernels.sub_assign(p, limb, a);
-                    kernels.scale_assign(p, limb, factor);
-                }
-            } else {
-                kernels.scale_assign(p, limb, factor);
+    /// The conversions of one polynomial for several primes.
+    fn combine(&self, places: &[(usize, usize)], limbs: &mut [&mut [u32]]) {
+        let Some(&(j, _)) = places.first() else { return };
+        let (converter, n) = (self.converters[j], self.ring.degree());
+        let correction = &self.corrections[j * (n + PADDING)..];
+        let inputs: Vec<_> = self.limbs(j).chain([correction]).collect();
+        for at in (0..n).step_by(BLOCK) {
+            let end = n.min(at + BLOCK);
+            let block: Vec<_> = inputs.iter().map(|input| &input[at..end]).collect();
+            for (&(_, i), limb) in places.iter().zip(limbs.iter_mut()) {
+                let Some(row) = converter.to.position(i) else { continue };
+                let weights = &converter.weights[row * block.len()..][..block.len()];
+                let (q, out) = (self.ring.modulus(i), &mut limb[at..end]);
+                self.ring.kernels().combine(q, out, &block, weights);
             }
-            finish(i, limb);
-        });
-        out
-    }
-}
-
-/// What is combined: the `x_i` of one polynomial and the corrections `v`, block by block.
-struct Operands {
-    block: usize,
-    count: usize,
-    words: Vec<u32>,
-}
-
-impl Operands {
-    /// For each block the operands of a linear combination.
-    fn blocks(&self) -> impl Iterator<Item = Vec<&[u32]>> {
-        let stride = self.block + PADDING;
-        let blocks = self.words.chunks_exact(self.count * stride);
-        blocks.map(move |words| words.chunks_exact(stride).map(|x| &x[..self.block]).collect())
+        }
     }
 }
 
@@ -296,8 +223,11 @@ const BLOCK: usize = 2048;
 /// Words between operands, which would else compete for the same lines of a cache.
 const PADDING: usize = 16;
 
-/// How many limbs are computed together.
+/// How many limbs are computed together, at most.
 const GROUP: usize = 4;
+
+/// As many groups there should be, at least, so that threads finish together.
+const GROUPS: usize = 8;
 
 /// `⌊x⌋` for `0 ≤ x < 2^32`.
 #[expect(
@@ -310,6 +240,6 @@ const fn floor(x: f64) -> u32 {
 }
 
 /// The product of the primes of a basis, modulo `p`.
-fn product(ring: &Ring, basis: Basis, p: Modulus) -> u32 {
+pub(super) fn product(ring: &Ring, basis: Basis, p: Modulus) -> u32 {
     basis.iter().fold(1, |x, i| p.mul(x, p.reduce(u64::from(ring.primes()[i]))))
 }

@@ -1,5 +1,7 @@
 //! Seam 1: arithmetic on single limbs, and who runs the limbs of a polynomial.
 
+#[cfg(feature = "alloc")]
+use alloc::vec::Vec;
 use core::fmt::Debug;
 
 use crate::modulus::{Factor, Modulus};
@@ -95,20 +97,36 @@ pub struct Portable;
 
 impl Kernels for Portable {}
 
-/// Who runs the limbs of a polynomial.
+/// Who runs the limbs of polynomials, and where their words come from.
 pub trait Threads: Debug + Sync {
-    /// Calls `f(i, limb_i)` once for each limb of `n` words, in any order, and returns when all
-    /// are done.
-    fn for_each_limb(&self, limbs: &mut [u32], n: usize, f: &(dyn Fn(usize, &mut [u32]) + Sync));
+    /// Calls `f(i, group)` once for each group `i` of `size` consecutive parts, the last of which
+    /// may be smaller, in any order, and returns when all are done.
+    fn for_each(
+        &self,
+        parts: &mut [&mut [u32]],
+        size: usize,
+        f: &(dyn Fn(usize, &mut [&mut [u32]]) + Sync),
+    );
+
+    /// So many words to be written, of any values: whoever keeps memory for reuse need not clear it.
+    #[cfg(feature = "alloc")]
+    fn words(&self, count: usize) -> Vec<u32> {
+        alloc::vec![0; count]
+    }
 }
 
-/// One limb after another, on the calling thread.
+/// One group after another, on the calling thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Serial;
 
 impl Threads for Serial {
-    fn for_each_limb(&self, limbs: &mut [u32], n: usize, f: &(dyn Fn(usize, &mut [u32]) + Sync)) {
-        limbs.chunks_exact_mut(n).enumerate().for_each(|(i, limb)| f(i, limb));
+    fn for_each(
+        &self,
+        parts: &mut [&mut [u32]],
+        size: usize,
+        f: &(dyn Fn(usize, &mut [&mut [u32]]) + Sync),
+    ) {
+        parts.chunks_mut(size).enumerate().for_each(|(i, group)| f(i, group));
     }
 }
 

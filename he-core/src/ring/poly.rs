@@ -3,6 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 use super::{Automorphism, Basis, Ring};
 use crate::modulus::Modulus;
@@ -35,15 +36,27 @@ impl Poly {
         Self { basis, words }
     }
 
+    /// The polynomial whose limb of each prime, of index `i`, is what `f(i, limb)` writes: every
+    /// word, whatever it was before.
+    #[must_use]
+    pub fn from_limbs(ring: &Ring, basis: Basis, f: impl Fn(usize, &mut [u32]) + Sync) -> Self {
+        let mut poly = Self::blank(ring, basis);
+        poly.for_each_limb(ring, f);
+        poly
+    }
+
+    /// A polynomial of any words, not even below their primes: to be written before it is read.
+    pub(crate) fn blank(ring: &Ring, basis: Basis) -> Self {
+        Self { basis, words: ring.threads().words(basis.len() * ring.degree()) }
+    }
+
     /// The polynomial with the small coefficients `f(0), f(1), …`, in coefficient form.
     #[must_use]
     pub fn from_signed(ring: &Ring, basis: Basis, f: impl Fn(usize) -> i64 + Sync) -> Self {
-        let mut poly = Self::zero(ring, basis);
-        poly.for_each_limb(ring, |i, limb| {
+        Self::from_limbs(ring, basis, |i, limb| {
             let q = ring.modulus(i);
             limb.iter_mut().enumerate().for_each(|(k, x)| *x = q.reduce_signed(f(k)));
-        });
-        poly
+        })
     }
 
     /// The primes.
@@ -84,10 +97,15 @@ impl Poly {
         self.limb(self.basis.intersection(Basis::range(0..index)).len())
     }
 
+    /// Places of the limb of prime `index`.
+    pub(crate) fn places(&self, index: usize, at: &Range<usize>) -> &[u32] {
+        &self.limb_at(index)[at.clone()]
+    }
+
     /// Calls `f(index, limb)` for the limb of each prime, on the ring's threads.
     pub fn for_each_limb(&mut self, ring: &Ring, f: impl Fn(usize, &mut [u32]) + Sync) {
         let basis = self.basis;
-        ring.threads().for_each_limb(&mut self.words, ring.degree(), &|rank, limb| {
+        ring.for_each_limb(&mut self.words, ring.degree(), |rank, limb| {
             if let Some(index) = basis.index(rank) {
                 f(index, limb);
             }
@@ -162,14 +180,7 @@ impl Poly {
 
     /// `self *= X^(N/2)`, in evaluation form: every slot times `i`.
     pub fn mul_i_assign(&mut self, ring: &Ring) {
-        self.for_each_limb(ring, |i, limb| {
-            // Place `j` is the value at an odd power `2·rev(j) + 1` of `ψ`, where `X^(N/2)` is
-            // `(−1)^rev(j) · ψ^(N/2)`; and `rev(j)` is odd exactly in the upper half.
-            let (q, root) = (ring.modulus(i), ring.table(i).roots()[1]);
-            let (lower, upper) = limb.split_at_mut(ring.degree() / 2);
-            ring.kernels().scale_assign(q, lower, root);
-            ring.kernels().scale_assign(q, upper, q.factor(q.neg(root.value())));
-        });
+        self.for_each_limb(ring, |i, limb| mul_i_limb(ring, i, limb));
     }
 
     /// The same polynomial modulo fewer primes.
@@ -178,23 +189,7 @@ impl Poly {
     /// If a prime of `basis` is missing.
     #[must_use]
     pub fn restrict(&self, ring: &Ring, basis: Basis) -> Self {
-        let mut out = Self::zero(ring, basis);
-        out.for_each_limb(ring, |i, limb| limb.copy_from_slice(self.limb_at(i)));
-        out
-    }
-
-    /// The limbs of a basis, from evaluation to coefficient form.
-    ///
-    /// # Panics
-    /// If a prime of `basis` is missing.
-    #[must_use]
-    pub fn coefficients(&self, ring: &Ring, basis: Basis) -> Self {
-        let mut out = Self::zero(ring, basis);
-        out.for_each_limb(ring, |i, limb| {
-            limb.copy_from_slice(self.limb_at(i));
-            ring.kernels().inverse_ntt(&ring.table(i), limb);
-        });
-        out
+        Self::from_limbs(ring, basis, |i, limb| limb.copy_from_slice(self.limb_at(i)))
     }
 
     /// `self(X^g)`, both in evaluation form.
@@ -203,12 +198,20 @@ impl Poly {
     /// If the automorphism is one of another degree.
     #[must_use]
     pub fn automorphism(&self, ring: &Ring, map: &Automorphism) -> Self {
-        let mut out = Self::zero(ring, self.basis);
-        out.for_each_limb(ring, |i, limb| {
+        Self::from_limbs(ring, self.basis, |i, limb| {
             ring.kernels().gather(map.index(), self.limb_at(i), limb);
-        });
-        out
+        })
     }
+}
+
+/// Multiplies a limb by `X^(N/2)`, in evaluation form.
+pub(crate) fn mul_i_limb(ring: &Ring, prime: usize, limb: &mut [u32]) {
+    // Place `j` is the value at an odd power `2·rev(j) + 1` of `ψ`, where `X^(N/2)` is
+    // `(−1)^rev(j) · ψ^(N/2)`; and `rev(j)` is odd exactly in the upper half.
+    let (q, root) = (ring.modulus(prime), ring.table(prime).roots()[1]);
+    let (lower, upper) = limb.split_at_mut(ring.degree() / 2);
+    ring.kernels().scale_assign(q, lower, root);
+    ring.kernels().scale_assign(q, upper, q.factor(q.neg(root.value())));
 }
 
 // The words are not shown: they may be secret.

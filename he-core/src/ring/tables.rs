@@ -106,6 +106,12 @@ impl Ring {
         self.threads
     }
 
+    /// Calls `f(i, limb_i)` once for each limb of `n` words, on the ring's threads.
+    pub fn for_each_limb(&self, words: &mut [u32], n: usize, f: impl Fn(usize, &mut [u32]) + Sync) {
+        let mut limbs: Vec<_> = words.chunks_exact_mut(n).collect();
+        self.threads.for_each(&mut limbs, 1, &|i, limbs| limbs.iter_mut().for_each(|x| f(i, x)));
+    }
+
     /// All primes.
     #[must_use]
     pub fn basis(&self) -> Basis {

@@ -105,7 +105,7 @@ proptest! {
         let a = poly(&ring, all, &x);
         let mut evaluations = a.clone();
         evaluations.ntt_assign(&ring);
-        let mut extended = Converter::new(&ring, from, to).extend(&ring, &a, &evaluations);
+        let mut extended = Converter::new(&ring, from, to).extend(&ring, &evaluations);
         extended.inverse_ntt_assign(&ring);
         prop_assert_eq!(extended, poly(&ring, all, &centre_all(&ring, from, &x)));
     }

@@ -68,6 +68,13 @@ pub fn trim() {
     global::trim();
 }
 
+/// So many words of any values. Those of memory that was used before are not cleared, which for
+/// polynomials takes as long as an addition.
+#[must_use]
+pub fn words(count: usize) -> Vec<u32> {
+    global::words(count)
+}
+
 // SAFETY: every method forwards to one allocator, with the same arguments; that one is a correct
 // `GlobalAlloc`, for the reasons given there.
 unsafe impl GlobalAlloc for Memory {

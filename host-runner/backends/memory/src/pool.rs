@@ -4,6 +4,7 @@
 mod tests;
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::arch::asm;
 use core::ptr::NonNull;
 use std::alloc::System;
 
@@ -30,6 +31,20 @@ pub(crate) fn reset_peak() {
 
 pub(crate) fn trim() {
     ALLOCATOR.trim();
+}
+
+pub(crate) fn words(count: usize) -> Vec<u32> {
+    if 4 * count < SMALLEST {
+        return vec![0; count];
+    }
+    let mut words = Vec::with_capacity(count);
+    // SAFETY: the assembly, of no instructions, may for all the compiler knows have written the
+    // words, and to the machine memory always has some value. The capacity is at least `count`.
+    unsafe {
+        asm!("/* {} */", in(reg) words.as_mut_ptr(), options(nostack, preserves_flags));
+        words.set_len(count);
+    }
+    words
 }
 
 /// An allocator that keeps the memory of freed large blocks.

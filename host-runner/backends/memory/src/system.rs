@@ -13,3 +13,7 @@ pub(crate) const fn stats() -> Option<Stats> {
 pub(crate) const fn reset_peak() {}
 
 pub(crate) const fn trim() {}
+
+pub(crate) fn words(count: usize) -> Vec<u32> {
+    vec![0; count]
+}
