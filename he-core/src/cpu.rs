@@ -10,6 +10,7 @@ pub use refresh::{bootstrap_keys, need_narrow_bootstrap};
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -31,11 +32,13 @@ use crate::ring::{
 #[derive(Debug)]
 pub struct Cpu {
     params: Params,
-    ring: Ring,
-    encoder: Encoder,
-    keys: EvaluationKeys,
+    ring: Arc<Ring>,
+    encoder: Arc<Encoder>,
+    keys: Arc<EvaluationKeys>,
     bootstrap: Option<refresh::Bootstrap>,
-    observer: Option<Box<dyn Observer>>,
+    observer: Option<Arc<dyn Observer>>,
+    /// Primes that encoded vectors have beside those of their level.
+    spare: Basis,
 }
 
 /// An `adjust` multiplies by an integer of at least this size, so that the scale it reaches is
@@ -51,14 +54,16 @@ impl Cpu {
         if ring.log_degree() != params.log_degree() || ring.primes() != params.primes() {
             return Err(Error::InvalidParameters("the ring is not that of the parameters"));
         }
-        let encoder = Encoder::new(params.log_degree());
-        Ok(Self { params, ring, encoder, keys, bootstrap: None, observer: None })
+        let encoder = Arc::new(Encoder::new(params.log_degree()));
+        let (ring, keys) = (Arc::new(ring), Arc::new(keys));
+        let spare = Basis::EMPTY;
+        Ok(Self { params, ring, encoder, keys, bootstrap: None, observer: None, spare })
     }
 
     /// With somebody who is told of every operation.
     #[must_use]
     pub fn with_observer(self, observer: Box<dyn Observer>) -> Self {
-        Self { observer: Some(observer), ..self }
+        Self { observer: Some(observer.into()), ..self }
     }
 
     /// The parameters.
@@ -89,7 +94,7 @@ impl Cpu {
 
     /// A polynomial with small coefficients, in evaluation form at `level`.
     fn encode_poly(&self, coefficients: &[i64], level: usize) -> Poly {
-        let basis = self.params.basis(level);
+        let basis = self.params.basis(level).union(self.spare);
         let mut poly = Poly::from_signed(&self.ring, basis, |i| coefficients[i]);
         poly.ntt_assign(&self.ring);
         poly

@@ -32,6 +32,8 @@ pub struct Params {
     prime_count: usize,
     digits: [Basis; DIGIT_COUNT],
     digest: u64,
+    /// Computing levels that are left out.
+    skipped: usize,
 }
 
 impl Params {
@@ -53,6 +55,7 @@ impl Params {
             prime_count: chain + literal.specials.len(),
             digits: core::array::from_fn(digit),
             digest: literal.digest(),
+            skipped: 0,
         };
         params.check_levels()?;
         if !params.is_insecure() && !params.instances().iter().all(Instance::is_secure) {
@@ -88,6 +91,33 @@ impl Params {
     ) -> Result<Self, Error> {
         let strength = Strength::Insecure;
         Self::new(ParamsLiteral { log_degree, log_edge_degree, log_tokens, strength, ..EDGE_128 })
+    }
+
+    /// The same chain for a bootstrap that has to return to `level` only: computing levels above it are
+    /// left out, all of them if there are primes for it. The levels of the bootstrap keep their
+    /// numbers, as has the computing level, which has the modulus of [`Self::returns_to`]; those
+    /// between do not count.
+    ///
+    /// # Errors
+    /// If `level` is not between those of slots-to-coefficients and the computing level.
+    pub fn returning_to(&self, level: usize) -> Result<Self, Error> {
+        let highest = self.computing_level();
+        let needed = Error::LevelExhausted { needed: level, left: highest };
+        if level < self.rows_level() {
+            return Err(needed);
+        }
+        let chain = |end: usize| {
+            let chain = Self { skipped: highest - end, ..self.clone() };
+            let mut above = highest..=self.max_level();
+            above.all(|level| chain.split(level).1 <= self.mains().len()).then_some(chain)
+        };
+        (level..=highest).find_map(chain).ok_or(needed)
+    }
+
+    /// The level that a bootstrap on this chain returns to.
+    #[must_use]
+    pub const fn returns_to(&self) -> usize {
+        self.computing_level() - self.skipped
     }
 
     /// What the set was built from.
@@ -243,7 +273,7 @@ impl Params {
     /// If there is no such level.
     #[must_use]
     pub const fn basis(&self, level: usize) -> Basis {
-        let (terminals, mains) = self.literal.split(level);
+        let (terminals, mains) = self.split(level);
         let start = self.literal.terminals.len();
         Basis::range(0..terminals).union(Basis::range(start..start + mains))
     }
@@ -307,6 +337,14 @@ impl Params {
     #[must_use]
     pub fn row_scale(&self, frac_bits: u32) -> f64 {
         libm::ldexp(self.product_scale(), -frac_bits.cast_signed())
+    }
+
+    /// How many terminals and mains the modulus of `level` has.
+    #[expect(clippy::cast_possible_truncation, reason = "there are at most 64 levels")]
+    const fn split(&self, level: usize) -> (usize, usize) {
+        let skipped = if level < self.computing_level() { 0 } else { self.skipped as u32 };
+        let bits = self.literal.level_bits(level) - skipped * self.literal.computing_bits;
+        ParamsLiteral::split_bits(bits)
     }
 
     fn check_levels(&self) -> Result<(), Error> {

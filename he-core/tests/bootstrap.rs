@@ -172,7 +172,7 @@ fn rows_pass_a_product_a_bootstrap_and_the_way_back() {
 }
 
 #[test]
-fn few_rows_pass_a_narrow_bootstrap_and_repeat() {
+fn few_rows_repeat_at_whatever_level_is_wanted() {
     let mut s = Setup::insecure();
     let (tokens, features) = (1 << LOG_TOKENS, 1 << (LOG_EDGE_DEGREE - LOG_TOKENS));
     let mut unit = || f64::from(s.rng.next_u32()) / f64::from(u32::MAX) * 2.0 - 1.0;
@@ -184,17 +184,22 @@ fn few_rows_pass_a_narrow_bootstrap_and_repeat() {
     (0..FEW).for_each(|i| entries[i * FEW + i] = 1 << FRAC_BITS);
     let weights = Weights { inputs: features, outputs: FEW, entries, frac_bits: FRAC_BITS };
     let rows = s.cpu.matmul(&rows, &weights).unwrap();
-    let halves = s.cpu.few_rows_to_slots(&rows, Halves::Both).unwrap();
-    let mut worst = 0f64;
-    for (h, half) in halves.iter().enumerate() {
-        assert_eq!(s.cpu.level(half), s.cpu.params().computing_level());
-        let slots = s.slots(half);
-        for (row, token) in (0..s.cpu.rows_per_pack()).flat_map(|r| [(r, 0), (r, 1), (r, 3)]) {
-            let expected = x[row % FEW][h * tokens / 2 + token];
-            worst = worst.max((slots[slot(row, token)] - expected).abs());
+    // Transforms for so few rows were prepared, for twice as many not.
+    let twice = s.cpu.concat(&rows, &rows).unwrap();
+    let (lowest, highest) = (s.cpu.rows_level(), s.cpu.computing_level());
+    for (rows, level) in [(&rows, highest), (&rows, 6), (&twice, highest - 1), (&twice, lowest)] {
+        let halves = s.cpu.rows_to_slots_at(rows, Halves::Both, level).unwrap();
+        let mut worst = 0f64;
+        for (h, half) in halves.iter().enumerate() {
+            assert_eq!(s.cpu.level(half), level);
+            let slots = s.slots(half);
+            for (row, token) in (0..s.cpu.rows_per_pack()).flat_map(|r| [(r, 0), (r, 1), (r, 3)]) {
+                let expected = x[row % FEW][h * tokens / 2 + token];
+                worst = worst.max((slots[slot(row, token)] - expected).abs());
+            }
         }
+        assert!(worst < 2f64.powi(-13), "level {level}: 2^{:.1}", worst.log2());
     }
-    assert!(worst < 2f64.powi(-13), "2^{:.1}", worst.log2());
-    let more = s.cpu.concat(&rows, &rows).unwrap();
-    assert!(s.cpu.few_rows_to_slots(&more, Halves::Low).is_err(), "16 rows were not prepared");
+    let above = s.cpu.rows_to_slots_at(&rows, Halves::Low, highest + 1);
+    assert!(above.is_err(), "there is no such level");
 }

@@ -1,6 +1,7 @@
 //! The way between rows and slots on real ciphertexts.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -105,15 +106,19 @@ impl Cpu {
             },
             constant: 1.0,
         };
-        let dft = Dft::new(&self, to_slots, to_coeffs)?;
+        let dft = Dft {
+            coeffs_to_slots: Transform::coeffs_to_slots(&self.for_every_chain(), to_slots)?,
+            slots_to_coeffs: Transform::slots_to_coeffs(&self, to_coeffs)?,
+        };
         let edge = edge_ring(&self.ring, &self.params)?;
         self.bootstrap =
             Some(Bootstrap { edge, dft, narrow: BTreeMap::new(), eval_mod, row_scale });
         Ok(self)
     }
 
-    /// Prepares bootstraps of `rows` rows, a power of two below [`Refresh::rows_per_pack`], for
-    /// [`Self::few_rows_to_slots`].
+    /// Prepares bootstraps of `rows` rows, a power of two below [`Refresh::rows_per_pack`]: the
+    /// modulus is raised as for more rows, the trace to the subring in which the rows lie removes all
+    /// other coefficients, and a transform of that subring with few diagonals follows.
     ///
     /// # Errors
     /// If [`Self::with_bootstrap`] did not come before, or the rows are too few or too many.
@@ -127,33 +132,12 @@ impl Cpu {
             Placement { level: self.params.max_level(), input_scale, to_scale: self.sine_step() };
         let period = rows * self.params.tokens() / 2;
         let setting = Setting { at, constant: 0.5 };
-        let transform = Transform::narrow_coeffs_to_slots(&self, period, setting)?;
+        let transform =
+            Transform::narrow_coeffs_to_slots(&self.for_every_chain(), period, setting)?;
         let bootstrap = self.bootstrap.as_mut();
         let bootstrap = bootstrap.ok_or(Error::InvalidParameters(UNPREPARED))?;
         bootstrap.narrow.insert(rows, transform);
         Ok(self)
-    }
-
-    /// As [`Refresh::rows_to_slots`], for fewer rows: their slots come first and repeat. The modulus
-    /// is raised as before, the trace to the subring in which the rows lie removes all other
-    /// coefficients, and a transform of that subring with few diagonals follows.
-    ///
-    /// # Errors
-    /// If bootstraps of so many rows were not prepared, or a key is missing.
-    pub fn few_rows_to_slots(&self, rows: &Rows, halves: Halves) -> Result<Vec<Ciphertext>, Error> {
-        let _span = self.span("few_rows_to_slots", self.params.max_level(), rows.count());
-        let (count, all) = (rows.count(), self.rows_per_pack());
-        let transform = self.bootstrap()?.narrow.get(&count);
-        let transform = transform.ok_or(Error::WrongLength { expected: all, found: count })?;
-        let place = |row| if row < count { vec![Term { row, shift: 0 }] } else { Vec::new() };
-        let padded = self.select(rows, &(0..all).map(place).collect::<Vec<_>>())?;
-        let mut slots = self.raise(&padded)?;
-        for step in traces(&self.params, count * self.params.tokens() / 2) {
-            slots = self.add(&slots, &self.rotate(&slots, step)?)?;
-        }
-        let scale = slots.scale * exact((all / count).trailing_zeros());
-        let slots = self.spread(transform, &self.with_scale(&slots, scale))?;
-        self.sines(&slots, halves, rows.scale)
     }
 
     /// Rows of uploaded ciphertexts, `n/T` each.
@@ -228,10 +212,58 @@ impl Cpu {
         Ok(Ciphertext { b: switched, a: mask, level, scale: self.raised_scale() })
     }
 
-    /// Coefficients, where `slots` has them, to slots.
-    fn spread(&self, transform: &Transform<Self>, slots: &Ciphertext) -> Result<Ciphertext, Error> {
+    /// The evaluator on the chain of a bootstrap that returns to `level`.
+    fn returning_to(&self, level: usize) -> Result<Self, Error> {
+        Ok(Self { params: self.params.returning_to(level)?, ..self.alike() })
+    }
+
+    /// An evaluator whose encoded vectors serve every chain.
+    fn for_every_chain(&self) -> Self {
+        Self { spare: self.params.terminals().union(self.params.mains()), ..self.alike() }
+    }
+
+    /// The same ring and keys without transforms.
+    fn alike(&self) -> Self {
+        Self {
+            params: self.params.clone(),
+            ring: Arc::clone(&self.ring),
+            encoder: Arc::clone(&self.encoder),
+            keys: Arc::clone(&self.keys),
+            bootstrap: None,
+            observer: self.observer.clone(),
+            spare: self.spare,
+        }
+    }
+
+    /// Coefficients of packed rows, where slots have them, to slots, on a shorter chain.
+    fn raise_to_slots(&self, chain: &Self, rows: &Rows) -> Result<Ciphertext, Error> {
+        let (count, all) = (rows.count(), self.rows_per_pack());
+        if !count.is_power_of_two() || count > all {
+            return Err(Error::WrongLength { expected: all, found: count });
+        }
+        let bootstrap = self.bootstrap()?;
+        let narrow = bootstrap.narrow.get(&count);
+        let place = |index: usize| match narrow {
+            Some(_) if index >= count => Vec::new(),
+            _ => vec![Term { row: index % count, shift: 0 }],
+        };
+        let places = || (0..all).map(place).collect::<Vec<_>>();
+        let padded = (count < all).then(|| self.select(rows, &places())).transpose()?;
+        let mut slots = chain.raise(padded.as_ref().unwrap_or(rows))?;
+        if narrow.is_some() {
+            let _span = self.span("trace", slots.level, 1);
+            for step in traces(&self.params, count * self.params.tokens() / 2) {
+                slots = chain.add(&slots, &chain.rotate(&slots, step)?)?;
+            }
+            slots.scale *= exact((all / count).trailing_zeros());
+        }
         let _span = self.span("coeffs_to_slots", slots.level, 1);
-        transform.apply(self, slots)
+        let slots = narrow.unwrap_or(&bootstrap.dft.coeffs_to_slots).apply(chain, &slots)?;
+        // The diagonals are for the steps of the whole chain.
+        let steps = |cpu: &Self| -> f64 {
+            (slots.level + 1..=self.params.max_level()).map(|level| cpu.step(level)).product()
+        };
+        Ok(chain.with_scale(&slots, slots.scale * steps(self) / steps(chain)))
     }
 
     fn raised_scale(&self) -> f64 {
@@ -246,6 +278,7 @@ impl Cpu {
     /// The two halves of the transformed coefficients, reduced modulo `q0`, for rows of `scale`.
     fn sines(
         &self,
+        eval_mod: &EvalMod,
         slots: &Ciphertext,
         halves: Halves,
         scale: f64,
@@ -255,7 +288,6 @@ impl Cpu {
         if halves == Halves::Both {
             parts.push(self.mul_i(&self.sub(&conjugate, slots)?));
         }
-        let eval_mod = &self.bootstrap()?.eval_mod;
         let sine = |part: &Ciphertext| {
             let _span = self.span("eval_mod", part.level, 1);
             let sine = eval_mod.apply(self, part, self.sine_scale(scale))?;
@@ -335,11 +367,23 @@ impl Refresh for Cpu {
         self.params.rows_level()
     }
 
-    fn rows_to_slots(&self, rows: &Rows, halves: Halves) -> Result<Vec<Ciphertext>, Error> {
+    fn computing_level(&self) -> usize {
+        self.params.computing_level()
+    }
+
+    fn rows_to_slots_at(
+        &self,
+        rows: &Rows,
+        halves: Halves,
+        level: usize,
+    ) -> Result<Vec<Ciphertext>, Error> {
         let _span = self.span("rows_to_slots", self.params.max_level(), rows.count());
-        let raised = self.raise(rows)?;
-        let slots = self.spread(&self.bootstrap()?.dft.coeffs_to_slots, &raised)?;
-        self.sines(&slots, halves, rows.scale)
+        let chain = self.returning_to(level)?;
+        let slots = self.raise_to_slots(&chain, rows)?;
+        let parts = chain.sines(&self.bootstrap()?.eval_mod, &slots, halves, rows.scale)?;
+        let end = chain.params.returns_to();
+        let lower = |part| self.drop_level(&Ciphertext { level: end, ..part }, level);
+        parts.into_iter().map(lower).collect()
     }
 }
 

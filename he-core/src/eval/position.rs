@@ -206,15 +206,22 @@ pub(super) fn weight_scale(frac_bits: u32) -> f64 {
 }
 
 impl Shape {
-    /// Refuses anything but one full pack of products.
+    /// Refuses anything but a pack of products that fills or divides the slots.
     pub(super) fn check_pack(&self, rows: usize, scale: f64) -> Result<(), Error> {
-        same_length(self.rows_per_pack(), rows)?;
+        let all = self.rows_per_pack();
+        if !rows.is_power_of_two() || rows > all {
+            return Err(Error::WrongLength { expected: all, found: rows });
+        }
         equal_scales(scale, self.rows()?.product_scale)
     }
 
-    /// Where a bootstrap arrives.
-    pub(super) fn refreshed(&self) -> Result<Position, Error> {
-        self.place(self.rows()?.computing_level, self.default_scale())
+    /// Where a bootstrap to `level` arrives.
+    pub(super) fn refreshed(&self, level: usize) -> Result<Position, Error> {
+        let rows = self.rows()?;
+        if !(rows.rows_level..=rows.computing_level).contains(&level) {
+            return Err(Error::LevelExhausted { needed: level, left: rows.computing_level });
+        }
+        self.place(level, self.default_scale())
     }
 
     /// Refuses slots too low for slots-to-rows.

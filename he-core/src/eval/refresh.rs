@@ -3,8 +3,8 @@
 //!
 //! A row is an encrypted polynomial `Σ_t x_t Y^t` in `R_T = Z[Y]/(Y^T + 1)`: one feature of `T`
 //! tokens. Rows live at the bottom of the modulus chain, where products with integer matrices,
-//! copies and shifts `Y^s` cost nothing but additions. [`Refresh::rows_to_slots`] packs `N/T` rows
-//! and bootstraps them; [`Refresh::slots_to_rows`] is the way back.
+//! copies and shifts `Y^s` cost nothing but additions. [`Refresh::rows_to_slots`] packs up to `N/T`
+//! rows and bootstraps them; [`Refresh::slots_to_rows`] is the way back.
 //!
 //! Slot order: row `ρ`, token `t` is in the half `t div (T/2)` at slot `rev(t mod T/2) + (T/2)·ρ`,
 //! with `rev` the bit reversal of `log2(T/2)` bits.
@@ -111,15 +111,33 @@ pub trait Refresh: Evaluator {
     /// Levels that `slots_to_rows` consumes.
     fn rows_level(&self) -> usize;
 
-    /// Packs exactly [`Self::rows_per_pack`] rows, each the output of one product, and bootstraps
-    /// them: real values at [`Evaluator::default_scale`] and the top computing level, one ciphertext for
-    /// each half asked for.
+    /// The highest level that a bootstrap can return to.
+    fn computing_level(&self) -> usize;
+
+    /// Packs [`Self::rows_per_pack`] rows or a smaller power of two, each the output of one product,
+    /// and bootstraps them: real values at [`Evaluator::default_scale`] and `level`, one ciphertext
+    /// for each half asked for. The slots of fewer rows come first and repeat. A lower level costs
+    /// less, and so may fewer rows.
     ///
     /// # Errors
-    /// If the count or the scale is wrong.
+    /// If the count or the scale is wrong, or `level` is not one of [`Self::rows_level`] to
+    /// [`Self::computing_level`].
+    fn rows_to_slots_at(
+        &self,
+        rows: &Self::Rows,
+        halves: Halves,
+        level: usize,
+    ) -> Result<Vec<Self::Ciphertext>, Error>;
+
+    /// [`Self::rows_to_slots_at`] the computing level.
+    ///
+    /// # Errors
+    /// As there.
     fn rows_to_slots(
         &self,
         rows: &Self::Rows,
         halves: Halves,
-    ) -> Result<Vec<Self::Ciphertext>, Error>;
+    ) -> Result<Vec<Self::Ciphertext>, Error> {
+        self.rows_to_slots_at(rows, halves, self.computing_level())
+    }
 }

@@ -96,7 +96,11 @@ impl ParamsLiteral {
     /// If there is no such level.
     #[must_use]
     pub const fn split(&self, level: usize) -> (usize, usize) {
-        let bits = self.level_bits(level);
+        Self::split_bits(self.level_bits(level))
+    }
+
+    /// How many terminals and mains a modulus of so many bits has.
+    pub(super) const fn split_bits(bits: u32) -> (usize, usize) {
         let mut terminals = 0;
         while terminals * LOG_TERMINAL < bits
             && !(bits - terminals * LOG_TERMINAL).is_multiple_of(LOG_MAIN)

@@ -34,6 +34,28 @@ fn the_precise_preset_fills_its_bound_with_wider_levels_and_nothing_else() {
 }
 
 #[test]
+fn a_shorter_chain_has_the_same_steps_and_ends_in_the_level_it_returns_to() {
+    for params in [edge(), Params::precise_128().unwrap()] {
+        let (highest, top) = (params.computing_level(), params.max_level());
+        for level in params.rows_level()..=highest {
+            let short = params.returning_to(level).unwrap();
+            let end = short.returns_to();
+            assert!(end == level || end == level + 1 && end == highest, "{end} for {level}");
+            assert_eq!(short.basis(highest), params.basis(end));
+            assert_eq!(short.basis(0), params.basis(0));
+            assert!(short.basis(top).len() <= params.basis(top).len());
+            for level in highest + 1..=top {
+                assert!(short.basis(level).is_subset(params.terminals().union(params.mains())));
+                let ratio = short.step(level) / params.step(level);
+                assert!(libm::log2(ratio).abs() < 0.2, "{level}: 2^{}", libm::log2(ratio));
+            }
+        }
+        assert!(params.returning_to(highest + 1).is_err());
+        assert!(params.returning_to(params.rows_level() - 1).is_err());
+    }
+}
+
+#[test]
 fn levels_are_where_the_stages_put_them() {
     let params = edge();
     assert_eq!((params.rows_level(), params.computing_level(), params.max_level()), (3, 14, 25));

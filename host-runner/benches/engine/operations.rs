@@ -148,7 +148,7 @@ pub(crate) fn refresh(runner: &mut Runner, setup: &mut Setup) -> Result<()> {
     let few = cpu.select(&rows, &(0..FEW_ROWS).map(first).collect::<Vec<_>>())?;
     runner.run(
         &at("few_rows_to_slots, 16 rows", 1, 3),
-        || Ok(cpu.few_rows_to_slots(&few, Halves::Both)?),
+        || Ok(cpu.rows_to_slots(&few, Halves::Both)?),
         |halves| {
             let period = FEW_ROWS * cpu.tokens() / 2;
             let again: Vec<_> = (0..values.len()).map(|i| values[i % period]).collect();

@@ -144,13 +144,23 @@ impl Refresh for Clear {
         self.shape.rows().map_or(0, |rows| rows.rows_level)
     }
 
-    fn rows_to_slots(&self, rows: &ClearRows, halves: Halves) -> Result<Vec<ClearVector>, Error> {
+    fn computing_level(&self) -> usize {
+        self.shape.rows().map_or(0, |rows| rows.computing_level)
+    }
+
+    fn rows_to_slots_at(
+        &self,
+        rows: &ClearRows,
+        halves: Halves,
+        level: usize,
+    ) -> Result<Vec<ClearVector>, Error> {
         self.shape.check_pack(rows.rows.len(), rows.scale)?;
         let shape = self.shape.rows()?;
-        let position = self.shape.refreshed()?;
+        let position = self.shape.refreshed(level)?;
         let half = |offset: usize| {
             let mut values = alloc::vec![Complex::ZERO; self.shape.slots()];
-            for (index, row) in rows.rows.iter().enumerate() {
+            let repeated = rows.rows.iter().cycle().take(self.shape.rows_per_pack());
+            for (index, row) in repeated.enumerate() {
                 for token in 0..shape.tokens / 2 {
                     values[shape.slot(index, token)] = Complex::real(row[token + offset]);
                 }
@@ -213,6 +223,19 @@ mod tests {
         let low = clear.rows_to_slots(&product, Halves::Low).unwrap();
         let values: Vec<_> = low[0].values()[4..8].iter().map(|value| value.re).collect();
         assert_eq!((low.len(), values), (1, vec![10.0, 12.0, 11.0, 13.0]));
+    }
+
+    #[test]
+    fn fewer_rows_repeat_and_arrive_where_they_are_wanted() {
+        let clear = clear();
+        let product = clear.matmul(&rows(&clear), &identity()).unwrap();
+        let two = [vec![Term { row: 2, shift: 0 }], vec![Term { row: 1, shift: 0 }]];
+        let two = clear.select(&product, &two).unwrap();
+        let low = clear.rows_to_slots_at(&two, Halves::Low, 5).unwrap().remove(0);
+        assert_eq!(clear.level(&low), 5);
+        assert_eq!(low.values()[..8], low.values()[8..]);
+        assert_eq!(low.values()[4], Complex::real(10.0));
+        assert!(clear.rows_to_slots_at(&two, Halves::Low, 15).is_err());
     }
 
     #[test]

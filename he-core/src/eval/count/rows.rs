@@ -133,9 +133,18 @@ impl Refresh for Count {
         self.shape.rows().map_or(0, |rows| rows.rows_level)
     }
 
-    fn rows_to_slots(&self, rows: &CountRows, halves: Halves) -> Result<Vec<Position>, Error> {
+    fn computing_level(&self) -> usize {
+        self.shape.rows().map_or(0, |rows| rows.computing_level)
+    }
+
+    fn rows_to_slots_at(
+        &self,
+        rows: &CountRows,
+        halves: Halves,
+        level: usize,
+    ) -> Result<Vec<Position>, Error> {
         self.shape.check_pack(rows.rows, rows.scale)?;
-        let position = self.shape.refreshed()?;
+        let position = self.shape.refreshed(level)?;
         let sines = match halves {
             Halves::Low => 1,
             Halves::Both => 2,
