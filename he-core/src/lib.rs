@@ -36,6 +36,8 @@ pub mod ciphertext;
 pub mod keyswitch;
 #[cfg(feature = "alloc")]
 pub mod encrypt;
+#[cfg(feature = "alloc")]
+pub mod noise;
 
 // Circuits, generic over the evaluator.
 #[cfg(feature = "alloc")]

@@ -1,13 +1,5 @@
-//! The noise of encryptions and operations against its formula, at INSECURE sizes.
-//!
-//! With `σ²` the variance of an error coefficient and secrets of variance `2/3`:
-//!
-//! | what | variance of a coefficient |
-//! |---|---|
-//! | encryption by the secret key | `σ²` |
-//! | encryption by a public key, `e + u·e' + e''·s` | `σ²·(1 + 4N/3)` |
-//! | rounding both halves after a division | `(1 + 2N/3) / 12` |
-//! | key switch, `Σ_i d_i·e_i / P` and a rounding | `N·σ²·Σ_i D_i² / 12P² + (1 + 2N/3) / 12` |
+//! The noise of encryptions and operations against the formulas of `he_core::noise`, at INSECURE
+//! sizes; `host-runner noise` measures it at full size.
 //!
 //! Measured variances are of `N` coefficients, two per cent off at one standard deviation, and have
 //! to be within a factor of 1.15.
@@ -20,9 +12,9 @@ use he_core::encode::Encoder;
 use he_core::encrypt::Encryptor;
 use he_core::eval::Evaluator;
 use he_core::keyswitch::{EvaluationKeys, KeyAuthority, KeyPlan};
+use he_core::noise::Noise;
 use he_core::params::Params;
-use he_core::ring::{Basis, Portable, Ring, Serial};
-use he_core::sample::ERROR_VARIANCE;
+use he_core::ring::{Portable, Ring, Serial};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
@@ -78,12 +70,8 @@ impl Setup {
         f64::from(1u32 << LOG_DEGREE)
     }
 
-    fn rounding(&self) -> f64 {
-        (1.0 + self.degree() * 2.0 / 3.0) / 12.0
-    }
-
-    fn log2_product(&self, basis: Basis) -> f64 {
-        basis.iter().map(|i| f64::from(self.cpu.params().primes()[i]).log2()).sum()
+    fn formulas(&self) -> Noise<'_> {
+        Noise::new(self.cpu.params())
     }
 }
 
@@ -100,7 +88,7 @@ fn a_fresh_encryption_has_the_noise_of_one_error_at_every_level() {
     let mut s = Setup::insecure();
     for level in [0, 3, 14, s.cpu.params().max_level()] {
         let c = s.zero(level);
-        assert_near("secret key", s.variance(&c), ERROR_VARIANCE);
+        assert_near("secret key", s.variance(&c), s.formulas().fresh());
     }
 }
 
@@ -110,8 +98,7 @@ fn a_public_key_adds_two_products_with_ternary_polynomials() {
     let mut rng = s.rng.clone();
     let key = s.encryptor().public_key(s.authority.big_secret(), 5, &mut rng);
     let c = s.encryptor().encrypt_public(&key, &[], 1.0, &mut rng).unwrap();
-    let formula = ERROR_VARIANCE * (1.0 + s.degree() * 4.0 / 3.0);
-    assert_near("public key", s.variance(&c), formula);
+    assert_near("public key", s.variance(&c), s.formulas().public());
 }
 
 #[test]
@@ -123,7 +110,8 @@ fn a_rescale_divides_the_noise_and_rounds_twice() {
         // halves are rounded.
         let (fresh, step) = (s.zero(level), s.cpu.step(level));
         let loud = s.cpu.with_scale(&s.cpu.mul_scalar(&fresh, GAIN * step, 1.0), 1.0);
-        let formula = GAIN * GAIN * s.variance(&fresh) + s.rounding();
+        let noise = GAIN * GAIN * step * step * s.variance(&fresh);
+        let formula = s.formulas().rescaled(noise, level);
         assert_near("rescale", s.variance(&s.cpu.rescale(&loud).unwrap()), formula);
     }
 }
@@ -133,13 +121,7 @@ fn a_key_switch_adds_the_noise_of_its_digits_and_a_rounding() {
     let mut s = Setup::insecure();
     for level in [0, 7, s.cpu.params().max_level()] {
         let fresh = s.zero(level);
-        let params = s.cpu.params();
-        let (special, basis) = (s.log2_product(params.specials()), params.basis(level));
-        let digits = params.digits().iter().map(|digit| digit.intersection(basis));
-        let digits = digits.filter(|digit| !digit.is_empty());
-        let ratios: f64 =
-            digits.map(|digit| (2.0 * (s.log2_product(digit) - special)).exp2() / 12.0).sum();
-        let added = s.degree() * ERROR_VARIANCE * ratios + s.rounding();
+        let added = s.formulas().key_switch(level);
         let turned = s.cpu.rotate(&fresh, 1).unwrap();
         assert_near("key switch", s.variance(&turned), s.variance(&fresh) + added);
     }

@@ -4,6 +4,7 @@ mod adapter;
 mod eval;
 mod infer;
 mod keygen;
+mod noise;
 mod params;
 mod plan;
 mod provision;
@@ -36,6 +37,7 @@ enum Command {
     Eval(eval::Eval),
     Plan(plan::Plan),
     Params(params::ShowParams),
+    Noise(noise::ShowNoise),
     Trace(trace::ShowTrace),
     Adapter(adapter::Adapter),
 }
@@ -54,6 +56,7 @@ impl Cli {
             Command::Eval(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Params(command) => command.run(),
+            Command::Noise(command) => command.run(),
             Command::Trace(command) => command.run(),
             Command::Adapter(command) => command.run(),
         }

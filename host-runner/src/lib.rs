@@ -26,6 +26,7 @@ pub mod trace;
 pub mod adapter;
 pub mod clear;
 pub mod engine;
+pub mod noise;
 pub mod plan;
 
 // Who takes part.
