@@ -40,14 +40,23 @@ pub struct Forward<'a, E: Refresh> {
     eval: &'a E,
     model: &'a Model,
     adapter: Option<&'a dyn QkvUpdate<E>>,
+    levels: Option<&'a [usize]>,
     progress: &'a mut dyn FnMut(Event),
     stage: usize,
+    bootstraps: usize,
 }
 
 impl<'a, E: Refresh> Forward<'a, E> {
     /// A pass of `model` on `eval`, reporting to `progress`.
     pub fn new(eval: &'a E, model: &'a Model, progress: &'a mut dyn FnMut(Event)) -> Self {
-        Self { eval, model, adapter: None, progress, stage: 0 }
+        Self { eval, model, adapter: None, levels: None, progress, stage: 0, bootstraps: 0 }
+    }
+
+    /// With the level that each bootstrap returns to, in order of execution, as planned for this model
+    /// and adapter; without, each returns to the highest.
+    #[must_use]
+    pub fn with_levels(self, levels: &'a [usize]) -> Self {
+        Self { levels: Some(levels), ..self }
     }
 
     /// With a personal update of the attention's projections.
@@ -97,7 +106,8 @@ impl<'a, E: Refresh> Forward<'a, E> {
             Some(adapter) => {
                 let plain = eval.matmul(upload, &upload_weights(config, weights, 0))?;
                 let stream = eval.select(&plain, &rows(3 * width..4 * width + 1))?;
-                let input = refresh(eval, config, &stream, Padding::None)?;
+                let level = self.next_level()?;
+                let input = refresh(eval, config, &stream, Padding::None, level)?;
                 let update = eval.slots_to_rows(&adapter.update(eval, 0, &input)?)?;
                 let update = eval.select(&update, &self.update_rows(false)?)?;
                 let all = eval.concat(upload, &update)?;
@@ -107,7 +117,9 @@ impl<'a, E: Refresh> Forward<'a, E> {
         self.end(stage, 0);
 
         let stage = self.begin();
-        let packs = attention.packs(eval, &projections)?;
+        let levels = (0..attention.pack_count()).map(|_| self.next_level());
+        let levels = levels.collect::<Result<Vec<_>, _>>()?;
+        let packs = attention.packs(eval, &projections, &levels)?;
         self.end(stage, packs.level(eval));
 
         let stage = self.begin();
@@ -130,7 +142,9 @@ impl<'a, E: Refresh> Forward<'a, E> {
         let (eval, config) = (self.eval, self.model.config());
         let width = config.width;
         let stage = self.begin();
-        let normalisation = Normalisation::new(eval, config, stream, window, Padding::Masked)?;
+        let level = self.next_level()?;
+        let padding = Padding::Masked;
+        let normalisation = Normalisation::new(eval, config, stream, window, padding, level)?;
         let (mut inputs, level) = normalisation.first_token_rows(eval)?;
         if let Some(adapter) = self.adapter {
             let layer = self.model.layers().len() - 1;
@@ -151,7 +165,8 @@ impl<'a, E: Refresh> Forward<'a, E> {
         let product = eval.matmul(&inputs, &self.last_weights(weights))?;
         let all = eval.concat(&product, &eval.select(stream, &rows(width..width + 1))?)?;
         let (canary, mask) = (3 * width, 3 * width + 1);
-        let (out, level) = token_attention(eval, config, ranges.exponent, &all, mask)?;
+        let level = self.next_level()?;
+        let (out, level) = token_attention(eval, config, ranges.exponent, &all, mask, level)?;
         let mut sums = rows(2 * width..3 * width);
         sums.push(alloc::vec![row(mask), row(canary)]);
         let stream = eval.select(&all, &sums)?;
@@ -171,14 +186,14 @@ impl<'a, E: Refresh> Forward<'a, E> {
     ) -> Result<E::Rows, Error> {
         let (eval, config) = (self.eval, self.model.config());
         let stage = self.begin();
-        let window = ranges.feed_forward_norm;
+        let (window, level) = (ranges.feed_forward_norm, self.next_level()?);
         let (normalised, level) =
-            Normalisation::new(eval, config, stream, window, padding)?.rows(eval)?;
+            Normalisation::new(eval, config, stream, window, padding, level)?.rows(eval)?;
         self.end(stage, level);
 
         let stage = self.begin();
-        let weights = &weights.feed_forward;
-        let (update, level) = feed_forward(eval, config, weights, ranges.gate, &normalised)?;
+        let (weights, level) = (&weights.feed_forward, self.next_level()?);
+        let (update, level) = feed_forward(eval, config, weights, ranges.gate, &normalised, level)?;
         let stream = eval.add_rows(stream, &update)?;
         self.end(stage, level);
         Ok(stream)
@@ -187,14 +202,15 @@ impl<'a, E: Refresh> Forward<'a, E> {
     fn head(&mut self, stream: &E::Rows) -> Result<E::Ciphertext, Error> {
         let (eval, config) = (self.eval, self.model.config());
         let stage = self.begin();
-        let window = config.head_norm;
+        let (window, padding, level) = (config.head_norm, Padding::None, self.next_level()?);
         let (normalised, level) =
-            Normalisation::new(eval, config, stream, window, Padding::None)?.rows(eval)?;
+            Normalisation::new(eval, config, stream, window, padding, level)?.rows(eval)?;
         self.end(stage, level);
 
         let stage = self.begin();
         let mask = eval.select(stream, &rows(config.width..config.width + 1))?;
-        let answer = classify(eval, config, self.model.head(), &normalised, &mask)?;
+        let level = self.next_level()?;
+        let answer = classify(eval, config, self.model.head(), &normalised, &mask, level)?;
         self.end(stage, eval.level(&answer));
         Ok(answer)
     }
@@ -234,6 +250,15 @@ impl<'a, E: Refresh> Forward<'a, E> {
             .with_scaled_identity(first + width, 0, width, -1)
             .with_identity(first + 2 * width, width, width)
             .finish()
+    }
+
+    /// Where the next bootstrap returns to.
+    fn next_level(&mut self) -> Result<usize, Error> {
+        let number = self.bootstraps;
+        self.bootstraps += 1;
+        let level = self.levels.map(|levels| levels.get(number).copied());
+        let unplanned = Error::Unsupported("the levels are planned for another model");
+        level.unwrap_or(Some(self.eval.computing_level())).ok_or(unplanned)
     }
 
     fn begin(&mut self) -> Stage {

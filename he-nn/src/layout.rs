@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use he_core::complex::Complex;
 use he_core::eval::Evaluator;
 use he_core::ntt::bit_reversed;
-use he_core::refresh::Term;
+use he_core::refresh::{Halves, Refresh, Term};
 
 use crate::Error;
 
@@ -101,6 +101,19 @@ pub const fn negated(term: Term, tokens: usize) -> Term {
 /// The first token of a row whose other tokens are zero, copied to every token.
 pub fn broadcast(row: usize, tokens: usize) -> impl Iterator<Item = Term> {
     (0..tokens).map(move |shift| Term { row, shift })
+}
+
+/// Bootstraps a pack of which only tokens below `T/2` are wanted, to `level`.
+///
+/// # Errors
+/// If a key is missing, or the rows or the level do not fit.
+pub fn low_half<E: Refresh>(
+    eval: &E,
+    rows: &E::Rows,
+    level: usize,
+) -> Result<E::Ciphertext, Error> {
+    let mut slots = eval.rows_to_slots_at(rows, Halves::Low, level)?;
+    slots.pop().ok_or(Error::Unsupported("no slots came back"))
 }
 
 /// The sum of `a` over the `2^k`-th multiples of `step`, for `from ≤ 2^k < to`: a sum over all

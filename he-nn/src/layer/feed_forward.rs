@@ -7,13 +7,13 @@ use alloc::vec::Vec;
 
 use he_core::circuit::polynomial;
 use he_core::eval::mul_values;
-use he_core::refresh::{Halves, Refresh};
+use he_core::refresh::Refresh;
 
 use super::assembly::Assembly;
 use super::normalisation::joined;
 use crate::Error;
 use crate::approx::error_linear;
-use crate::layout::{Layout, row, upper_half};
+use crate::layout::{Layout, low_half, row, upper_half};
 use crate::model::{Config, FeedForwardWeights};
 
 /// The digit of the kind.
@@ -21,7 +21,8 @@ const KIND: usize = 1;
 const GATE: usize = 0;
 
 /// What to add to the residual stream, mask row included, and the level that was reached. `rows`
-/// are the normalised features and a row of zeros; canaries are added to the mask row.
+/// are the normalised features and a row of zeros; canaries are added to the mask row. The bootstrap is
+/// to `level`.
 ///
 /// # Errors
 /// If a key is missing or rows do not fit.
@@ -31,6 +32,7 @@ pub fn feed_forward<E: Refresh>(
     weights: &FeedForwardWeights,
     largest_gate: f64,
     rows: &E::Rows,
+    level: usize,
 ) -> Result<(E::Rows, usize), Error> {
     let (width, hidden, tokens) = (config.width, config.hidden, config.tokens);
     let layout = Layout::new([2, 2, hidden], tokens, eval.rows_per_pack())?;
@@ -44,7 +46,8 @@ pub fn feed_forward<E: Refresh>(
         let index = kind * hidden + f;
         alloc::vec![if u == 0 { row(index) } else { upper_half(index, tokens) }]
     });
-    let slots = gated(eval, &layout, largest_gate, &eval.select(&product, &sums)?)?;
+    let x = low_half(eval, &eval.select(&product, &sums)?, level)?;
+    let slots = gated(eval, &layout, largest_gate, &x)?;
 
     let units: Vec<_> = (0..hidden).map(|f| joined(&layout, GATE, f, tokens)).collect();
     let units = eval.select(&eval.slots_to_rows(&slots)?, &units)?;
@@ -65,15 +68,13 @@ fn gated<E: Refresh>(
     eval: &E,
     layout: &Layout<3>,
     largest_gate: f64,
-    rows: &E::Rows,
+    x: &E::Ciphertext,
 ) -> Result<E::Ciphertext, Error> {
-    let mut slots = eval.rows_to_slots(rows, Halves::Low)?;
-    let x = slots.pop().ok_or(Error::Unsupported("no slots came back"))?;
     let unit = error_linear(largest_gate)?;
     let mask = layout.values(|[_, kind, _], _| if kind == GATE { 1.0 } else { 0.0 });
-    let scale = polynomial::input_scale(eval, eval.level(&x) - 1, unit.domain());
-    let gates = mul_values(eval, &x, &mask, scale)?;
+    let scale = polynomial::input_scale(eval, eval.level(x) - 1, unit.domain());
+    let gates = mul_values(eval, x, &mask, scale)?;
     let gates = polynomial::evaluate(eval, &gates, &unit, eval.default_scale())?;
-    let values = eval.rotate(&eval.drop_level(&x, eval.level(&gates))?, layout.step(KIND))?;
+    let values = eval.rotate(&eval.drop_level(x, eval.level(&gates))?, layout.step(KIND))?;
     Ok(eval.mul_rescaled(&gates, &values)?)
 }

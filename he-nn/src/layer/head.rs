@@ -12,13 +12,13 @@ use alloc::vec::Vec;
 
 use he_core::circuit::polynomial;
 use he_core::eval::mul_values;
-use he_core::refresh::{Halves, Refresh};
+use he_core::refresh::Refresh;
 
 use super::assembly::Assembly;
 use super::normalisation;
 use crate::Error;
 use crate::approx::tangent;
-use crate::layout::{Layout, row, sum_rotations};
+use crate::layout::{Layout, low_half, row, sum_rotations};
 use crate::model::{Config, HeadWeights};
 
 /// The row of the answer whose token 0 is the canary, 1 if all is well.
@@ -37,7 +37,7 @@ const FEATURE: usize = 2;
 const CANARY: usize = 3;
 
 /// The answer in slots. `rows` are normalised features and a row of zeros, `mask` a row at the
-/// scale of a product whose token 0 is 1.
+/// scale of a product whose token 0 is 1. The bootstrap is to `level`.
 ///
 /// # Errors
 /// If a key is missing or rows do not fit.
@@ -47,6 +47,7 @@ pub fn classify<E: Refresh>(
     weights: &HeadWeights,
     rows: &E::Rows,
     mask: &E::Rows,
+    level: usize,
 ) -> Result<E::Ciphertext, Error> {
     let (width, classes) = (config.width, config.classes);
     let layout = normalisation::layout(eval, config)?;
@@ -60,8 +61,7 @@ pub fn classify<E: Refresh>(
         (0, c, f) if c < classes || c == CANARY => alloc::vec![row(f)],
         _ => Vec::new(),
     });
-    let mut slots = eval.rows_to_slots(&eval.select(&dense, &sums)?, Halves::Low)?;
-    let x = slots.pop().ok_or(Error::Unsupported("no slots came back"))?;
+    let x = low_half(eval, &eval.select(&dense, &sums)?, level)?;
 
     let tanh = tangent(config.tanh)?;
     let hidden = polynomial::prepare(eval, &x, tanh.domain())?;

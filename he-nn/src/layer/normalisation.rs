@@ -10,11 +10,13 @@ use alloc::vec::Vec;
 
 use he_core::circuit::polynomial;
 use he_core::eval::mul_values;
-use he_core::refresh::{Halves, Refresh, Term};
+use he_core::refresh::{Refresh, Term};
 
 use crate::Error;
 use crate::approx::inverse_root;
-use crate::layout::{Layout, broadcast, negated, row, sum_rotations, to_upper_half, upper_half};
+use crate::layout::{
+    Layout, broadcast, low_half, negated, row, sum_rotations, to_upper_half, upper_half,
+};
 use crate::model::{Config, Window};
 
 /// Copies of the stream.
@@ -49,7 +51,7 @@ pub fn layout<E: Refresh>(eval: &E, config: &Config) -> Result<Layout<3>, Error>
     Layout::new([2, COPIES + 1, config.width], config.tokens, eval.rows_per_pack())
 }
 
-/// Brings the stream's features to slots, in all three copies, as a real ciphertext.
+/// Brings the stream's features to slots, in all three copies, as a real ciphertext at `level`.
 ///
 /// # Errors
 /// If a key is missing or rows do not fit.
@@ -58,6 +60,7 @@ pub fn refresh<E: Refresh>(
     config: &Config,
     stream: &E::Rows,
     padding: Padding,
+    level: usize,
 ) -> Result<E::Ciphertext, Error> {
     let (width, tokens) = (config.width, config.tokens);
     let layout = layout(eval, config)?;
@@ -79,12 +82,11 @@ pub fn refresh<E: Refresh>(
         constants.extend([0, 1].map(|u| (layout.row([u, COPIES, f]), f64::from(times))));
     }
     let rows = eval.add_constants(&eval.select(stream, &sums)?, &constants)?;
-    let mut slots = eval.rows_to_slots(&rows, Halves::Low)?;
-    slots.pop().ok_or(Error::Unsupported("no slots came back"))
+    low_half(eval, &rows, level)
 }
 
 impl<E: Refresh> Normalisation<E> {
-    /// Brings the stream to slots and finds the inverse root of every token's mean square.
+    /// Brings the stream to slots at `level` and finds the inverse root of every token's mean square.
     ///
     /// # Errors
     /// If a key is missing or rows do not fit.
@@ -94,9 +96,10 @@ impl<E: Refresh> Normalisation<E> {
         stream: &E::Rows,
         window: Window,
         padding: Padding,
+        level: usize,
     ) -> Result<Self, Error> {
         let layout = layout(eval, config)?;
-        let stream = refresh(eval, config, stream, padding)?;
+        let stream = refresh(eval, config, stream, padding, level)?;
         let square = eval.mul_rescaled(&stream, &stream)?;
         let count = layout.size(COPY) * layout.size(FEATURE);
         let sum = sum_rotations(eval, &square, layout.step(COPY), 1..count)?;

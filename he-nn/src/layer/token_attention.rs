@@ -8,11 +8,11 @@ use alloc::vec::Vec;
 
 use he_core::circuit::polynomial;
 use he_core::eval::mul_values;
-use he_core::refresh::{Halves, Refresh};
+use he_core::refresh::Refresh;
 
 use crate::Error;
 use crate::approx::exponential;
-use crate::layout::{Layout, broadcast, row, sum_rotations, upper_half};
+use crate::layout::{Layout, broadcast, low_half, row, sum_rotations, upper_half};
 use crate::model::Config;
 
 /// The digits.
@@ -25,6 +25,7 @@ const MASK: usize = 2;
 
 /// The attention's output for the first token, in every place: rows of `d` features, and the level
 /// that was reached. `rows` are differences and values, `d` each, and the mask at index `mask`.
+/// The bootstrap is to `level`.
 ///
 /// # Errors
 /// If a key is missing or rows do not fit.
@@ -34,6 +35,7 @@ pub fn token_attention<E: Refresh>(
     largest_exponent: f64,
     rows: &E::Rows,
     mask: usize,
+    level: usize,
 ) -> Result<(E::Rows, usize), Error> {
     let (width, depth, tokens) = (config.width, config.head_width(), config.tokens);
     let layout = Layout::new([4, 2, config.heads, depth], tokens, eval.rows_per_pack())?;
@@ -46,8 +48,7 @@ pub fn token_attention<E: Refresh>(
         };
         alloc::vec![if u == 0 { row(index) } else { upper_half(index, tokens) }]
     });
-    let mut slots = eval.rows_to_slots(&eval.select(rows, &sums)?, Halves::Low)?;
-    let x = slots.pop().ok_or(Error::Unsupported("no slots came back"))?;
+    let x = low_half(eval, &eval.select(rows, &sums)?, level)?;
     let out = weighted_values(eval, &layout, tokens, largest_exponent, &x)?;
 
     let halves = |i: usize, u| layout.row([DIFFERENCE, u, i / depth, i % depth]);

@@ -28,11 +28,11 @@ use he_core::bootstrap::dft;
 use he_core::circuit::linear::{Diagonals, Placement};
 use he_core::circuit::polynomial;
 use he_core::ntt::bit_reversed;
-use he_core::refresh::{Halves, Refresh};
+use he_core::refresh::Refresh;
 
 use crate::Error;
 use crate::approx::exponential;
-use crate::layout::{Layout, row, sum_rotations, upper_half};
+use crate::layout::{Layout, low_half, row, sum_rotations, upper_half};
 use crate::model::Config;
 
 /// The digits.
@@ -66,10 +66,15 @@ pub struct WideAttention {
 pub struct Packs<E: Refresh>(Vec<E::Ciphertext>);
 
 impl<E: Refresh> Packs<E> {
-    /// The level of what came back.
+    /// The lowest level of what came back.
     #[must_use]
     pub fn level(&self, eval: &E) -> usize {
         self.0.iter().map(|pack| eval.level(pack)).min().unwrap_or(0)
+    }
+
+    /// The pack of a kind, for packs of so many copies.
+    fn pack(&self, kind: usize, copies: usize) -> Result<&E::Ciphertext, Error> {
+        self.0.get(2 * kind / copies).ok_or(Error::Unsupported("a kind without a pack"))
     }
 }
 
@@ -99,13 +104,28 @@ impl WideAttention {
         Ok(Self { layout, tokens: config.tokens, variants })
     }
 
-    /// Bootstraps rows of projections: queries, keys and values, `d` each, in this order.
+    /// How many bootstraps queries, keys and values take.
+    #[must_use]
+    pub const fn pack_count(&self) -> usize {
+        (2 * KINDS).div_ceil(self.layout.size(COPY))
+    }
+
+    /// Bootstraps rows of projections: queries, keys and values, `d` each, in this order, to the level
+    /// listed for each pack.
     ///
     /// # Errors
-    /// If a key is missing or rows do not fit.
-    pub fn packs<E: Refresh>(&self, eval: &E, projections: &E::Rows) -> Result<Packs<E>, Error> {
+    /// If a key is missing, or rows or levels do not fit.
+    pub fn packs<E: Refresh>(
+        &self,
+        eval: &E,
+        projections: &E::Rows,
+        levels: &[usize],
+    ) -> Result<Packs<E>, Error> {
         let [heads, copies, depth] = [HEAD, COPY, FEATURE].map(|digit| self.layout.size(digit));
-        let pack = |number: usize| {
+        if levels.len() != self.pack_count() {
+            return Err(Error::Unsupported("one level for each pack"));
+        }
+        let pack = |(number, &level): (usize, &usize)| {
             let sums = self.layout.pack(|[h, c, f]| {
                 let (kind, half) = ((number * copies + c) / 2, c % 2);
                 let index = (kind * heads + h) * depth + f;
@@ -115,12 +135,11 @@ impl WideAttention {
                     _ => alloc::vec![upper_half(index, self.tokens)],
                 }
             });
-            let mut slots = eval.rows_to_slots(&eval.select(projections, &sums)?, Halves::Low)?;
-            let x = slots.pop().ok_or(Error::Unsupported("no slots came back"))?;
+            let x = low_half(eval, &eval.select(projections, &sums)?, level)?;
             let high = eval.rotate(&x, self.layout.step(COPY))?;
             Ok(eval.add(&x, &eval.mul_i(&high))?)
         };
-        Ok(Packs((0..(2 * KINDS).div_ceil(copies)).map(pack).collect::<Result<_, Error>>()?))
+        Ok(Packs(levels.iter().enumerate().map(pack).collect::<Result<_, Error>>()?))
     }
 
     /// The attention's output: rows of `d` features, and the level that was reached.
@@ -134,7 +153,8 @@ impl WideAttention {
         largest_exponent: f64,
     ) -> Result<(E::Rows, usize), Error> {
         let exp = exponential(largest_exponent)?;
-        let keys = self.copies(eval, packs, KEYS, (Order::Partners, packs.level(eval)))?;
+        let level = eval.level(packs.pack(KEYS, self.layout.size(COPY))?);
+        let keys = self.copies(eval, packs, KEYS, (Order::Partners, level))?;
         let keys = self.all_variants(eval, &keys)?;
         let level = eval.level(&keys[0].low);
         let queries = self.copies(eval, packs, QUERIES, (Order::Same, level + 1))?;
@@ -192,9 +212,8 @@ impl WideAttention {
         (order, level): (Order, usize),
     ) -> Result<E::Ciphertext, Error> {
         let copies = self.layout.size(COPY);
-        let (pack, home) = (2 * kind / copies, 2 * kind % copies);
-        let pack = packs.0.get(pack).ok_or(Error::Unsupported("a kind without a pack"))?;
-        let x = eval.drop_level(pack, level)?;
+        let home = 2 * kind % copies;
+        let x = eval.drop_level(packs.pack(kind, copies)?, level)?;
         let half = self.tokens / 2;
         let mut map = Diagonals::zero(eval.slots());
         for c in 0..copies {
