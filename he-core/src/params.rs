@@ -14,6 +14,7 @@ mod literal;
 mod presets;
 mod security;
 
+use literal::MAX_DIGITS;
 pub use literal::{ParamsLiteral, Stages, Strength};
 pub use presets::{EDGE_128, PRECISE_128};
 pub use security::{Instance, SecretKind, max_log_qp};
@@ -21,16 +22,13 @@ pub use security::{Instance, SecretKind, max_log_qp};
 use crate::Error;
 use crate::ring::Basis;
 
-/// How many digits a key switch cuts a ciphertext into.
-const DIGIT_COUNT: usize = 3;
-
 /// A checked parameter set.
 #[derive(Clone, Debug)]
 pub struct Params {
     literal: ParamsLiteral,
     primes: [u32; Basis::CAPACITY],
     prime_count: usize,
-    digits: [Basis; DIGIT_COUNT],
+    digits: [Basis; MAX_DIGITS],
     digest: u64,
     /// Computing levels that are left out.
     skipped: usize,
@@ -47,7 +45,7 @@ impl Params {
         let mut primes = [0; Basis::CAPACITY];
         primes.iter_mut().zip(literal.primes()).for_each(|(to, q)| *to = q);
         let chain = literal.terminals.len() + literal.mains.len();
-        let size = chain.div_ceil(DIGIT_COUNT);
+        let size = chain.div_ceil(literal.digits);
         let digit = |i: usize| Basis::range((i * size).min(chain)..((i + 1) * size).min(chain));
         let params = Self {
             literal,
@@ -219,10 +217,10 @@ impl Params {
         Basis::single(start)
     }
 
-    /// The digits of a key switch: terminals and mains in three runs of equal length, the last one shorter.
+    /// The digits of a key switch: terminals and mains in runs of equal length, the last one shorter.
     #[must_use]
-    pub const fn digits(&self) -> &[Basis] {
-        &self.digits
+    pub fn digits(&self) -> &[Basis] {
+        &self.digits[..self.literal.digits]
     }
 
     /// The highest level.

@@ -6,6 +6,9 @@ use crate::modulus::Modulus;
 use crate::primes::{LOG_STEP, is_prime};
 use crate::ring::Basis;
 
+/// The most digits of a key switch.
+pub(super) const MAX_DIGITS: usize = 4;
+
 /// A parameter set as it is written down; [`super::Params`] is what it becomes when it is checked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ParamsLiteral {
@@ -29,6 +32,8 @@ pub struct ParamsLiteral {
     /// value `v` is `v·2^product_bits / q0` of the sine's period: the sine bends by
     /// `(2πv·2^product_bits / q0)²/6` of the value, and its noise counts the more the smaller this is.
     pub product_bits: u32,
+    /// Into how many digits a key switch cuts a ciphertext; the specials must cover each.
+    pub digits: usize,
     /// How many levels each stage has.
     pub stages: Stages,
     /// Primes near `2^25`.
@@ -118,6 +123,7 @@ impl ParamsLiteral {
         let stages = self.stages;
         let counts = [
             self.hamming_weight,
+            self.digits,
             stages.slots_to_coeffs,
             stages.computing,
             stages.eval_mod,
@@ -155,6 +161,9 @@ impl ParamsLiteral {
         }
         if self.hamming_weight == 0 || self.hamming_weight > 1 << self.log_degree {
             return Err(Error::InvalidParameters("the weight of the sparse secret"));
+        }
+        if !(1..=MAX_DIGITS).contains(&self.digits) {
+            return Err(Error::InvalidParameters("one to four digits"));
         }
         if self.specials.len() < 2 || self.primes().count() > Basis::CAPACITY {
             return Err(Error::InvalidParameters("too few or too many primes"));

@@ -15,6 +15,7 @@ pub const EDGE_128: ParamsLiteral = ParamsLiteral {
     computing_bits: 40,
     bootstrap_bits: 50,
     product_bits: 36,
+    digits: 3,
     stages: Stages { slots_to_coeffs: 3, computing: 11, eval_mod: 8, coeffs_to_slots: 3 },
     terminals: &[33_292_289, 32_899_073, 28_311_553, 39_714_817],
     mains: &[

@@ -128,6 +128,9 @@ fn bad_literals_are_refused() {
         ParamsLiteral { terminals: &[], ..EDGE_128 },
         ParamsLiteral { specials: &EDGE_128.specials[..1], ..EDGE_128 },
         ParamsLiteral { specials: &EDGE_128.specials[..13], ..EDGE_128 },
+        // Digits that the specials do not cover, or too many.
+        ParamsLiteral { digits: 2, ..EDGE_128 },
+        ParamsLiteral { digits: 5, ..EDGE_128 },
         // A product that is larger than the base.
         ParamsLiteral { product_bits: 50, ..EDGE_128 },
         // Levels that the primes cannot make.
@@ -164,6 +167,7 @@ fn every_field_changes_the_digest() {
         ParamsLiteral { computing_bits: 41, ..base },
         ParamsLiteral { bootstrap_bits: 51, ..base },
         ParamsLiteral { product_bits: 35, ..base },
+        ParamsLiteral { digits: 4, ..base },
         ParamsLiteral { stages: stages(12), ..base },
         ParamsLiteral { terminals: &base.terminals[1..], ..base },
         ParamsLiteral { mains: &base.mains[1..], ..base },
