@@ -116,6 +116,13 @@ pub fn low_half<E: Refresh>(
     slots.pop().ok_or(Error::Unsupported("no slots came back"))
 }
 
+/// The scale of a factor at `level` for which its rescaled product with `a` is at the default scale,
+/// as rows want it.
+#[must_use]
+pub fn factor_scale<E: Evaluator>(eval: &E, a: &E::Ciphertext, level: usize) -> f64 {
+    eval.default_scale() * eval.step(level) / eval.scale(a)
+}
+
 /// The sum of `a` over the `2^k`-th multiples of `step`, for `from ≤ 2^k < to`: a sum over all
 /// values of a cyclic digit for `from = 1` and `to` its size.
 ///

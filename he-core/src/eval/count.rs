@@ -1,14 +1,17 @@
-//! The evaluator without values: it counts what a circuit costs and notes the keys it needs, before
-//! any key exists.
+//! The evaluator without values: it counts what a circuit costs, notes the keys it needs before any
+//! key exists, and records the graph from which levels are planned.
 
+mod graph;
 mod rows;
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use self::graph::Step;
+pub use self::graph::{Bootstrap, Counted};
 pub use self::rows::CountRows;
 use super::Evaluator;
-use super::position::{Position, Shape, same_length, sum};
+use super::position::{Position, Shape, equal_scales, same_length, sum};
 use crate::Error;
 use crate::complex::Complex;
 
@@ -17,6 +20,8 @@ use crate::complex::Complex;
 pub enum Operation {
     /// A vector encoded.
     Encode,
+    /// A sum or a difference of two ciphertexts.
+    Add,
     /// A product with a scalar or an integer.
     Scalar,
     /// A product with a plain vector.
@@ -48,6 +53,7 @@ pub struct Count {
     /// For each rotation to the left one more than the highest level it was used at.
     rotations: Vec<AtomicUsize>,
     rows: rows::Tally,
+    clock: graph::Clock,
 }
 
 impl Count {
@@ -59,6 +65,7 @@ impl Count {
             operations: zeros(OPERATIONS * (shape.top() + 1)),
             rotations: zeros(shape.slots()),
             rows: rows::Tally::default(),
+            clock: graph::Clock::default(),
             shape,
         }
     }
@@ -73,8 +80,8 @@ impl Count {
     ///
     /// # Errors
     /// If the level is not on the chain.
-    pub fn input(&self, level: usize, scale: f64) -> Result<Position, Error> {
-        self.shape.place(level, scale)
+    pub fn input(&self, level: usize, scale: f64) -> Result<Counted, Error> {
+        Ok(self.value(self.shape.place(level, scale)?, 0, &[]))
     }
 
     /// How often an operation was used at a level.
@@ -113,6 +120,12 @@ impl Count {
         self.operations[self.index(operation, level)].fetch_add(times, Ordering::Relaxed);
     }
 
+    /// The result of an operation that consumes `levels` levels.
+    fn value(&self, position: Position, levels: usize, inputs: &[&Counted]) -> Counted {
+        let inputs = inputs.iter().map(|input| &input.node);
+        Counted { position, node: self.clock.node(Step::Slots(levels), inputs) }
+    }
+
     /// Operands above the level of a result are brought down to it.
     fn note_alignment(&self, operands: impl Iterator<Item = Position>, level: usize) {
         for operand in operands.filter(|operand| operand.level > level) {
@@ -126,7 +139,7 @@ fn read(counter: &AtomicUsize) -> usize {
 }
 
 impl Evaluator for Count {
-    type Ciphertext = Position;
+    type Ciphertext = Counted;
     type Plaintext = Position;
 
     fn slots(&self) -> usize {
@@ -141,16 +154,16 @@ impl Evaluator for Count {
         self.shape.step(level)
     }
 
-    fn level(&self, a: &Position) -> usize {
-        a.level
+    fn level(&self, a: &Counted) -> usize {
+        a.position.level
     }
 
-    fn scale(&self, a: &Position) -> f64 {
-        a.scale
+    fn scale(&self, a: &Counted) -> f64 {
+        a.position.scale
     }
 
-    fn with_scale(&self, a: &Position, scale: f64) -> Position {
-        Position { scale, ..*a }
+    fn with_scale(&self, a: &Counted, scale: f64) -> Counted {
+        self.value(Position { scale, ..a.position }, 0, &[a])
     }
 
     fn encode(&self, values: &[Complex], level: usize, scale: f64) -> Result<Position, Error> {
@@ -162,85 +175,90 @@ impl Evaluator for Count {
         Ok(position)
     }
 
-    fn add(&self, a: &Position, b: &Position) -> Result<Position, Error> {
-        let position = a.add(*b)?;
-        self.note_alignment([*a, *b].into_iter(), position.level);
-        Ok(position)
+    fn add(&self, a: &Counted, b: &Counted) -> Result<Counted, Error> {
+        let position = a.position.add(b.position)?;
+        self.note(Operation::Add, position.level, 1);
+        self.note_alignment([a.position, b.position].into_iter(), position.level);
+        Ok(self.value(position, 0, &[a, b]))
     }
 
-    fn sub(&self, a: &Position, b: &Position) -> Result<Position, Error> {
+    fn sub(&self, a: &Counted, b: &Counted) -> Result<Counted, Error> {
         self.add(a, b)
     }
 
-    fn neg(&self, a: &Position) -> Position {
-        *a
+    fn neg(&self, a: &Counted) -> Counted {
+        a.clone()
     }
 
-    fn add_scalar(&self, a: &Position, _value: f64) -> Position {
-        *a
+    fn add_scalar(&self, a: &Counted, _value: f64) -> Counted {
+        a.clone()
     }
 
-    fn add_plain(&self, a: &Position, p: &Position) -> Result<Position, Error> {
-        a.same_level(*p)?;
-        a.add(*p)
+    fn add_plain(&self, a: &Counted, p: &Position) -> Result<Counted, Error> {
+        a.position.same_level(*p)?;
+        Ok(self.value(a.position.add(*p)?, 0, &[a]))
     }
 
-    fn mul_scalar(&self, a: &Position, _value: f64, scale: f64) -> Position {
-        self.note(Operation::Scalar, a.level, 1);
-        Position { scale: a.scale * scale, ..*a }
+    fn mul_scalar(&self, a: &Counted, _value: f64, scale: f64) -> Counted {
+        let position = Position { scale: a.position.scale * scale, ..a.position };
+        self.note(Operation::Scalar, position.level, 1);
+        self.value(position, 0, &[a])
     }
 
-    fn mul_i(&self, a: &Position) -> Position {
-        *a
+    fn mul_i(&self, a: &Counted) -> Counted {
+        a.clone()
     }
 
-    fn dot(&self, pairs: &[(&Position, &Position)]) -> Result<Position, Error> {
-        let position = sum(pairs.iter().map(|(a, b)| Ok(a.mul(**b))))?;
-        self.note_alignment(pairs.iter().flat_map(|(a, b)| [**a, **b]), position.level);
+    fn dot(&self, pairs: &[(&Counted, &Counted)]) -> Result<Counted, Error> {
+        let position = sum(pairs.iter().map(|(a, b)| Ok(a.position.mul(b.position))))?;
+        let operands: Vec<_> = pairs.iter().flat_map(|(a, b)| [*a, *b]).collect();
+        self.note_alignment(operands.iter().map(|a| a.position), position.level);
         self.note(Operation::Product, position.level, pairs.len());
         self.note(Operation::Relinearize, position.level, 1);
-        Ok(position)
+        Ok(self.value(position, 0, &operands))
     }
 
-    fn dot_plain(&self, pairs: &[(&Position, &Position)]) -> Result<Position, Error> {
+    fn dot_plain(&self, pairs: &[(&Counted, &Position)]) -> Result<Counted, Error> {
         let first = pairs.first().ok_or(Error::WrongLength { expected: 1, found: 0 })?.0;
-        let product = |(a, p): &(&Position, &Position)| {
-            first.same_level(**a)?;
-            Ok(a.mul(a.same_level(**p)?))
+        let product = |(a, p): &(&Counted, &Position)| {
+            first.position.same_level(a.position)?;
+            Ok(a.position.mul(a.position.same_level(**p)?))
         };
         let position = sum(pairs.iter().map(product))?;
         self.note(Operation::Plain, position.level, pairs.len());
-        Ok(position)
+        Ok(self.value(position, 0, &pairs.iter().map(|(a, _)| *a).collect::<Vec<_>>()))
     }
 
-    fn rescale(&self, a: &Position) -> Result<Position, Error> {
-        let position = self.shape.rescale(*a)?;
-        self.note(Operation::Rescale, a.level, 1);
-        Ok(position)
+    fn rescale(&self, a: &Counted) -> Result<Counted, Error> {
+        let position = self.shape.rescale(a.position)?;
+        self.note(Operation::Rescale, a.position.level, 1);
+        Ok(self.value(position, 1, &[a]))
     }
 
-    fn adjust(&self, a: &Position, level: usize, scale: f64) -> Result<Position, Error> {
-        let position = a.adjust(level, scale)?;
-        self.note_alignment([*a].into_iter(), level);
-        Ok(position)
+    fn adjust(&self, a: &Counted, level: usize, scale: f64) -> Result<Counted, Error> {
+        let position = a.position.adjust(level, scale)?;
+        self.note_alignment([a.position].into_iter(), level);
+        // Another scale takes a level; the same one is a level or more of limbs left out.
+        let levels = usize::from(equal_scales(a.position.scale, scale).is_err());
+        Ok(self.value(position, levels, &[a]))
     }
 
-    fn rotate_many(&self, a: &Position, steps: &[isize]) -> Result<Vec<Position>, Error> {
-        let slots = self.slots().cast_signed();
+    fn rotate_many(&self, a: &Counted, steps: &[isize]) -> Result<Vec<Counted>, Error> {
+        let (slots, level) = (self.slots().cast_signed(), a.position.level);
         let left = steps.iter().map(|step| step.rem_euclid(slots).cast_unsigned());
         let mut rotated = 0;
         for step in left.filter(|&step| step != 0) {
-            self.rotations[step].fetch_max(a.level + 1, Ordering::Relaxed);
+            self.rotations[step].fetch_max(level + 1, Ordering::Relaxed);
             rotated += 1;
         }
-        self.note(Operation::Rotate, a.level, rotated);
-        self.note(Operation::Hoist, a.level, rotated.min(1));
-        Ok(alloc::vec![*a; steps.len()])
+        self.note(Operation::Rotate, level, rotated);
+        self.note(Operation::Hoist, level, rotated.min(1));
+        Ok(alloc::vec![self.value(a.position, 0, &[a]); steps.len()])
     }
 
-    fn conjugate(&self, a: &Position) -> Result<Position, Error> {
-        self.note(Operation::Conjugate, a.level, 1);
-        Ok(*a)
+    fn conjugate(&self, a: &Counted) -> Result<Counted, Error> {
+        self.note(Operation::Conjugate, a.position.level, 1);
+        Ok(self.value(a.position, 0, &[a]))
     }
 }
 
@@ -262,7 +280,7 @@ mod tests {
             let p = Chebyshev::fit(|x| libm::exp(16.0 * x), (-1.0, 1.0), degree).unwrap();
             let x = count.input(14, input_scale(&count, 14, p.domain())).unwrap();
             let y = evaluate(&count, &x, &p, count.default_scale()).unwrap();
-            assert_eq!(y.level, 14 - p.depth());
+            assert_eq!(count.level(&y), 14 - p.depth());
             assert_eq!(count.total(Operation::Relinearize), relinearisations, "degree {degree}");
             assert_eq!(count.total(Operation::Product), products, "degree {degree}");
         }
@@ -289,7 +307,7 @@ mod tests {
         let x = clear.encrypt_real(&[0.5], 9, scale).unwrap();
         let y = evaluate(&clear, &x, &p, 1e12).unwrap();
         let counted = evaluate(&count, &count.input(9, scale).unwrap(), &p, 1e12).unwrap();
-        assert_eq!(y.position(), counted);
+        assert_eq!(y.position(), counted.position());
     }
 
     #[test]
@@ -317,7 +335,7 @@ mod tests {
     fn operands_at_different_levels_are_charged_for() {
         let count = Count::new(Shape::new(8, vec![1e12; 3], 1e12).unwrap());
         let (high, low) = (count.input(3, 1e12).unwrap(), count.input(1, 1e12).unwrap());
-        assert_eq!(count.add(&high, &low).unwrap(), low);
+        assert_eq!(count.add(&high, &low).unwrap().position(), low.position());
         count.dot(&[(&high, &low), (&low, &high)]).unwrap();
         assert_eq!(count.at(Operation::Adjust, 3), 3);
         assert_eq!(count.at(Operation::Relinearize, 1), 1);

@@ -224,11 +224,18 @@ impl Shape {
         self.place(level, self.default_scale())
     }
 
+    /// The level that slots at this scale need for slots-to-rows: one more, if the scale has to be
+    /// brought to that of rows first.
+    pub(super) fn descent_level(&self, scale: f64) -> Result<usize, Error> {
+        let is_aligned = equal_scales(scale, self.default_scale()).is_ok();
+        Ok(self.rows()?.rows_level + usize::from(!is_aligned))
+    }
+
     /// Refuses slots too low for slots-to-rows.
-    pub(super) fn check_rows_level(&self, level: usize) -> Result<(), Error> {
-        let needed = self.rows()?.rows_level;
-        if level < needed {
-            return Err(Error::LevelExhausted { needed, left: level });
+    pub(super) fn check_descent(&self, at: Position) -> Result<(), Error> {
+        let needed = self.descent_level(at.scale)?;
+        if at.level < needed {
+            return Err(Error::LevelExhausted { needed, left: at.level });
         }
         Ok(())
     }

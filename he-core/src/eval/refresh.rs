@@ -99,7 +99,8 @@ pub trait Refresh: Evaluator {
     /// If the count does not match the matrix.
     fn matmul(&self, x: &Self::Rows, weights: &Weights) -> Result<Self::Rows, Error>;
 
-    /// Rows read from slots at any level of at least [`Self::rows_level`]: row `ρ` has tokens below
+    /// Rows read from slots at any level of at least [`Self::rows_level`], or above it if they are not
+    /// at [`Evaluator::default_scale`]: row `ρ` has tokens below
     /// `T/2` from the real part and the others from the imaginary part. The scale of the result is
     /// that of an input, so that a product with weights of the model's width is at the scale that
     /// [`Self::rows_to_slots`] takes.

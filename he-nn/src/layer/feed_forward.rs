@@ -13,7 +13,7 @@ use super::assembly::Assembly;
 use super::normalisation::joined;
 use crate::Error;
 use crate::approx::error_linear;
-use crate::layout::{Layout, low_half, row, upper_half};
+use crate::layout::{Layout, factor_scale, low_half, row, upper_half};
 use crate::model::{Config, FeedForwardWeights};
 
 /// The digit of the kind.
@@ -74,7 +74,8 @@ fn gated<E: Refresh>(
     let mask = layout.values(|[_, kind, _], _| if kind == GATE { 1.0 } else { 0.0 });
     let scale = polynomial::input_scale(eval, eval.level(x) - 1, unit.domain());
     let gates = mul_values(eval, x, &mask, scale)?;
-    let gates = polynomial::evaluate(eval, &gates, &unit, eval.default_scale())?;
+    let level = eval.level(&gates).saturating_sub(unit.depth());
+    let gates = polynomial::evaluate(eval, &gates, &unit, factor_scale(eval, x, level))?;
     let values = eval.rotate(&eval.drop_level(x, eval.level(&gates))?, layout.step(KIND))?;
     Ok(eval.mul_rescaled(&gates, &values)?)
 }

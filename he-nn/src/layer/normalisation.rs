@@ -15,7 +15,8 @@ use he_core::refresh::{Refresh, Term};
 use crate::Error;
 use crate::approx::inverse_root;
 use crate::layout::{
-    Layout, broadcast, low_half, negated, row, sum_rotations, to_upper_half, upper_half,
+    Layout, broadcast, factor_scale, low_half, negated, row, sum_rotations, to_upper_half,
+    upper_half,
 };
 use crate::model::{Config, Window};
 
@@ -108,7 +109,9 @@ impl<E: Refresh> Normalisation<E> {
         let mean = eval.with_scale(&sum, eval.scale(&sum) * f64::from(terms));
         let root = inverse_root(window)?;
         let mean = polynomial::prepare(eval, &mean, root.domain())?;
-        let root = polynomial::evaluate(eval, &mean, &root, eval.default_scale())?;
+        let level = eval.level(&mean).saturating_sub(root.depth());
+        let scale = factor_scale(eval, &stream, level);
+        let root = polynomial::evaluate(eval, &mean, &root, scale)?;
         Ok(Self { layout, stream, root, tokens: config.tokens })
     }
 
@@ -149,7 +152,9 @@ impl<E: Refresh> Normalisation<E> {
         });
         let plain =
             self.layout.values(|[u, c, _], t| if c == 2 && is_first(u, t) { 1.0 } else { 0.0 });
-        let factor = mul_values(eval, &self.root, &scaled, eval.default_scale())?;
+        let level = eval.level(&self.root).saturating_sub(1);
+        let scale = factor_scale(eval, &self.stream, level);
+        let factor = mul_values(eval, &self.root, &scaled, scale)?;
         let plain = eval.encode(&plain, eval.level(&factor), eval.scale(&factor))?;
         let factor = eval.add_plain(&factor, &plain)?;
         let slots = eval.mul_rescaled(&self.stream, &factor)?;

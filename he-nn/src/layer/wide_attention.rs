@@ -32,7 +32,7 @@ use he_core::refresh::Refresh;
 
 use crate::Error;
 use crate::approx::exponential;
-use crate::layout::{Layout, low_half, row, sum_rotations, upper_half};
+use crate::layout::{Layout, factor_scale, low_half, row, sum_rotations, upper_half};
 use crate::model::Config;
 
 /// The digits.
@@ -155,7 +155,7 @@ impl WideAttention {
         let exp = exponential(largest_exponent)?;
         let level = eval.level(packs.pack(KEYS, self.layout.size(COPY))?);
         let keys = self.copies(eval, packs, KEYS, (Order::Partners, level))?;
-        let keys = self.all_variants(eval, &keys)?;
+        let keys = self.all_variants(eval, &keys, eval.default_scale())?;
         let level = eval.level(&keys[0].low);
         let queries = self.copies(eval, packs, QUERIES, (Order::Same, level + 1))?;
         let distances = self.distances(eval, &split::<E>(eval, &queries)?, &keys)?;
@@ -175,7 +175,8 @@ impl WideAttention {
 
         let level = eval.level(&low[0]);
         let values = self.copies(eval, packs, VALUES, (Order::Partners, level + 2))?;
-        let values = self.all_variants(eval, &values)?;
+        let scale = factor_scale(eval, &low[0], level);
+        let values = self.all_variants(eval, &values, scale)?;
         let high: Vec<_> = high.iter().map(|a| eval.mul_i(a)).collect();
         let mut pairs = Vec::new();
         for (g, (low, high)) in low.iter().zip(&high).enumerate() {
@@ -236,13 +237,18 @@ impl WideAttention {
     }
 
     /// `G/2` variants, one level down: slot `τ xor x` in the place of slot `τ`, for each `x` below
-    /// `G/2`.
-    fn all_variants<E: Refresh>(&self, eval: &E, z: &E::Ciphertext) -> Result<Vec<Both<E>>, Error> {
+    /// `G/2`; at the scale `to`.
+    fn all_variants<E: Refresh>(
+        &self,
+        eval: &E,
+        z: &E::Ciphertext,
+        to: f64,
+    ) -> Result<Vec<Both<E>>, Error> {
         let half = self.variants / 2;
         let steps: Vec<isize> = (1 - half.cast_signed()..half.cast_signed()).collect();
         let rotated = eval.rotate_many(z, &steps)?;
         let level = eval.level(z);
-        let scale = eval.default_scale() / 2.0 * eval.step(level) / eval.scale(z);
+        let scale = to / 2.0 * eval.step(level) / eval.scale(z);
         let variant = |x: usize| {
             let mut masks = Vec::new();
             for (step, rotated) in steps.iter().zip(&rotated) {
@@ -332,7 +338,7 @@ impl WideAttention {
     }
 }
 
-/// Lower and upper tokens, from real and imaginary parts at half the default scale.
+/// Lower and upper tokens, from real and imaginary parts at half the scale.
 fn split<E: Refresh>(eval: &E, z: &E::Ciphertext) -> Result<Both<E>, Error> {
     let [low, high] =
         dft::split(eval, z)?.map(|part| eval.with_scale(&part, 2.0 * eval.scale(&part)));

@@ -127,7 +127,7 @@ impl Refresh for Clear {
     }
 
     fn slots_to_rows(&self, z: &ClearVector) -> Result<ClearRows, Error> {
-        self.shape.check_rows_level(z.position.level)?;
+        self.shape.check_descent(z.position)?;
         let shape = self.shape.rows()?;
         let row = |row| {
             let value = |token| {

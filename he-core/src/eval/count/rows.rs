@@ -1,20 +1,29 @@
 //! Rows without values.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Count, read};
+use super::graph::{Node, Step};
+use super::{Count, Counted, read};
 use crate::Error;
-use crate::eval::position::{
-    Position, check_shift, check_weights, equal_scales, same_length, weight_scale,
-};
+use crate::eval::position::{check_shift, check_weights, equal_scales, same_length, weight_scale};
 use crate::eval::refresh::{Halves, Refresh, Term, Weights};
 
 /// A number of rows at a scale.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone)]
 pub struct CountRows {
     rows: usize,
     scale: f64,
+    node: Arc<Node>,
+}
+
+impl fmt::Debug for CountRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("CountRows");
+        shown.field("rows", &self.rows).field("scale", &self.scale).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -32,7 +41,13 @@ impl Count {
     /// # Errors
     /// If the shape has no rows.
     pub fn input_rows(&self, rows: usize) -> Result<CountRows, Error> {
-        Ok(CountRows { rows, scale: self.shape.rows()?.input_scale() })
+        self.rows_of(rows, self.shape.rows()?.input_scale(), &[])
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "what every operation ends with")]
+    fn rows_of(&self, rows: usize, scale: f64, inputs: &[&CountRows]) -> Result<CountRows, Error> {
+        let inputs = inputs.iter().map(|input| &input.node);
+        Ok(CountRows { rows, scale, node: self.clock.node(Step::Rows, inputs) })
     }
 
     /// Bootstraps.
@@ -96,37 +111,38 @@ impl Refresh for Count {
             check_shift(tokens, term)?;
             check_row(rows, term.row)?;
         }
-        Ok(CountRows { rows: sums.len(), ..*rows })
+        self.rows_of(sums.len(), rows.scale, &[rows])
     }
 
     fn concat(&self, a: &CountRows, b: &CountRows) -> Result<CountRows, Error> {
         equal_scales(a.scale, b.scale)?;
-        Ok(CountRows { rows: a.rows + b.rows, ..*a })
+        self.rows_of(a.rows + b.rows, a.scale, &[a, b])
     }
 
     fn add_rows(&self, a: &CountRows, b: &CountRows) -> Result<CountRows, Error> {
         equal_scales(a.scale, b.scale)?;
         same_length(a.rows, b.rows)?;
-        Ok(*a)
+        self.rows_of(a.rows, a.scale, &[a, b])
     }
 
     fn add_constants(&self, a: &CountRows, constants: &[(usize, f64)]) -> Result<CountRows, Error> {
         constants.iter().try_for_each(|&(row, _)| check_row(a, row))?;
-        Ok(*a)
+        Ok(a.clone())
     }
 
     fn matmul(&self, x: &CountRows, weights: &Weights) -> Result<CountRows, Error> {
         check_weights(x.rows, weights)?;
         count(&self.rows.products, 1);
         count(&self.rows.weights, weights.entries.len());
-        let scale = x.scale * weight_scale(weights.frac_bits);
-        Ok(CountRows { rows: weights.outputs, scale })
+        self.rows_of(weights.outputs, x.scale * weight_scale(weights.frac_bits), &[x])
     }
 
-    fn slots_to_rows(&self, z: &Position) -> Result<CountRows, Error> {
-        self.shape.check_rows_level(z.level)?;
+    fn slots_to_rows(&self, z: &Counted) -> Result<CountRows, Error> {
+        self.shape.check_descent(z.position)?;
+        let needed = self.shape.descent_level(z.position.scale)?;
         count(&self.rows.descents, 1);
-        self.input_rows(self.shape.rows_per_pack())
+        let (rows, scale) = (self.shape.rows_per_pack(), self.shape.rows()?.input_scale());
+        Ok(CountRows { rows, scale, node: self.clock.node(Step::Descent(needed), [&z.node]) })
     }
 
     fn rows_level(&self) -> usize {
@@ -142,7 +158,7 @@ impl Refresh for Count {
         rows: &CountRows,
         halves: Halves,
         level: usize,
-    ) -> Result<Vec<Position>, Error> {
+    ) -> Result<Vec<Counted>, Error> {
         self.shape.check_pack(rows.rows, rows.scale)?;
         let position = self.shape.refreshed(level)?;
         let sines = match halves {
@@ -151,7 +167,9 @@ impl Refresh for Count {
         };
         count(&self.rows.bootstraps, 1);
         count(&self.rows.sines, sines);
-        Ok(alloc::vec![position; sines])
+        let step = Step::Bootstrap { rows: rows.rows, halves };
+        let node = self.clock.node(step, [&rows.node]);
+        Ok(alloc::vec![Counted { position, node }; sines])
     }
 }
 
@@ -176,7 +194,7 @@ mod tests {
         let input = count.input_rows(3).unwrap();
         let product = count.matmul(&input, &weights).unwrap();
         let halves = count.rows_to_slots(&product, Halves::Both).unwrap();
-        assert_eq!((halves.len(), halves[0].level), (2, 14));
+        assert_eq!((halves.len(), halves[0].position().level), (2, 14));
         let back = count.slots_to_rows(&halves[0]).unwrap();
         assert_eq!(count.row_count(&back), count.rows_per_pack());
         assert_eq!([count.bootstraps(), count.sines(), count.descents()], [1, 2, 1]);
