@@ -60,6 +60,12 @@ impl Cpu {
         Ok(Self { params, ring, encoder, keys, bootstrap: None, observer: None, spare })
     }
 
+    /// With these keys in place of those it has: transforms can be prepared before there are any.
+    #[must_use]
+    pub fn with_keys(self, keys: EvaluationKeys) -> Self {
+        Self { keys: Arc::new(keys), ..self }
+    }
+
     /// With somebody who is told of every operation.
     #[must_use]
     pub fn with_observer(self, observer: Box<dyn Observer>) -> Self {
@@ -87,9 +93,21 @@ impl Cpu {
     /// An operation at a level begins, and ends when the result is dropped.
     fn span(&self, name: &'static str, level: usize, count: usize) -> Span<'_> {
         Span::begin(self.observer.as_deref(), || {
-            let limbs = self.params.basis(level).len();
-            Operation { name, level, limbs, count }
+            let basis = self.params.basis(level);
+            Operation { name, level, from: basis, to: basis, count }
         })
+    }
+
+    /// An operation of `count` terms from some primes to others.
+    fn span_to(
+        &self,
+        name: &'static str,
+        level: usize,
+        primes: [Basis; 2],
+        count: usize,
+    ) -> Span<'_> {
+        let [from, to] = primes;
+        Span::begin(self.observer.as_deref(), || Operation { name, level, from, to, count })
     }
 
     /// A polynomial with small coefficients, in evaluation form at `level`.
@@ -305,11 +323,12 @@ impl Evaluator for Cpu {
     }
 
     fn dot_rescaled(&self, pairs: &[(&Ciphertext, &Ciphertext)]) -> Result<Ciphertext, Error> {
-        let _span = self.span("dot_rescaled", lowest(pairs)?, pairs.len());
-        let (ring, products) = (&self.ring, self.products(pairs)?);
-        let (basis, from) = (products.basis, products.level);
-        let key = self.keys.relinearization(basis)?;
+        let from = lowest(pairs)?;
         let level = from.checked_sub(1).ok_or(Error::LevelExhausted { needed: 1, left: from })?;
+        let (basis, to) = (self.params.basis(from), self.params.basis(level));
+        let _span = self.span_to("dot_rescaled", from, [basis, to], pairs.len());
+        let (ring, products) = (&self.ring, self.products(pairs)?);
+        let key = self.keys.relinearization(basis)?;
         let square = products.square(ring);
         let cut = key.decompose(ring, &square);
         // `P` times the sum, divided by `P` and what a rescale divides by.
@@ -324,7 +343,7 @@ impl Evaluator for Cpu {
                 ring.kernels().add_assign(q, out, scratch);
             }
         };
-        let down = Rescaler::new(ring, basis.union(key.special), self.params.basis(level));
+        let down = Rescaler::new(ring, basis.union(key.special), to);
         let [b, a] = rescale_pair(ring, &down, source, |_, _, _| {});
         Ok(Ciphertext { b, a, level, scale: products.scale / self.params.step(from) })
     }
@@ -346,10 +365,11 @@ impl Evaluator for Cpu {
     }
 
     fn rescale(&self, a: &Ciphertext) -> Result<Ciphertext, Error> {
-        let _span = self.span("rescale", a.level, 1);
         let level =
             a.level.checked_sub(1).ok_or(Error::LevelExhausted { needed: 1, left: a.level })?;
-        let down = Rescaler::new(&self.ring, a.b.basis(), self.params.basis(level));
+        let (from, to) = (a.b.basis(), self.params.basis(level));
+        let _span = self.span_to("rescale", a.level, [from, to], 1);
+        let down = Rescaler::new(&self.ring, from, to);
         let source = |side, prime, at, out: &mut [u32]| {
             out.copy_from_slice(&a.side(side).limb_at(prime)[at]);
         };
@@ -381,7 +401,7 @@ impl Evaluator for Cpu {
             }
             kept = kept.union(Basis::single(prime));
         }
-        let _span = self.span("adjust", level, kept.difference(to).len());
+        let _span = self.span_to("adjust", level, [kept, to], 1);
         let factor = round_wide(factor(kept));
         let down = Rescaler::new(&self.ring, kept, to);
         let source = |side, prime: usize, at, out: &mut [u32]| {

@@ -34,7 +34,7 @@ use crate::files::{self, Access};
 pub struct Details {
     /// The level it computes at; 0 for rows.
     pub level: usize,
-    /// Limbs of a polynomial at that level.
+    /// Limbs of a polynomial that it computes with.
     pub limbs: usize,
     /// How often it does so: see [`Operation::count`].
     pub count: usize,
@@ -226,7 +226,8 @@ impl Recorder {
 
 impl Observer for Shared {
     fn begin(&self, operation: Operation) {
-        let Operation { name, level, limbs, count } = operation;
+        let Operation { name, level, from, count, .. } = operation;
+        let limbs = from.len();
         let details = Details { level, limbs, count, ..Details::default() };
         let Some(work) = self.0.floors.work(&operation) else {
             return self.0.open(name, Category::Step, details);

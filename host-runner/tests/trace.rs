@@ -90,9 +90,14 @@ fn operations_are_those_of_the_plan_at_their_levels_at_an_insecure_size() {
     let (trace, plan) = traced(&scratch);
     let params = small::params();
     let of = |category| trace.spans.iter().filter(move |span| span.category == category);
+    let bootstraps: Vec<_> =
+        of(Category::Step).filter(|span| span.name == "rows_to_slots").collect();
     for span in of(Category::Operation) {
         let details = span.details;
-        assert_eq!(details.limbs, params.basis(details.level).len(), "{span:?}");
+        // A bootstrap may take a shorter chain, and what is adjusted has a prime or two besides.
+        if span.name != "adjust" && !bootstraps.iter().any(|around| around.contains(span)) {
+            assert_eq!(details.limbs, params.basis(details.level).len(), "{span:?}");
+        }
         assert!(details.own_us <= span.duration_us, "{span:?}");
         let floors = details.arithmetic_us + details.memory_us;
         assert!(floors > 0.0 || details.count == 0, "{span:?}");

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::ring::Basis;
+
 /// An operation that begins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Operation {
@@ -10,10 +12,12 @@ pub struct Operation {
     /// The level it computes at: that of its operand, of the result of an `adjust` or `drop_level`,
     /// and 0 for rows.
     pub level: usize,
-    /// The limbs of a polynomial at that level.
-    pub limbs: usize,
+    /// The primes of what it computes with.
+    pub from: Basis,
+    /// The primes of its result.
+    pub to: Basis,
     /// How often it does so: rotations of one ciphertext, pairs of a sum of products, rows, weights
-    /// that are not zero, primes beside those of the result of an `adjust`.
+    /// that are not zero.
     pub count: usize,
 }
 

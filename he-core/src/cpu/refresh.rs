@@ -201,8 +201,8 @@ impl Cpu {
             pack(&self.ring, &self.params, &self.keys, rows)?
         };
         let level = self.params.max_level();
-        let _span = self.span("raise", level, 1);
         let (base, all) = (self.params.base(), self.params.basis(level));
+        let _span = self.span_to("raise", level, [base, all], 1);
         let up = Converter::new(&self.ring, base, all.difference(base));
         let lift = |poly: &Poly| up.extend(&self.ring, poly);
         // The mask is still under the ephemeral secret.

@@ -49,6 +49,13 @@ pub struct Floors {
     speeds: Speeds,
 }
 
+/// A key for polynomials over `basis`: the limbs that each digit has of them.
+struct Key {
+    basis: Basis,
+    special: Basis,
+    digits: Vec<usize>,
+}
+
 impl Speeds {
     /// Measures this machine with all threads of the pool at once.
     #[must_use]
@@ -152,7 +159,8 @@ impl Floors {
     /// What an operation has to do; `None` for one that consists of others.
     #[must_use]
     pub fn work(&self, operation: &Operation) -> Option<Work> {
-        let Operation { name, limbs, count, .. } = *operation;
+        let Operation { name, from, count, .. } = *operation;
+        let limbs = from.len();
         Some(match name {
             "copy" | "neg" | "mul_i" | "mul_scalar" | "drop_level" | "add_scalar" => {
                 self.moved(4 * limbs)
@@ -175,38 +183,29 @@ impl Floors {
 
     /// Operations that divide by primes, most of them after a product with a key.
     fn division_or_switch(&self, operation: &Operation) -> Option<Work> {
-        let Operation { name, level, limbs, count } = *operation;
-        let basis = self.params.basis(level);
-        let below = || Some(self.params.basis(level.checked_sub(1)?));
-        let pairs = (self.products(4 * limbs) + self.moved(4 * limbs)) * float(count);
-        let result = self.moved(2 * limbs);
+        let Operation { name, from, to, count, .. } = *operation;
+        let pairs = (self.products(4 * from.len()) + self.moved(4 * from.len())) * float(count);
+        let ends = self.moved(2 * from.len()) + self.moved(2 * to.len());
+        let result = self.moved(2 * to.len());
         Some(match name {
-            "dot" => pairs + self.switch(KeyKind::Relinearization, level, 1) + result,
+            "dot" => pairs + self.switch(KeyKind::Relinearization, from, 1) + result,
             "dot_rescaled" => {
-                let (key, to) = (KeySpec { kind: KeyKind::Relinearization, level }, below()?);
-                let from = basis.union(key.special(&self.params));
-                let switch = self.digits(&key) + self.key_product(&key);
-                pairs + switch + self.division(from, to) * 2.0 + self.moved(2 * to.len())
+                let key = self.key(KeyKind::Relinearization, from);
+                let division = self.division(from.union(key.special), to) * 2.0;
+                pairs + self.digits(&key) + self.key_product(&key) + division + result
             }
-            "rescale" => {
-                let to = below()?;
-                self.division(basis, to) * 2.0 + self.moved(2 * (limbs + to.len()))
-            }
-            "adjust" => {
-                let one = self.transforms(count + limbs) + self.conversion(count, limbs);
-                one * 2.0 + self.moved(2 * (count + 2 * limbs))
-            }
+            "rescale" | "adjust" => self.division(from, to) * 2.0 + ends,
             "rotate" | "conjugate" => {
-                result + result * float(count) + self.switch(KeyKind::Galois(1), level, count)
+                let operand = self.moved(2 * from.len());
+                operand + result * float(count) + self.switch(KeyKind::Galois(1), from, count)
             }
             "raise" => {
-                let base = self.params.base().len();
-                let lift = self.transforms(limbs) + self.conversion(base, limbs - base);
-                let switch = self.switch(KeyKind::Raise, level, 1);
-                lift * 2.0 + switch + self.moved(2 * base) + result
+                let new = to.difference(from).len();
+                let lift = self.transforms(to.len()) + self.conversion(from.len(), new);
+                lift * 2.0 + ends + self.switch(KeyKind::Raise, to, 1)
             }
             "to_edge" => {
-                self.transforms(2 * limbs) + self.switch(KeyKind::Down, level, 1) + result * 2.0
+                self.transforms(2 * from.len()) + ends + self.switch(KeyKind::Down, from, 1)
             }
             _ => return None,
         })
@@ -215,42 +214,41 @@ impl Floors {
     /// Rows under parts of the edge secret to one ciphertext under the ephemeral secret.
     fn pack(&self, rows: usize) -> Work {
         let rank = self.params.edge_degree() / self.params.tokens();
-        let (base, key) = (self.params.base(), KeySpec { kind: KeyKind::Pack(0), level: 0 });
-        let all = base.union(key.special(&self.params));
+        let base = self.params.base();
+        let key = self.key(KeyKind::Pack(0), base);
         let parts = (self.digits(&key) + self.key_product(&key)) * float(rank);
         let message = self.transforms(base.len()) + self.moved(2 * base.len());
-        parts + self.division(all, base) * 2.0 + message + self.rows(rows)
+        let division = self.division(base.union(key.special), base) * 2.0;
+        parts + division + message + self.rows(rows)
     }
 
     /// A key switch, for so many automorphisms of one ciphertext.
-    fn switch(&self, kind: KeyKind, level: usize, times: usize) -> Work {
-        let (key, basis) = (KeySpec { kind, level }, self.params.basis(level));
-        let division = self.division(basis.union(key.special(&self.params)), basis) * 2.0;
+    fn switch(&self, kind: KeyKind, basis: Basis, times: usize) -> Work {
+        let key = self.key(kind, basis);
+        let division = self.division(basis.union(key.special), basis) * 2.0;
         self.digits(&key) + (self.key_product(&key) + division) * float(times)
     }
 
+    /// What of a key serves polynomials over `basis`.
+    fn key(&self, kind: KeyKind, basis: Basis) -> Key {
+        let spec = KeySpec { kind, level: self.params.max_level() };
+        let digits = spec.digits(&self.params).into_iter();
+        let digits = digits.map(|digit| digit.intersection(basis).len()).filter(|&size| size > 0);
+        Key { basis, special: spec.special(&self.params), digits: digits.collect() }
+    }
+
     /// A polynomial cut into the digits of a key.
-    fn digits(&self, key: &KeySpec) -> Work {
-        let (basis, digits) = self.parts(key);
-        let all = basis.len() + key.special(&self.params).len();
+    fn digits(&self, key: &Key) -> Work {
+        let all = key.limbs();
         let extend = |own: &usize| self.conversion(*own, all - own) + self.transforms(all - own);
-        let extended = digits.iter().map(extend).fold(Work::default(), Add::add);
-        self.transforms(basis.len()) + extended
+        let extended = key.digits.iter().map(extend).fold(Work::default(), Add::add);
+        self.transforms(key.basis.len()) + extended
     }
 
     /// The products of digits with both sides of a key.
-    fn key_product(&self, key: &KeySpec) -> Work {
-        let (basis, digits) = self.parts(key);
-        let all = basis.len() + key.special(&self.params).len();
-        self.products(2 * digits.len() * all) + self.moved(2 * digits.len() * all)
-    }
-
-    /// The primes at a key's level, and how many of them each digit has.
-    fn parts(&self, key: &KeySpec) -> (Basis, Vec<usize>) {
-        let basis = self.params.basis(key.level);
-        let digits = key.digits(&self.params).into_iter();
-        let sizes = digits.map(|digit| digit.intersection(basis).len());
-        (basis, sizes.filter(|&size| size > 0).collect())
+    fn key_product(&self, key: &Key) -> Work {
+        let limbs = 2 * key.digits.len() * key.limbs();
+        self.products(limbs) + self.moved(limbs)
     }
 
     /// One polynomial to other primes with rounding, in evaluation form.
@@ -288,6 +286,12 @@ impl Floors {
     fn row_words(&self) -> f64 {
         let words = self.params.edge_degree() + self.params.tokens();
         float(words * self.params.base().len())
+    }
+}
+
+impl Key {
+    fn limbs(&self) -> usize {
+        self.basis.len() + self.special.len()
     }
 }
 
