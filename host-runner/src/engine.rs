@@ -74,32 +74,15 @@ impl Engine {
                 wanted.level
             );
         }
-        let ring = Ring::new(params.log_degree(), params.primes(), he_simd::best(), &Rayon)?;
-        let progress = Mutex::new(Progress::new("evaluation keys", specs.len()));
-        let load = |spec: &KeySpec| {
-            let path = folder.join(KeyFile::new(spec).file());
-            let key = store::read_key(&path, &ring, params, *spec)?.expand(&ring, params)?;
-            progress.lock().unwrap_or_else(PoisonError::into_inner).step("loaded");
-            Ok((spec.kind, key))
-        };
-        let loaded: Vec<_> = specs.par_iter().map(load).collect::<Result<_>>()?;
-        let mut keys = EvaluationKeys::new();
-        for (kind, key) in loaded {
-            keys.insert(&ring, kind, key);
-        }
-        Self::new(params, ring, keys, model)
-    }
-
-    /// An engine from keys that are in memory.
-    ///
-    /// # Errors
-    /// If they do not fit the parameters or the model.
-    pub fn new(params: &Params, ring: Ring, keys: EvaluationKeys, model: Model) -> Result<Self> {
+        // Keys and matrices are made at the same time, each with the tables of a ring of its own.
+        let ring = || Ring::new(params.log_degree(), params.primes(), he_simd::best(), &Rayon);
         let frac_bits = model.config().weight_frac_bits;
-        let cpu = Cpu::new(params.clone(), ring, keys)?.with_bootstrap(frac_bits)?;
+        let prepare =
+            || Cpu::new(params.clone(), ring()?, EvaluationKeys::new())?.with_bootstrap(frac_bits);
+        let (keys, cpu) = rayon::join(|| read_keys(folder, &specs, params, &ring()?), prepare);
         let rows = params.edge_degree() / params.tokens();
         ensure!(rows > CANARY_ROW, "an answer does not fit an edge ciphertext of {rows} rows");
-        Ok(Self { cpu, model, adapter: None, recorder: None })
+        Ok(Self { cpu: cpu?.with_keys(keys?), model, adapter: None, recorder: None })
     }
 
     /// With the encrypted adapter in a file.
@@ -178,6 +161,27 @@ impl Engine {
         let scale = answer.scale * correction;
         Ok(EncryptedAnswer { scale, mask: answer.a, entries })
     }
+}
+
+/// Reads keys and regenerates their masks.
+fn read_keys(
+    folder: &Path,
+    specs: &[KeySpec],
+    params: &Params,
+    ring: &Ring,
+) -> Result<EvaluationKeys> {
+    let progress = Mutex::new(Progress::new("evaluation keys", specs.len()));
+    let read = |spec: &KeySpec| {
+        let path = folder.join(KeyFile::new(spec).file());
+        let key = store::read_key(&path, ring, params, *spec)?.expand(ring, params)?;
+        progress.lock().unwrap_or_else(PoisonError::into_inner).step("loaded");
+        Ok((spec.kind, key))
+    };
+    let mut keys = EvaluationKeys::new();
+    for (kind, key) in specs.par_iter().map(read).collect::<Result<Vec<_>>>()? {
+        keys.insert(ring, kind, key);
+    }
+    Ok(keys)
 }
 
 /// The shape of an upload of `width` features.
