@@ -98,6 +98,13 @@ impl Modulus {
         self.reduce_once(a.wrapping_mul(f.value).wrapping_sub(quotient.wrapping_mul(self.value)))
     }
 
+    /// `a · 2^32`: Montgomery's form of `a`.
+    #[inline]
+    #[must_use]
+    pub const fn montgomery(self, a: u32) -> u32 {
+        self.reduce((a as u64) << 32)
+    }
+
     /// `base^exponent`; the exponent is public.
     #[must_use]
     pub const fn pow_vartime(self, base: u32, mut exponent: u32) -> u32 {

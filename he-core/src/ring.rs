@@ -18,7 +18,7 @@ mod rescale;
 mod tables;
 
 pub use basis::Basis;
-pub use kernels::{Kernels, Portable, Serial, Threads};
+pub use kernels::{Combination, Kernels, Portable, Serial, Threads};
 
 #[cfg(feature = "alloc")]
 pub use automorphism::{Automorphism, galois_of_conjugation, galois_of_rotation};

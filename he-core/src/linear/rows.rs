@@ -8,7 +8,7 @@ use crate::Error;
 use crate::eval::refresh::{Term, Weights};
 use crate::ntt::bit_reversed;
 use crate::params::Params;
-use crate::ring::{Basis, Poly, Ring};
+use crate::ring::{Basis, Combination, Poly, Ring};
 
 /// Rows, each `1 + r` blocks of `T` words for each base prime: the message block, then the `r`
 /// blocks that meet the parts of the secret.
@@ -183,9 +183,11 @@ impl Rows {
             let q = ring.modulus(primes[prime]);
             let column = weights.entries.iter().skip(row).step_by(weights.outputs);
             let used = column.enumerate().filter(|(_, w)| **w != 0);
-            let (inputs, factors): (Vec<&[u32]>, Vec<u32>) =
-                used.map(|(f, &w)| (self.row(prime, f), q.reduce_signed(w.into()))).unzip();
-            ring.kernels().combine(q, words, &inputs, &factors);
+            let (inputs, factors): (Vec<&[u32]>, Vec<u32>) = used
+                .map(|(f, &w)| (self.row(prime, f), q.montgomery(q.reduce_signed(w.into()))))
+                .unzip();
+            let limb = Combination { q, weights: &factors, out: words };
+            ring.kernels().combine(&mut [limb], &inputs, q.value());
         });
         Ok(out)
     }

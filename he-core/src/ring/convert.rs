@@ -8,7 +8,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Basis, Poly, Ring};
+use super::{Basis, Combination, Poly, Ring};
 use crate::modulus::Modulus;
 
 /// Exact conversion of polynomials in coefficient form from one set of primes to another.
@@ -18,8 +18,11 @@ pub struct Converter {
     to: Basis,
     /// `(Q/q_i)^−1 mod q_i`.
     inverses: Vec<u32>,
-    /// For each target prime `p`: `Q/q_i mod p` for each `i`, then `−Q mod p` for the correction.
+    /// For each target prime `p`: `Q/q_i mod p` for each `i`, then `−Q mod p` for the correction;
+    /// all in Montgomery's form.
     weights: Vec<u32>,
+    /// Above all `x_i` and the correction.
+    bound: u32,
 }
 
 impl Converter {
@@ -50,9 +53,10 @@ impl Converter {
             let row = row.map(|others| product(ring, others, p));
             let row: Vec<u32> = row.chain([p.neg(product(ring, from, p))]).collect();
             let constant = constant(t, p);
-            row.into_iter().map(move |x| p.mul(x, constant))
+            row.into_iter().map(move |x| p.montgomery(p.mul(x, constant)))
         });
-        Self { from, to, inverses: inverses.collect(), weights: weights.collect() }
+        let bound = from.iter().map(|i| ring.primes()[i]).fold(LARGEST_CORRECTION + 1, u32::max);
+        Self { from, to, inverses: inverses.collect(), weights: weights.collect(), bound }
     }
 
     /// The primes of the operand.
@@ -148,15 +152,14 @@ impl<'a> Operands<'a> {
         let mut blocks: Vec<_> = limbs.flat_map(|limb| limb[..n].chunks_exact_mut(block)).collect();
         self.ring.threads().for_each(&mut blocks, 1, &|number, out| {
             let (j, at) = (number / (n / block), number % (n / block) * block);
-            let mut sums = [0.5; BLOCK];
+            let mut sums = [0.0; BLOCK];
             let sums = &mut sums[..block];
             for (x, i) in self.limbs(j).zip(self.converters[j].from.iter()) {
-                let reciprocal = 1.0 / f64::from(self.ring.primes()[i]);
-                let x = &x[at..at + block];
-                sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += f64::from(*x) * reciprocal);
+                let (q, x) = (self.ring.modulus(i), &x[at..at + block]);
+                self.ring.kernels().add_fractions(q, x, sums);
             }
             let corrections = out.iter_mut().flat_map(|out| out.iter_mut());
-            corrections.zip(sums).for_each(|(v, sum)| *v = floor(*sum));
+            corrections.zip(sums).for_each(|(v, sum)| *v = round(*sum));
         });
         corrections
     }
@@ -207,12 +210,13 @@ impl<'a> Operands<'a> {
         for at in (0..n).step_by(BLOCK) {
             let end = n.min(at + BLOCK);
             let block: Vec<_> = inputs.iter().map(|input| &input[at..end]).collect();
-            for (&(_, i), limb) in places.iter().zip(limbs.iter_mut()) {
-                let Some(row) = converter.to.position(i) else { continue };
-                let weights = &converter.weights[row * block.len()..][..block.len()];
-                let (q, out) = (self.ring.modulus(i), &mut limb[at..end]);
-                self.ring.kernels().combine(q, out, &block, weights);
-            }
+            let limbs = places.iter().zip(limbs.iter_mut()).filter_map(|(&(_, i), limb)| {
+                let weights = converter.to.position(i)? * block.len();
+                let weights = &converter.weights[weights..][..block.len()];
+                Some(Combination { q: self.ring.modulus(i), weights, out: &mut limb[at..end] })
+            });
+            let mut limbs: Vec<_> = limbs.collect();
+            self.ring.kernels().combine(&mut limbs, &block, converter.bound);
         }
     }
 }
@@ -229,14 +233,16 @@ const GROUP: usize = 4;
 /// As many groups there should be, at least, so that threads finish together.
 const GROUPS: usize = 8;
 
-/// `⌊x⌋` for `0 ≤ x < 2^32`.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a sum of at most 64 fractions"
-)]
-const fn floor(x: f64) -> u32 {
-    x as u32
+/// A sum of fractions is not above the number of primes.
+const LARGEST_CORRECTION: u32 = 64;
+const _: () = assert!(Basis::CAPACITY == 64);
+
+/// `x` rounded, for `0 ≤ x < 2^32`: added to `2^52` it loses its fraction, and what is left of it
+/// are the low bits of the sum.
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
+const fn round(x: f64) -> u32 {
+    const SHIFT: f64 = (1u64 << 52) as f64;
+    (x + SHIFT).to_bits() as u32
 }
 
 /// The product of the primes of a basis, modulo `p`.

@@ -57,19 +57,33 @@ pub trait Kernels: Debug + Sync {
         }
     }
 
-    /// `out = Σ_i inputs_i · weights_i`, a constant weight below `q` for each input: the inner loop
-    /// of basis conversion. Inputs are words below `2^31`, not necessarily below `q`.
-    fn combine(&self, q: Modulus, out: &mut [u32], inputs: &[&[u32]], weights: &[u32]) {
-        assert_eq!(inputs.len(), weights.len());
-        for (i, o) in out.iter_mut().enumerate() {
-            // Three products of 62 bits and one residue fit a word.
-            *o = 0;
-            for (inputs, weights) in inputs.chunks(3).zip(weights.chunks(3)) {
-                let terms = inputs.iter().zip(weights);
-                let sum: u64 = terms.map(|(x, &w)| u64::from(x[i]) * u64::from(w)).sum();
-                *o = q.reduce(sum + u64::from(*o));
+    /// `out = Σ_i inputs_i · weights_i` for each of several limbs: the inner loop of basis
+    /// conversion. Inputs are words below `bound`, at most `2^31`, not necessarily below a prime.
+    fn combine(&self, limbs: &mut [Combination<'_>], inputs: &[&[u32]], bound: u32) {
+        assert!(bound <= 1 << Modulus::MAX_BITS);
+        for Combination { q, weights, out } in limbs {
+            assert_eq!(inputs.len(), weights.len());
+            // One half is `(q + 1) / 2`, whether or not `q` is a prime.
+            let undo = q.factor(q.pow_vartime(q.value().div_ceil(2), 32));
+            for (i, o) in out.iter_mut().enumerate() {
+                // Three products of 62 bits and one residue fit a word.
+                *o = 0;
+                for (inputs, weights) in inputs.chunks(3).zip(weights.chunks(3)) {
+                    let terms = inputs.iter().zip(weights);
+                    let sum: u64 = terms.map(|(x, &w)| u64::from(x[i]) * u64::from(w)).sum();
+                    *o = q.reduce(sum + u64::from(*o));
+                }
+                *o = q.mul_factor(*o, undo);
             }
         }
+    }
+
+    /// Adds to each sum its word's fraction of `q`: `sums += limb / q`, the quotient as a product
+    /// with the reciprocal and nothing fused.
+    fn add_fractions(&self, q: Modulus, limb: &[u32], sums: &mut [f64]) {
+        assert_eq!(limb.len(), sums.len());
+        let reciprocal = 1.0 / f64::from(q.value());
+        sums.iter_mut().zip(limb).for_each(|(sum, &x)| *sum += f64::from(x) * reciprocal);
     }
 
     /// Coefficients to evaluations.
@@ -89,6 +103,18 @@ pub trait Kernels: Debug + Sync {
             *o = limb[i as usize];
         }
     }
+}
+
+/// One limb of a linear combination.
+#[derive(Debug)]
+pub struct Combination<'a> {
+    /// Its prime.
+    pub q: Modulus,
+    /// A constant for each input in [Montgomery's form](Modulus::montgomery), which makes the
+    /// reduction of a sum cheap.
+    pub weights: &'a [u32],
+    /// Its words.
+    pub out: &'a mut [u32],
 }
 
 /// The reference kernels and nothing else.

@@ -6,7 +6,7 @@ use divan::{Bencher, black_box, counter::BytesCount};
 use he_core::{
     modulus::{Factor, Modulus},
     ntt::NttTable,
-    ring::Kernels,
+    ring::{Combination, Kernels},
 };
 use he_simd::available;
 
@@ -214,15 +214,17 @@ fn dot_of_3<const N: usize>(bencher: Bencher<'_, '_>, name: &str) {
         .bench_local(|| kernels.dot(q, black_box(&mut out), black_box(&pairs)));
 }
 
-/// The base conversion of one digit: 14 primes to one.
+/// The base conversion of one digit, 14 primes and a correction, to four primes.
 #[divan::bench(args = NAMES, consts = LENGTHS)]
-fn combine_of_14<const N: usize>(bencher: Bencher<'_, '_>, name: &str) {
+fn combine_of_15_to_4<const N: usize>(bencher: Bencher<'_, '_>, name: &str) {
     let Some(kernels) = kernels(name) else { return };
-    let operands: Vec<_> = (0..14).map(|seed| words(seed, N)).collect();
+    let operands: Vec<_> = (0..15).map(|seed| words(seed, N)).collect();
     let inputs: Vec<_> = operands.iter().map(Vec::as_slice).collect();
-    let (q, weights, mut out) = (modulus(), words(20, 14), vec![0; N]);
-    bencher.counter(bytes(14 * N)).bench_local(|| {
-        kernels.combine(q, black_box(&mut out), black_box(&inputs), black_box(&weights));
+    let (weights, mut out) = (words(20, 15), vec![0; 4 * N]);
+    bencher.counter(bytes(19 * N)).bench_local(|| {
+        let limbs = out.chunks_exact_mut(N);
+        let limb = |out| Combination { q: modulus(), weights: &weights, out };
+        kernels.combine(&mut limbs.map(limb).collect::<Vec<_>>(), black_box(&inputs), Q);
     });
 }
 

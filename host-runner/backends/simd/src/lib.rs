@@ -1,29 +1,30 @@
-//! SIMD kernels, and the only host crate with `unsafe` code.
+//! SIMD kernels, and one of two host crates with `unsafe` code.
 //!
-//! A set of kernels is a *witness*: a value that only a successful look at the CPU can make. So
-//! the kernels themselves are safe functions, and what is left of `unsafe` is loads, stores and
-//! the step from a witness to its functions.
+//! A set of kernels is a *witness*: a value that only a successful look at the CPU can make. The
+//! kernels are written once, over the registers of any set (`lanes`), and are safe functions; what
+//! is left of `unsafe` is in the file of each set: loads, stores, and the step from a witness to
+//! its instructions.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-#[cfg(target_arch = "x86_64")]
-mod roots;
+mod lanes;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod pointwise;
+mod set;
 #[cfg(test)]
 mod tests;
+mod transform;
 
 use he_core::ring::{Kernels, Portable};
 
-#[cfg(target_arch = "x86_64")]
-pub use avx2::Avx2;
-#[cfg(target_arch = "x86_64")]
-pub use avx512::Avx512;
-
 /// The fastest kernels this machine can run; all sets agree bit for bit.
 ///
-/// The environment variable `HE_KERNELS` forces one of them by its name: `portable`, `avx2` or
-/// `avx512`. A name that this machine cannot run, or that is none of these, is as good as none.
+/// The environment variable `HE_KERNELS` forces one of them by its name: `portable`, `avx2`,
+/// `avx512` or `neon`. A name that this machine cannot run, or that is none of these, is as good
+/// as none.
 ///
 /// Looks each time it is called: call it once and pass the value on.
 #[must_use]
@@ -45,13 +46,15 @@ fn choose(wanted: Option<&str>) -> &'static dyn Kernels {
 
 #[cfg(target_arch = "x86_64")]
 fn detected() -> [Option<&'static dyn Kernels>; 2] {
-    [
-        Avx512::detect().map(|kernels| kernels as &dyn Kernels),
-        Avx2::detect().map(|kernels| kernels as &dyn Kernels),
-    ]
+    [avx512::kernels(), avx2::kernels()]
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+fn detected() -> [Option<&'static dyn Kernels>; 1] {
+    [Some(neon::kernels())]
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn detected() -> [Option<&'static dyn Kernels>; 0] {
     []
 }

@@ -6,7 +6,7 @@ use std::panic::catch_unwind;
 use he_core::{
     modulus::{Factor, Modulus},
     ntt::NttTable,
-    ring::{Kernels, Portable},
+    ring::{Combination, Kernels, Portable},
 };
 
 use super::{available, choose};
@@ -102,30 +102,80 @@ fn dots_agree_with_the_reference() {
     });
 }
 
+/// What `kernels` make of the inputs, each limb with weights of its own.
+fn combined(
+    kernels: &dyn Kernels,
+    moduli: &[Modulus],
+    (weights, inputs): (&[Vec<u32>], &[&[u32]]),
+    bound: u32,
+) -> Vec<Vec<u32>> {
+    let n = inputs.first().map_or(50, |input| input.len());
+    let mut limbs: Vec<_> = moduli.iter().map(|q| words(9, q.value(), n)).collect();
+    let combinations = moduli
+        .iter()
+        .zip(weights)
+        .zip(&mut limbs)
+        .map(|((&q, weights), out)| Combination { q, weights: &weights[..inputs.len()], out });
+    kernels.combine(&mut combinations.collect::<Vec<_>>(), inputs, bound);
+    limbs
+}
+
 #[test]
 fn combinations_agree_with_the_reference() {
-    for_all(|kernels, q, n| {
-        let operands: Vec<_> = (0..19).map(|seed| words(seed, MAX_WORD + 1, n)).collect();
-        let inputs: Vec<_> = operands.iter().map(Vec::as_slice).collect();
-        let weights = words(20, q.value(), inputs.len());
-        for count in [0, 1, 2, 3, 4, 13, 14, 19] {
-            let (mut got, mut want) = (words(9, q.value(), n), vec![0; n]);
-            kernels.combine(q, &mut got, &inputs[..count], &weights[..count]);
-            Portable.combine(q, &mut want, &inputs[..count], &weights[..count]);
-            assert_eq!(got, want, "{kernels:?} {count} inputs, q = {}, n = {n}", q.value());
+    let moduli = MODULI.map(|q| Modulus::new(q).unwrap());
+    let weights = moduli.map(|q| words(20, q.value(), 40));
+    for n in LENGTHS {
+        for bound in [1, 97, PRIMES[1], PRIMES[3] + 1, MAX_WORD + 1] {
+            let operands: Vec<_> = (0..40).map(|seed| words(seed, bound, n)).collect();
+            let inputs: Vec<_> = operands.iter().map(Vec::as_slice).collect();
+            for count in [0, 1, 2, 4, 5, 14, 15, 40] {
+                for limbs in 0..=moduli.len() {
+                    let terms = (&weights[..], &inputs[..count]);
+                    let want = combined(&Portable, &moduli[..limbs], terms, bound);
+                    for kernels in available() {
+                        let got = combined(kernels, &moduli[..limbs], terms, bound);
+                        assert!(got == want, "{kernels:?} {limbs}, {count}, {bound}, {n}");
+                    }
+                }
+            }
         }
+    }
+}
+
+#[test]
+fn a_combination_with_weights_in_montgomerys_form_is_the_sum_of_products() {
+    for q in MODULI.map(|q| Modulus::new(q).unwrap()) {
+        let (inputs, weights) = (words(1, MAX_WORD + 1, 15), words(2, q.value(), 15));
+        let product = |(&x, &w): (&u32, &u32)| u128::from(x) * u128::from(w);
+        let sum: u128 = inputs.iter().zip(&weights).map(product).sum();
+        let rows: Vec<_> = inputs.chunks(1).collect();
+        let weights = [weights.iter().map(|&w| q.montgomery(w)).collect()];
+        let got = combined(&Portable, &[q], (&weights, &rows), MAX_WORD + 1);
+        assert_eq!(u128::from(got[0][0]), sum % u128::from(q.value()));
+    }
+}
+
+#[test]
+fn sums_of_fractions_agree_with_the_reference_to_the_last_bit() {
+    for_all(|kernels, q, n| {
+        let sums = |kernels: &dyn Kernels| {
+            let mut sums = vec![0.0; n];
+            (0..3).for_each(|seed| kernels.add_fractions(q, &words(seed, q.value(), n), &mut sums));
+            sums.into_iter().map(f64::to_bits).collect::<Vec<_>>()
+        };
+        assert_eq!(sums(kernels), sums(&Portable), "{kernels:?} q = {}, n = {n}", q.value());
     });
 }
 
 #[test]
 fn no_sum_overflows_at_the_largest_words() {
     let (q, n) = (Modulus::new(MAX_WORD).unwrap(), 400);
-    let (large, weights) = (vec![MAX_WORD; n], vec![MAX_WORD - 1; 40]);
+    let (large, weights) = (vec![MAX_WORD; n], [vec![MAX_WORD - 1; 40]]);
     for kernels in available() {
+        let terms = (&weights[..], &[&large[..]; 40][..]);
+        let got = combined(kernels, &[q], terms, MAX_WORD + 1);
+        assert_eq!(got, combined(&Portable, &[q], terms, MAX_WORD + 1), "{kernels:?} combine");
         let (mut got, mut want) = (vec![0; n], vec![0; n]);
-        kernels.combine(q, &mut got, &[&large[..]; 40], &weights);
-        Portable.combine(q, &mut want, &[&large[..]; 40], &weights);
-        assert_eq!(got, want, "{kernels:?} combine");
         kernels.dot(q, &mut got, &[(&large[..], &large[..]); 3]);
         Portable.dot(q, &mut want, &[(&large[..], &large[..]); 3]);
         assert_eq!(got, want, "{kernels:?} dot");
