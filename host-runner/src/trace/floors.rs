@@ -10,7 +10,7 @@ use core::time::Duration;
 use he_core::cpu::Operation;
 use he_core::keyswitch::{KeyKind, KeySpec};
 use he_core::params::Params;
-use he_core::ring::{Basis, Ring};
+use he_core::ring::{Basis, Combination, Ring};
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
@@ -80,10 +80,12 @@ impl Speeds {
         let inputs = params.specials().len() + 1;
         let combinations = rate(|| {
             let (words, weights) = (vec![1; SHORT], vec![1; inputs]);
-            let mut out = words.clone();
+            let mut outs = vec![words.clone(); LIMBS];
             move || {
-                kernels.combine(q, black_box(&mut out), &vec![words.as_slice(); inputs], &weights);
-                float(SHORT * inputs)
+                let limb = |out| Combination { q, weights: &weights, out };
+                let mut limbs: Vec<_> = outs.iter_mut().map(|out| limb(black_box(out))).collect();
+                kernels.combine(&mut limbs, &vec![words.as_slice(); inputs], q.value());
+                float(SHORT * inputs * LIMBS)
             }
         });
         let bytes = rate(|| {
@@ -104,6 +106,9 @@ const SHORT: usize = 2048;
 
 /// Words that no cache holds.
 const LONG: usize = 1 << 24;
+
+/// Limbs that a kernel combines at once.
+const LIMBS: usize = 4;
 
 /// Pairs that a kernel multiplies and adds at once.
 const TERMS: usize = 3;
