@@ -6,7 +6,7 @@ mod product;
 mod refresh;
 
 pub use observe::{Observer, Operation};
-pub use refresh::{bootstrap_keys, need_narrow_bootstrap};
+pub use refresh::{bootstrap_keys, bootstrap_sine, need_narrow_bootstrap};
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;

@@ -106,8 +106,11 @@ impl Params {
         }
         let chain = |end: usize| {
             let chain = Self { skipped: highest - end, ..self.clone() };
+            // Keys of the sine reach as far as it does on the whole chain, those before it further.
+            let sine = self.max_level() - self.coeffs_to_slots_levels();
+            let reach = |level| self.basis_to(if level > sine { self.max_level() } else { level });
             let mut above = highest..=self.max_level();
-            above.all(|level| chain.split(level).1 <= self.mains().len()).then_some(chain)
+            above.all(|level| chain.basis(level).is_subset(reach(level))).then_some(chain)
         };
         (level..=highest).find_map(chain).ok_or(needed)
     }
@@ -274,6 +277,12 @@ impl Params {
         let (terminals, mains) = self.split(level);
         let start = self.literal.terminals.len();
         Basis::range(0..terminals).union(Basis::range(start..start + mains))
+    }
+
+    /// The primes of every level up to this one.
+    #[must_use]
+    pub fn basis_to(&self, level: usize) -> Basis {
+        (0..=level).fold(Basis::EMPTY, |all, level| all.union(self.basis(level)))
     }
 
     /// The primes of the base, level 0.

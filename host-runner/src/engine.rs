@@ -22,7 +22,7 @@ use he_nn::stage::Event;
 use rayon::prelude::*;
 
 use crate::adapter::encrypted::{self, Target};
-use crate::plan::Plan;
+use crate::plan::{Levels, Plan};
 use crate::progress::Progress;
 use crate::store::{self, KeyFile, Manifest};
 use crate::threads::Rayon;
@@ -34,6 +34,7 @@ pub struct Engine {
     cpu: Cpu,
     model: Model,
     adapter: Option<Adapter<Cpu>>,
+    levels: Levels,
     recorder: Option<Arc<Recorder>>,
 }
 
@@ -82,7 +83,8 @@ impl Engine {
         let (keys, cpu) = rayon::join(|| read_keys(folder, &specs, params, &ring()?), prepare);
         let rows = params.edge_degree() / params.tokens();
         ensure!(rows > CANARY_ROW, "an answer does not fit an edge ciphertext of {rows} rows");
-        Ok(Self { cpu: cpu?.with_keys(keys?), model, adapter: None, recorder: None })
+        let (cpu, levels) = (cpu?.with_keys(keys?), plan.levels().clone());
+        Ok(Self { cpu, model, adapter: None, levels, recorder: None })
     }
 
     /// With the encrypted adapter in a file.
@@ -141,10 +143,11 @@ impl Engine {
         let seeded = |body: [Vec<u32>; BASE_PRIMES]| SeededUpload { seed: masks, b: body.into() };
         let uploads: Vec<_> = bodies.into_iter().map(seeded).collect();
         let rows = self.cpu.receive(&uploads)?;
-        let mut forward = Forward::new(&self.cpu, &self.model, notify);
-        if let Some(adapter) = &self.adapter {
-            forward = forward.with_adapter(adapter);
-        }
+        let forward = Forward::new(&self.cpu, &self.model, notify);
+        let forward = match &self.adapter {
+            None => forward.with_levels(&self.levels.plain),
+            Some(adapter) => forward.with_levels(&self.levels.adapted).with_adapter(adapter),
+        };
         let slots = forward.run(&rows)?;
         // The answer may be as low as rows can be, where no level is left to correct its scale: it is
         // read at the default one, and what it was travels with it.

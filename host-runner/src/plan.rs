@@ -1,22 +1,18 @@
 //! What a forward pass takes, found by running it without values: levels, bootstraps, keys, memory.
 
-use anyhow::{Context, Result};
-use he_core::bootstrap::dft::{Dft, Setting};
-use he_core::circuit::linear::Placement;
+mod cost;
+mod pass;
+
+use anyhow::Result;
 use he_core::cpu::bootstrap_keys;
-use he_core::eval::Evaluator;
-use he_core::eval::count::{Count, Operation};
-use he_core::eval::position::{RowShape, Shape};
+use he_core::eval::count::Operation;
 use he_core::keyswitch::KeyPlan;
 use he_core::params::Params;
-use he_lora::Adapter;
-use he_lora::adapter::LayerAdapter;
-use he_nn::forward::Forward;
-use he_nn::layer::normalisation;
 use he_nn::model::Model;
-use he_nn::stage::Event;
 use serde::Serialize;
 
+use self::cost::Costs;
+use self::pass::{Pass, Subject};
 use crate::report::KeysReport;
 
 /// Ciphertexts over all primes that a bootstrap and a layer hold at once, at most: hoisted
@@ -30,17 +26,31 @@ const OVERHEAD_BYTES: u64 = 200 << 20;
 #[derive(Debug)]
 pub struct Plan {
     keys: KeyPlan,
+    levels: Levels,
     /// What there is to be said.
     pub report: PlanReport,
+}
+
+/// The level that each bootstrap returns to, in order of execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Levels {
+    /// Of the model alone.
+    pub plain: Vec<usize>,
+    /// With a personal adapter, whatever its rank.
+    pub adapted: Vec<usize>,
 }
 
 /// The plan as JSON.
 #[derive(Clone, Debug, Serialize)]
 pub struct PlanReport {
-    /// Levels between bootstraps.
+    /// Levels between bootstraps, at most.
     pub computing_levels: usize,
-    /// The stages, with the lowest level that each reaches.
+    /// The stages, in order.
     pub stages: Vec<PlannedStage>,
+    /// Processor seconds, expected of an AVX-512 machine.
+    pub seconds: f64,
+    /// The same if every bootstrap returned to the highest level.
+    pub unplanned_seconds: f64,
     /// Bootstraps: packs of rows made into slots.
     pub bootstraps: usize,
     /// Sine evaluations, one or two for each.
@@ -70,6 +80,23 @@ pub struct PlannedStage {
     pub name: &'static str,
     /// The lowest level that it reaches.
     pub level: usize,
+    /// Its bootstraps.
+    pub bootstraps: Vec<PlannedBootstrap>,
+    /// Processor seconds.
+    pub seconds: f64,
+}
+
+/// One bootstrap.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PlannedBootstrap {
+    /// Rows that it packs.
+    pub rows: usize,
+    /// Halves of the tokens that it brings to slots: sines.
+    pub halves: usize,
+    /// The level that it returns to: the longest path to the next rows.
+    pub level: usize,
+    /// Processor seconds.
+    pub seconds: f64,
 }
 
 /// How often each operation is used.
@@ -90,39 +117,68 @@ pub struct Operations {
 }
 
 impl Plan {
-    /// Plans a forward pass of `model` under `params`.
+    /// Plans a forward pass of `model` under `params`: counts it with every bootstrap to the highest
+    /// level, finds the levels that are needed, and counts it again with those.
     ///
     /// # Errors
     /// If the model does not fit the parameters.
     pub fn new(params: &Params, model: &Model) -> Result<Self> {
-        let count = Count::new(shape(params, model)?);
-        let mut stages = Vec::new();
-        let mut note = |event| {
-            if let Event::End { stage, level } = event {
-                stages.push(PlannedStage { name: stage.name(), level });
-            }
+        let costs = Costs::new(params)?;
+        let unplanned = Pass::new(&costs, Subject::Plain, model, None)?;
+        let levels = Levels {
+            plain: unplanned.levels(),
+            adapted: Pass::new(&costs, Subject::Adapted, model, None)?.levels(),
         };
-        let rows = count.input_rows(model.config().width)?;
-        Forward::new(&count, model, &mut note)
-            .run(&rows)
-            .context("the model does not fit the parameters")?;
+        let pass = Pass::new(&costs, Subject::Plain, model, Some(&levels.plain))?;
+        let adapted = Pass::new(&costs, Subject::Adapted, model, Some(&levels.adapted))?;
 
         let mut keys = bootstrap_keys(params)?;
-        let rotations = count.rotations();
-        for (step, level) in rotations.iter().copied().chain(adapted_rotations(params, model)?) {
+        let rotations = pass.count.rotations();
+        // An adapter may come later.
+        for (step, level) in rotations.iter().copied().chain(adapted.count.rotations()) {
             keys.need_rotation(params, step.cast_signed(), level);
         }
-        let keys_report = KeysReport {
+        let highest = vec![params.computing_level(); levels.plain.len()];
+        let seconds = |stages: &[PlannedStage]| stages.iter().map(|stage| stage.seconds).sum();
+        let stages = pass.stages(&costs, &levels.plain)?;
+        let report = PlanReport {
+            seconds: seconds(&stages),
+            unplanned_seconds: seconds(&unplanned.stages(&costs, &highest)?),
+            stages,
+            ..PlanReport::new(params, &keys, &pass, &costs)
+        };
+        Ok(Self { keys, levels, report })
+    }
+
+    /// The keys to be made.
+    #[must_use]
+    pub const fn keys(&self) -> &KeyPlan {
+        &self.keys
+    }
+
+    /// Where bootstraps return to.
+    #[must_use]
+    pub const fn levels(&self) -> &Levels {
+        &self.levels
+    }
+}
+
+impl PlanReport {
+    /// Counts and sizes, without stages and their times.
+    fn new(params: &Params, keys: &KeyPlan, pass: &Pass, costs: &Costs<'_>) -> Self {
+        let (count, transform_bytes) = (&pass.count, costs.transform_bytes());
+        let keys = KeysReport {
             count: keys.specs().len(),
             wire_bytes: keys.wire_bytes(params),
             resident_bytes: keys.resident_bytes(params),
         };
-        let transform_bytes = transform_bytes(params)?;
         let ciphertext = 2 * 4 * ((params.primes().len() as u64) << params.log_degree());
         let work = CIPHERTEXTS_AT_ONCE * ciphertext;
-        let report = PlanReport {
+        Self {
             computing_levels: params.computing_level() - params.rows_level(),
-            stages,
+            stages: Vec::new(),
+            seconds: 0.0,
+            unplanned_seconds: 0.0,
             bootstraps: count.bootstraps(),
             sines: count.sines(),
             descents: count.descents(),
@@ -136,59 +192,10 @@ impl Plan {
                 conjugations: count.total(Operation::Conjugate),
                 rescales: count.total(Operation::Rescale),
             },
-            keys: keys_report,
-            rotations: rotations.len(),
+            keys,
+            rotations: count.rotations().len(),
             transform_bytes,
-            memory_bytes: keys_report.resident_bytes + transform_bytes + work + OVERHEAD_BYTES,
-        };
-        Ok(Self { keys, report })
+            memory_bytes: keys.resident_bytes + transform_bytes + work + OVERHEAD_BYTES,
+        }
     }
-
-    /// The keys to be made.
-    #[must_use]
-    pub const fn keys(&self) -> &KeyPlan {
-        &self.keys
-    }
-}
-
-/// The rotations of a forward pass with a personal adapter, whatever its rank. Keys are made for them
-/// too: an adapter may come later.
-fn adapted_rotations(params: &Params, model: &Model) -> Result<Vec<(usize, usize)>> {
-    let count = Count::new(shape(params, model)?);
-    let width = model.config().width;
-    let layout = normalisation::layout(&count, model.config())?;
-    let row = || count.input(he_lora::level(params.rows_level()), params.default_scale());
-    let layer = |_| Ok(LayerAdapter::new(vec![row()?], vec![row()?])?);
-    let layers = (0..model.layers().len()).map(layer).collect::<Result<_>>()?;
-    let adapter = Adapter::new(layers, 1.0, width, layout.step(2))?;
-    let rows = count.input_rows(width)?;
-    Forward::new(&count, model, &mut |_| {}).with_adapter(&adapter).run(&rows)?;
-    Ok(count.rotations())
-}
-
-fn shape(params: &Params, model: &Model) -> Result<Shape> {
-    let steps = (1..=params.max_level()).map(|level| params.step(level)).collect();
-    let rows = RowShape {
-        tokens: params.tokens(),
-        frac_bits: model.config().weight_frac_bits,
-        product_scale: params.product_scale(),
-        rows_level: params.rows_level(),
-        computing_level: params.computing_level(),
-    };
-    Ok(Shape::new(params.degree() / 2, steps, params.default_scale())?.with_rows(rows)?)
-}
-
-/// Bytes of the encoded matrices between coefficients and slots.
-fn transform_bytes(params: &Params) -> Result<u64> {
-    let steps = (1..=params.max_level()).map(|level| params.step(level)).collect();
-    let count = Count::new(Shape::new(params.degree() / 2, steps, params.default_scale())?);
-    let scale = count.default_scale();
-    let setting = |level| {
-        let at = Placement { level, input_scale: scale, to_scale: scale };
-        Setting { at, constant: 1.0 }
-    };
-    Dft::new(&count, setting(params.max_level()), setting(params.rows_level()))?;
-    let limbs = |level| (count.at(Operation::Encode, level) * params.basis(level).len()) as u64;
-    let all: u64 = (0..params.level_count()).map(limbs).sum();
-    Ok(4 * (all << params.log_degree()))
 }

@@ -42,6 +42,14 @@ pub(super) struct Bootstrap {
     row_scale: f64,
 }
 
+/// The sine of every bootstrap.
+///
+/// # Errors
+/// None: a bootstrap needs it.
+pub fn bootstrap_sine() -> Result<EvalMod, Error> {
+    EvalMod::new(SINE_RANGE, 3, 31)
+}
+
 /// The keys of a bootstrap and of the linear layers; circuits add the rotations of their own.
 ///
 /// # Errors
@@ -86,7 +94,7 @@ impl Cpu {
     /// # Errors
     /// If a diagonal does not fit its encoding.
     pub fn with_bootstrap(mut self, frac_bits: u32) -> Result<Self, Error> {
-        let eval_mod = EvalMod::new(SINE_RANGE, 3, 31)?;
+        let eval_mod = bootstrap_sine()?;
         let row_scale = self.params.row_scale(frac_bits);
         let top = self.params.max_level();
         let to_slots = Setting {

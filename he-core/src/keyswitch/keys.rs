@@ -90,7 +90,7 @@ impl KeySpec {
 
     /// The ordinary primes: those of every level up to the highest one.
     fn primes(&self, params: &Params) -> Basis {
-        (1..=self.level).fold(params.basis(0), |all, level| all.union(params.basis(level)))
+        params.basis_to(self.level)
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::import::ModelFolder;
 use crate::memory;
-use crate::plan::{self, PlanReport};
+use crate::plan::{self, PlanReport, PlannedBootstrap};
 use crate::preset;
 
 const EXAMPLES: &str = "\
@@ -44,12 +44,23 @@ impl Plan {
 }
 
 fn print(report: &PlanReport) {
-    println!("stage                             lowest level");
+    println!("{:<32}  {:>6}  {:>9}  bootstraps", "stage", "lowest", "processor");
     for stage in &report.stages {
-        println!("{:<32}  {:>12}", stage.name, stage.level);
+        let bootstraps: Vec<_> = stage.bootstraps.iter().map(bootstrap).collect();
+        println!(
+            "{:<32}  {:>6}  {:>7.2} s  {}",
+            stage.name,
+            stage.level,
+            stage.seconds,
+            bootstraps.join("; ")
+        );
     }
-    println!("\n{} bootstraps with {} sine evaluations", report.bootstraps, report.sines);
-    println!("{} levels between bootstraps", report.computing_levels);
+    println!(
+        "\nexpected: {:.1} s of processor time; {:.1} s if every bootstrap returned to the highest level",
+        report.seconds, report.unplanned_seconds
+    );
+    println!("{} bootstraps with {} sine evaluations", report.bootstraps, report.sines);
+    println!("{} levels between bootstraps, at most", report.computing_levels);
     println!("{} ways from slots back to rows", report.descents);
     println!("{} linear layers, {} weights", report.linear_layers, report.weights);
     let operations = &report.operations;
@@ -75,4 +86,10 @@ fn print(report: &PlanReport) {
     if let Some(available) = memory::available() {
         println!("this machine has {} available", memory::bytes(available));
     }
+}
+
+/// The level it returns to, what it packs, and what it is expected to take.
+fn bootstrap(one: &PlannedBootstrap) -> String {
+    let halves = if one.halves == 1 { "one half" } else { "both halves" };
+    format!("to level {}, {} rows, {halves}: {:.2} s", one.level, one.rows, one.seconds)
 }
