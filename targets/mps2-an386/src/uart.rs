@@ -76,9 +76,6 @@ impl Uart {
         let mut uart = Self(port);
         uart.write_register(DIVIDER, FASTEST);
         uart.write_register(CONTROL, CONTROL_TX | CONTROL_RX | CONTROL_RX_INTERRUPT);
-        // SAFETY: interrupts are masked for good (`Board::take`), so unmasking one in the NVIC
-        // runs no handler and breaks no critical section; it only lets `wfi` return.
-        unsafe { NVIC::unmask(Interrupt(port.receive_interrupt())) };
         Some(uart)
     }
 
@@ -103,16 +100,22 @@ impl Uart {
         self.register(DATA) as u8
     }
 
-    /// Sleeps until a byte has arrived.
+    /// Sleeps until a byte has arrived. Only this port wakes the processor meanwhile: interrupts of
+    /// bytes that came to another one stay pending, and with them it would never sleep.
     fn wait_for_byte(&mut self) {
+        let interrupt = Interrupt(self.0.receive_interrupt());
+        // SAFETY: interrupts are masked for good (`Board::take`), so unmasking one in the NVIC
+        // runs no handler and breaks no critical section; it only lets `wfi` return.
+        unsafe { NVIC::unmask(interrupt) };
         while !self.has_byte() {
             self.write_register(INTERRUPT, INTERRUPT_RX);
-            NVIC::unpend(Interrupt(self.0.receive_interrupt()));
+            NVIC::unpend(interrupt);
             if self.has_byte() {
                 break;
             }
             cortex_m::asm::wfi();
         }
+        NVIC::mask(interrupt);
     }
 }
 
