@@ -10,6 +10,13 @@ use crate::ntt::bit_reversed;
 use crate::params::Params;
 use crate::ring::{Basis, Combination, Poly, Ring};
 
+/// A matrix with fewer non-zero entries than one in so many is sparse.
+const SPARSE: usize = 8;
+
+/// Most rows that one call of a kernel makes: few enough to share between threads, and enough to
+/// pay for the preparation of its operands.
+const BLOCK_ROWS: usize = 256;
+
 /// Rows, each `1 + r` blocks of `T` words for each base prime: the message block, then the `r`
 /// blocks that meet the parts of the secret.
 #[derive(Clone)]
@@ -176,8 +183,17 @@ impl Rows {
         {
             return Err(Error::WrongLength { expected: weights.inputs, found: self.count });
         }
-        let primes: Vec<usize> = base.iter().collect();
         let scale = self.scale * libm::ldexp(1.0, weights.frac_bits.cast_signed());
+        let used = weights.entries.iter().filter(|&&w| w != 0).count();
+        if used <= weights.entries.len() / SPARSE {
+            return Ok(self.matmul_sparse(ring, base, weights, scale));
+        }
+        Ok(self.matmul_dense(ring, base, weights, scale))
+    }
+
+    /// A product with a matrix of mostly zeros, one row after another.
+    fn matmul_sparse(&self, ring: &Ring, base: Basis, weights: &Weights, scale: f64) -> Self {
+        let primes: Vec<usize> = base.iter().collect();
         let mut out = self.blank(weights.outputs, scale);
         Self::fill(ring, &mut out, |prime, row, words| {
             let q = ring.modulus(primes[prime]);
@@ -189,7 +205,30 @@ impl Rows {
             let limb = Combination { q, weights: &factors, out: words };
             ring.kernels().combine(&mut [limb], &inputs, q.value());
         });
-        Ok(out)
+        out
+    }
+
+    /// A product with any matrix, in blocks of rows.
+    fn matmul_dense(&self, ring: &Ring, base: Basis, weights: &Weights, scale: f64) -> Self {
+        let Weights { inputs, outputs, entries, .. } = weights;
+        let primes: Vec<usize> = base.iter().collect();
+        let blocks = outputs.div_ceil(BLOCK_ROWS);
+        let height = outputs.div_ceil(blocks);
+        let mut out = self.blank(*outputs, scale);
+        let (all, block) = (outputs * out.width(), height * out.width());
+        let limbs = out.words.chunks_exact_mut(all);
+        let mut parts: Vec<_> = limbs.flat_map(|limb| limb.chunks_mut(block)).collect();
+        ring.threads().for_each(&mut parts, 1, &|i, parts| {
+            let (prime, first) = (i / blocks, i % blocks * height);
+            let (q, last) = (ring.modulus(primes[prime]), (first + height).min(*outputs));
+            let columns = (first..last).flat_map(|g| entries[g..].iter().step_by(*outputs));
+            let factors: Vec<u32> = columns.map(|&w| q.reduce_signed(w.into())).collect();
+            let rows: Vec<&[u32]> = (0..*inputs).map(|f| self.row(prime, f)).collect();
+            for part in parts {
+                ring.kernels().matmul(q, part, &rows, &factors);
+            }
+        });
+        out
     }
 }
 

@@ -86,6 +86,24 @@ pub trait Kernels: Debug + Sync {
         sums.iter_mut().zip(limb).for_each(|(sum, &x)| *sum += f64::from(x) * reciprocal);
     }
 
+    /// `out_g = Σ_f weights_{g,f} · rows_f`: the product of a matrix, row-major, and as many rows of
+    /// residues as it has columns, at least one. Weights are residues of integers below `2^17` in absolute value.
+    ///
+    /// # Panics
+    /// If the lengths do not fit each other, or there is no row.
+    fn matmul(&self, q: Modulus, out: &mut [u32], rows: &[&[u32]], weights: &[u32]) {
+        let width = rows[0].len();
+        assert_eq!(out.len() / width * rows.len(), weights.len());
+        for (out, weights) in out.chunks_exact_mut(width).zip(weights.chunks_exact(rows.len())) {
+            for (i, o) in out.iter_mut().enumerate() {
+                let term = |sum, (row, &w): (&&[u32], &u32)| {
+                    q.reduce(u64::from(row[i]) * u64::from(w) + u64::from(sum))
+                };
+                *o = rows.iter().zip(weights).fold(0, term);
+            }
+        }
+    }
+
     /// Coefficients to evaluations.
     fn ntt(&self, table: &NttTable<'_>, limb: &mut [u32]) {
         table.forward(limb);

@@ -6,6 +6,7 @@ use he_core::{
     ring::{Combination, Kernels, Portable},
 };
 
+use crate::gemm;
 use crate::lanes::Lanes;
 use crate::pointwise::{
     AddAssign, AddFractions, Combine, Dot, MulAddAssign, MulAssign, ScaleAssign, SubAssign,
@@ -92,6 +93,10 @@ impl<L: Lanes> Kernels for Set<L> {
         let ((limb, limb_tail), (sums, sums_tail)) = (L::split(limb), L::split_sums(sums));
         self.0.run(AddFractions { q, limb, sums });
         Portable.add_fractions(q, limb_tail, sums_tail);
+    }
+
+    fn matmul(&self, q: Modulus, out: &mut [u32], rows: &[&[u32]], weights: &[u32]) {
+        gemm::matmul(q, out, rows, weights);
     }
 
     fn ntt(&self, table: &NttTable<'_>, limb: &mut [u32]) {

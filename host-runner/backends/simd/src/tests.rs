@@ -52,6 +52,29 @@ fn for_all(check: impl Fn(&dyn Kernels, Modulus, usize)) {
 }
 
 #[test]
+fn products_with_matrices_agree_with_the_reference() {
+    for kernels in available() {
+        for value in MODULI {
+            let q = Modulus::new(value).unwrap();
+            for (width, inputs, outputs) in [(1, 1, 1), (64, 3, 5), (600, 70, 9)] {
+                let rows: Vec<_> = (0..inputs).map(|f| words(f, value, width)).collect();
+                let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
+                // Integers up to 2^17 - 1 of both signs.
+                let weights = words(9, (1 << 18) - 1, rows.len() * outputs);
+                let weights: Vec<u32> = weights
+                    .iter()
+                    .map(|&w| q.reduce_signed(i64::from(w) - i64::from((1 << 17) - 1)))
+                    .collect();
+                let (mut got, mut want) = (vec![1; width * outputs], vec![2; width * outputs]);
+                kernels.matmul(q, &mut got, &rows, &weights);
+                Portable.matmul(q, &mut want, &rows, &weights);
+                assert_eq!(got, want, "{} {q:?} {width} {inputs} {outputs}", kernels.name());
+            }
+        }
+    }
+}
+
+#[test]
 fn sums_agree_with_the_reference() {
     for_all(|kernels, q, n| {
         let (acc, rhs) = (words(1, q.value(), n), words(2, q.value(), n));
