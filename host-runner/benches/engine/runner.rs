@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 /// Bytes of each buffer that the speed of a copy is measured on: more than any cache holds.
@@ -169,13 +170,7 @@ fn copy_seconds_per_byte() -> f64 {
     fastest / (2 * COPIED) as f64
 }
 
-/// The time that all threads of this process have run, to the nanosecond.
+/// The time that all threads of this process have run.
 fn processor_time() -> Result<Duration> {
-    let mut total = 0;
-    for thread in fs::read_dir("/proc/self/task")? {
-        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-        let time = text.split_whitespace().next().context("an empty schedstat")?;
-        total += time.parse::<u64>()?;
-    }
-    Ok(Duration::from_nanos(total))
+    Ok(Duration::try_from(clock_gettime(ClockId::ProcessCPUTime))?)
 }
