@@ -51,7 +51,7 @@ fn empty_server(scratch: &Scratch) -> PathBuf {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    for command in ["keygen", "provision", "serve", "infer", "eval", "plan", "params"] {
+    for command in ["keygen", "provision", "serve", "infer", "eval", "plan", "params", "trace"] {
         let output = run(&[command, "--help"]);
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && text.contains("Examples:"), "{command}: {text}");

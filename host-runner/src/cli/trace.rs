@@ -15,7 +15,9 @@ Examples:
 
 The file opens in https://ui.perfetto.dev and chrome://tracing, too. Seconds of operations leave out
 the operations within them; processor is that of all threads together. Arithmetic and memory are
-the least that this machine would take; floor sums the larger of the two over all operations.";
+the least that this machine would take, and floor sums the larger of the two over all operations.
+Ratio is seconds over the floor; work is what the ratio would be with no other program on the machine
+and no thread idle.";
 
 /// Sums up where the time of a traced forward pass went, beside what it could not go below
 #[derive(Debug, Args)]

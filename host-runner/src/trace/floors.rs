@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Speeds {
     /// How many threads there are.
-    pub threads: usize,
+    pub threads: u32,
     /// Butterflies of transforms.
     pub butterflies: f64,
     /// Multiply-adds of two residues, in sums of three.
@@ -96,7 +96,7 @@ impl Speeds {
                 2.0 * float(size_of_val(from.as_slice()))
             }
         });
-        let threads = rayon::current_num_threads();
+        let threads = u32::try_from(rayon::current_num_threads()).unwrap_or(u32::MAX);
         Self { threads, butterflies, products, combinations, bytes }
     }
 }
@@ -335,3 +335,6 @@ fn butterflies(log_degree: u32) -> f64 {
 const fn float(count: usize) -> f64 {
     count as f64
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,8 @@ pub struct Line {
 pub struct Tables {
     /// What was measured first.
     pub machine: String,
+    /// How many threads there were.
+    pub threads: f64,
     /// Sentences, stages, steps and operations; the first two in order of time, the others with the
     /// most time first.
     pub lines: BTreeMap<Category, Vec<Line>>,
@@ -70,7 +72,7 @@ impl Tables {
                 table.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
             }
         }
-        Self { machine, lines }
+        Self { machine, threads: speeds.threads.into(), lines }
     }
 }
 
@@ -92,10 +94,17 @@ impl Line {
         };
     }
 
-    /// The time over the floor; not a number where there is no floor.
+    /// The time over the floor; infinite where there is no floor.
     #[must_use]
     pub fn ratio(&self) -> f64 {
         self.seconds / self.floor
+    }
+
+    /// The processor time of each of so many threads over the floor: what [`Self::ratio`] would be
+    /// with no other program on the machine and no thread idle.
+    #[must_use]
+    pub fn work(&self, threads: f64) -> f64 {
+        self.processor / threads / self.floor
     }
 }
 
@@ -111,16 +120,13 @@ impl fmt::Display for Tables {
             };
             write!(f, "\n{title:<31} {:>6} {:>7} {:>8}", "spans", "count", "seconds")?;
             write!(f, " {:>9} {:>10} {:>7}", "processor", "arithmetic", "memory")?;
-            writeln!(f, " {:>7} {:>6}", "floor", "ratio")?;
+            writeln!(f, " {:>7} {:>6} {:>6}", "floor", "ratio", "work")?;
             for line in lines {
                 let Line { name, spans, count, seconds, processor, .. } = line;
                 write!(f, "{name:<31} {spans:>6} {count:>7} {seconds:>8.3} {processor:>9.3}")?;
                 let Line { arithmetic, memory, floor, .. } = line;
-                writeln!(
-                    f,
-                    " {arithmetic:>10.3} {memory:>7.3} {floor:>7.3} {:>6.1}",
-                    line.ratio()
-                )?;
+                write!(f, " {arithmetic:>10.3} {memory:>7.3} {floor:>7.3}")?;
+                writeln!(f, " {:>6.1} {:>6.1}", line.ratio(), line.work(self.threads))?;
             }
         }
         Ok(())
