@@ -1,10 +1,15 @@
-"""Writes golden.txt from the definitions, sharing no code with the project: python3 golden.py > golden.txt
+"""Known answers from the definitions, sharing no code with the project.
 
-ChaCha20 (RFC 8439), the samplers, the integer normalisation and the edge ring are all here, as slow as
-they are short.
+    python3 golden.py > golden.txt        digests
+    python3 golden.py --vectors DIR       what goes over the link in one exchange, as files
+
+ChaCha20 and Poly1305 (RFC 8439), the samplers, the integer normalisation, the edge ring and the frames
+are all here, as slow as they are short.
 """
 
+import sys
 from math import isqrt
+from pathlib import Path
 from struct import pack, unpack
 
 N = 4096
@@ -13,7 +18,10 @@ TOKENS, WIDTH = 64, 128
 SCALE_BITS, EXTRA_BITS, LIMIT = 28, 24, 2**31 - 1 - 0xFF
 IDS = [2, 5, 9, 1, 7, 7, 15, 4, 0, 11, 3]
 EDGE_MASK, ERROR, TERNARY, DERIVE, DIGEST_KEY = 1, 0x80000001, 0x80000002, 0x80000004, 0x80000005
-MESSAGE_SEEDS = int.from_bytes(b"siv1", "little")
+FRAME_HASH = 0x80000006
+MESSAGE_SEEDS, FRAME_TAG = int.from_bytes(b"siv1", "little"), int.from_bytes(b"tag1", "little")
+PARAMETERS = 0x9d969ca1efc4dfcf  # the digest that `host-runner params` prints
+UPLOAD, ANSWER, PROGRESS, PROVISION = 1, 2, 3, 5
 M32 = 2**32 - 1
 
 
@@ -124,18 +132,30 @@ def derived(key, kind):
     return block(key, (DERIVE, 0, kind), 0)[:32]
 
 
-def message_seeds(key, counter, fresh):
-    """For the empty digest: Poly1305 of nothing is the second half of its key."""
-    digest = block(key, (DIGEST_KEY, 0, 0), 0)[16:32]
-    data, state = digest + pack("<Q", counter) + fresh + bytes(4), derived(key, MESSAGE_SEEDS)
-    for i in range(0, 60, 12):
-        output = block(state, unpack("<3I", data[i : i + 12]), 0)
-        state = output[:32]
+def poly1305(key, data):
+    r = int.from_bytes(key[:16], "little") & 0x0FFFFFFC0FFFFFFC0FFFFFFC0FFFFFFF
+    h = 0
+    for i in range(0, len(data), 16):
+        h = (h + int.from_bytes(data[i : i + 16] + b"\1", "little")) * r % (2**130 - 5)
+    return pack("<QQ", *divmod((h + int.from_bytes(key[16:32], "little")) % 2**128, 2**64)[::-1])
+
+
+def prf(key, data):
+    for i in range(0, len(data), 12):
+        output = block(key, unpack("<3I", data[i : i + 12]), 0)
+        key = output[:32]
+    return output
+
+
+def message_seeds(key, counter, fresh, digested=b""):
+    digest = poly1305(block(key, (DIGEST_KEY, 0, 0), 0)[:32], digested)
+    output = prf(derived(key, MESSAGE_SEEDS), digest + pack("<Q", counter) + fresh + bytes(4))
     return output[:32], output[32:]
 
 
-def ciphertexts():
-    secret, (masks, noise) = ternary(bytes([2] * 32)), message_seeds(bytes([4] * 32), 1, bytes([4] * 32))
+def ciphertexts(digested=b""):
+    key = bytes([4] * 32)
+    secret, (masks, noise) = ternary(bytes([2] * 32)), message_seeds(key, 1, key, digested)
     for index, message in enumerate(messages()):
         error = errors(noise, index)
         for q in PRIMES:
@@ -164,6 +184,45 @@ def show(name, data):
     print(f"{name} {fnv(data):016x}")
 
 
+def packed_residues(limb, q):
+    width = q.bit_length()
+    whole = sum(x << width * i for i, x in enumerate(limb))
+    return whole.to_bytes((len(limb) * width + 7) // 8, "little")
+
+
+def frame(key, kind, sequence, part, body):
+    data = b"HELM" + pack("<HHQQII", 1, kind, PARAMETERS, sequence, part, len(body)) + body
+    hashed = poly1305(block(key, (FRAME_HASH, 0, 0), 0)[:32], data)
+    return data + prf(derived(key, FRAME_TAG), hashed + bytes(8))[:16]
+
+
+def vectors(folder):
+    """One exchange of a device with seeds of repeated bytes; the message is the one of the digests."""
+    transport, key, sequence, q = bytes([9] * 32), bytes([4] * 32), 1, PRIMES[0]
+    secret = ternary(bytes([2] * 32))
+    ids = pack("<%dH" % len(IDS), *IDS)
+    body = transport + key + packed(secret)
+    (folder / "provision.bin").write_bytes(frame(bytes(32), PROVISION, 0, 0, body))
+    (folder / "messages.bin").write_bytes(little(messages()[0] + messages()[1]))
+    limbs = list(ciphertexts(ids))
+    body = pack("<I", 2) + message_seeds(key, sequence, key, ids)[0]
+    for i in range(4):
+        body += packed_residues(limbs[N * i : N * (i + 1)], PRIMES[i % 2])
+    (folder / "upload.bin").write_bytes(frame(transport, UPLOAD, sequence, 0, body))
+    # A server's part: 3/4, -5/4 and a canary of 1 at three positions, at scale 2^19.
+    root, values = least_root(q), {0: 3 << 17, 64: -5 << 17, 192: 1 << 19}
+    mask = uniform(bytes([5] * 32), EDGE_MASK, 0, q, N)
+    s = evaluate([x % q for x in secret], q, root)
+    product = interpolate([a * b % q for a, b in zip(mask, s)], q, root)
+    body = pack("<dI", 2.0**19, len(values)) + packed_residues(mask, q)
+    body += b"".join(pack("<II", at, (m - product[at]) % q) for at, m in values.items())
+    progress = frame(transport, PROGRESS, sequence, 0, pack("<3I", 3, 11, 1500) + b"attention")
+    (folder / "download.bin").write_bytes(progress + frame(transport, ANSWER, sequence, 1, body))
+
+
+if "--vectors" in sys.argv:
+    vectors(Path(sys.argv[-1]))
+    sys.exit()
 show("uniform", little(uniform(bytes([1] * 32), EDGE_MASK, 3, PRIMES[0], 1024)))
 show("ternary", packed(ternary(bytes([2] * 32))))
 show("errors", bytes(e & 255 for e in errors(bytes([3] * 32), 5)))

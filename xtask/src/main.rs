@@ -10,7 +10,9 @@ mod setup;
 mod layers;
 mod tidy;
 
+mod aarch64;
 mod build;
+mod c_example;
 mod demo;
 mod lint;
 mod size;

@@ -30,6 +30,16 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Provision<B> {
         2 * SecretSeed::BYTES as u64 + degree as u64 / 4
     }
 
+    /// Copies the secrets to where a caller in another language keeps them.
+    ///
+    /// # Panics
+    /// If `secret` is not as long as the packed edge secret.
+    pub fn copy_to(&self, transport: &mut [u8; 32], messages: &mut [u8; 32], secret: &mut [u8]) {
+        transport.copy_from_slice(self.transport.0.bytes());
+        messages.copy_from_slice(self.messages.bytes());
+        secret.copy_from_slice(self.secret.packed());
+    }
+
     /// Sends the secrets.
     ///
     /// # Errors
