@@ -2,17 +2,18 @@
 
 use crate::compiler::Choice;
 use crate::console::Console;
-use crate::{demo, lint, size, test};
+use crate::{bench, demo, lint, size, test};
 use anyhow::Result;
 
 type Part<'a> = (&'static str, Box<dyn Fn() -> Result<bool> + 'a>);
 
-/// Runs lint, tests, sizes and the demonstration; false if any of them failed.
+/// Runs lint, tests, sizes, a small benchmark and the demonstration; false if any of them failed.
 pub(crate) fn run(console: &Console, choice: Choice) -> bool {
-    let parts: [Part<'_>; 4] = [
+    let parts: [Part<'_>; 5] = [
         ("lint", Box::new(|| lint::run(console, choice, lint::Arguments::default()))),
         ("test", Box::new(|| test::run(console, choice, &test::Arguments::everything()))),
         ("size", Box::new(|| size::run(console, choice))),
+        ("bench", Box::new(|| bench::run(console, &bench::Arguments::quick()))),
         ("demo", Box::new(|| demo::run(console, choice, &demo::Arguments::for_ci()))),
     ];
     let mut failed = Vec::new();

@@ -10,9 +10,8 @@ mod setup;
 mod layers;
 mod tidy;
 
-mod aarch64;
+mod bench;
 mod build;
-mod c_example;
 mod demo;
 mod lint;
 mod size;
@@ -47,6 +46,8 @@ enum Task {
     Test(test::Arguments),
     /// Type a sentence into the emulated device and have it classified under encryption.
     Demo(demo::Arguments),
+    /// Measure our operations, and those of other libraries beside them.
+    Bench(bench::Arguments),
     /// Check format, lints, documentation and the project's own rules.
     Lint(lint::Arguments),
     /// What continuous integration runs: lint, test, size, demo.
@@ -60,6 +61,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask test                           every test
   cargo xtask test --part mps2-an386         the firmware tests of one board
   cargo xtask demo 'a dull film'             one sentence under encryption
+  cargo xtask bench --peers                  our operations beside those of other libraries
   cargo xtask test --filter tokenizer        tests whose name contains a word";
 
 fn main() -> ExitCode {
@@ -87,6 +89,7 @@ fn run(console: &Console, arguments: &Arguments) -> Result<bool> {
         Task::Build => build::all(console, &setup::bare_metal(console, choice)?),
         Task::Test(arguments) => test::run(console, choice, arguments),
         Task::Demo(arguments) => demo::run(console, choice, arguments),
+        Task::Bench(arguments) => bench::run(console, arguments),
         Task::Lint(arguments) => lint::run(console, choice, *arguments),
         Task::Ci => Ok(ci::run(console, choice)),
         Task::Size => size::run(console, choice),

@@ -1,0 +1,186 @@
+"""OpenFHE by its Python wheel: `peer.py arithmetic|linear|bootstrap|few THREADS` prints rows.
+
+Full size: N = 2^16, 23 primes (60, 22 x 50 bits), hybrid key switching with three digits, 128-bit security by
+its own check.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+THREADS = int(sys.argv[2])
+os.environ["OMP_NUM_THREADS"] = str(THREADS)
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import openfhe as fhe
+
+from rows import best, bits, once, progress, row, values
+
+FEATURES, TOKENS = 768, 128
+
+
+def context(log_n, depth, digits, **more):
+    """A context and a key pair."""
+    parameters = fhe.CCParamsCKKSRNS()
+    parameters.SetRingDim(1 << log_n)
+    parameters.SetMultiplicativeDepth(depth)
+    parameters.SetScalingModSize(50)
+    parameters.SetFirstModSize(60)
+    parameters.SetNumLargeDigits(digits)
+    parameters.SetSecurityLevel(fhe.HEStd_128_classic)
+    parameters.SetScalingTechnique(more.get("scaling", fhe.FIXEDMANUAL))
+    parameters.SetSecretKeyDist(more.get("secret", fhe.UNIFORM_TERNARY))
+    parameters.SetBatchSize(more.get("slots", 1 << (log_n - 1)))
+    parameters.SetCKKSDataType(more.get("kind", fhe.REAL))
+    made = fhe.GenCryptoContext(parameters)
+    for feature in (fhe.PKE, fhe.KEYSWITCH, fhe.LEVELEDSHE, fhe.ADVANCEDSHE, fhe.FHE):
+        made.Enable(feature)
+    return made, made.KeyGen()
+
+
+def slots(cc, keys, ciphertext, count):
+    """Decrypted complex slots."""
+    plain = cc.Decrypt(ciphertext, keys.secretKey)
+    plain.SetLength(count)
+    return np.array(plain.GetCKKSPackedValue())
+
+
+def arithmetic():
+    """What everybody measures."""
+    log_n, log_q, steps = 16, 60 + 22 * 50, list(range(1, 9))
+    progress("context and keys")
+    cc, keys = context(log_n, 22, 3)
+    cc.EvalMultKeyGen(keys.secretKey)
+    cc.EvalRotateKeyGen(keys.secretKey, steps)
+
+    def report(name, measured, expected, size=1.0):
+        seconds, found = measured
+        precision = bits(slots(cc, keys, found, len(x)).real, expected, size)
+        row(name, log_n, log_q, THREADS, seconds, precision)
+
+    x = values(1 << (log_n - 1))
+    listed = list(x)
+    progress("encryption")
+    encrypt = lambda: cc.Encrypt(keys.publicKey, cc.MakeCKKSPackedPlaintext(listed))
+    seconds, c = best(encrypt, 3)
+    row("encode and encrypt, public key", log_n, log_q, THREADS, seconds, note="a Python list is read too")
+    seconds, plain = best(lambda: cc.Decrypt(c, keys.secretKey), 3)
+    row("decrypt and decode", log_n, log_q, THREADS, seconds, bits(plain.GetRealPackedValue(), x))
+    progress("arithmetic")
+    report("add", best(lambda: cc.EvalAdd(c, c)), 2 * x, 2.0)
+    product = best(lambda: cc.Rescale(cc.EvalMult(c, c)))
+    report("multiply, relinearise, rescale", product, x * x)
+    report("rotate", best(lambda: cc.EvalRotate(c, 1)), np.roll(x, -1))
+
+    def hoisted():
+        digits = cc.EvalFastRotationPrecompute(c)
+        return [cc.EvalFastRotation(c, step, 2 << log_n, digits) for step in steps]
+
+    seconds, turned = best(hoisted, 3)
+    report("rotate 8, hoisted", (seconds, turned[-1]), np.roll(x, -8))
+    progress("a rotation key")
+    seconds, _ = once(lambda: cc.EvalRotateKeyGen(keys.secretKey, [9]))
+    row("rotation key", log_n, log_q, THREADS, seconds)
+
+
+def linear():
+    """128 x 768 by 768 x 768 by diagonals: tokens t and t + 64 are one complex slot, feature f is at
+    slots 64 f .. 64 (f + 1), so three ciphertexts of degree 2^15 hold the input, nine blocks of 256
+    diagonals are the matrix, and 16 baby steps share their digits."""
+    log_n, half, baby = 15, TOKENS // 2, 16
+    width = (1 << (log_n - 1)) // half
+    blocks = FEATURES // width
+    progress("context, keys")
+    cc, keys = context(log_n, 1, 1, kind=fhe.COMPLEX)
+    steps = [half * s for s in range(1, baby)] + [half * baby * s for s in range(1, width // baby)]
+    cc.EvalRotateKeyGen(keys.secretKey, steps)
+    x, w = values(FEATURES * TOKENS).reshape(FEATURES, TOKENS), values(FEATURES**2) / 16
+    w = w.reshape(FEATURES, FEATURES)
+    packed = (x[:, :half] + 1j * x[:, half:]).reshape(blocks, width * half)
+    inputs = [
+        cc.Encrypt(keys.publicKey, cc.MakeCKKSPackedPlaintext(list(part))) for part in packed
+    ]
+    progress("encoding 2304 diagonals (not counted)")
+    features = np.arange(width)
+
+    def diagonal(i, j, d):
+        giant = d - d % baby
+        # Output g takes input g + d; the giant step turns what was added before it.
+        entries = w[width * j + (features + d) % width, width * i + features]
+        turned = np.roll(entries, giant)
+        return cc.MakeCKKSPackedPlaintext(list(np.repeat(turned, half).astype(complex)))
+
+    matrix = [
+        [[diagonal(i, j, d) for d in range(width)] for j in range(blocks)] for i in range(blocks)
+    ]
+
+    def product():
+        turned = []
+        for c in inputs:
+            digits = cc.EvalFastRotationPrecompute(c)
+            turn = lambda s: cc.EvalFastRotation(c, half * s, 2 << log_n, digits)
+            turned.append([c] + [turn(s) for s in range(1, baby)])
+        results = []
+        for i in range(blocks):
+            total = None
+            for giant in range(0, width, baby):
+                terms = [
+                    cc.EvalMult(turned[j][s], matrix[i][j][giant + s])
+                    for j in range(blocks)
+                    for s in range(baby)
+                ]
+                for term in terms[1:]:
+                    cc.EvalAddInPlace(terms[0], term)
+                inner = cc.EvalRotate(terms[0], half * giant) if giant else terms[0]
+                if total is None:
+                    total = inner
+                else:
+                    cc.EvalAddInPlace(total, inner)
+            results.append(cc.Rescale(total))
+        return results
+
+    progress("product")
+    seconds, results = best(product, 3)
+    found = np.concatenate([slots(cc, keys, c, width * half) for c in results])
+    expected = (w.T @ x).reshape(FEATURES, 2, half).transpose(0, 2, 1)
+    expected = (expected[:, :, 0] + 1j * expected[:, :, 1]).reshape(-1)
+    precision = bits(found, expected, np.max(np.abs(expected)))
+    note = "diagonals, real weights on complex slots, lowest level, encoding not counted"
+    row("linear layer 128 x 768 by 768 x 768", log_n, 110, THREADS, seconds, precision, note)
+
+
+def bootstrap(log_slots, budget, correction, name, note):
+    """A bootstrap that leaves eight levels of 50 bits; a correction of 0 is OpenFHE's own choice."""
+    log_n, secret = 16, fhe.SPARSE_ENCAPSULATED
+    depth = 8 + fhe.CryptoContext.GetBootstrapDepth(budget, secret)
+    progress("context")
+    more = {"scaling": fhe.FLEXIBLEAUTO, "secret": secret, "slots": 1 << log_slots, "kind": fhe.COMPLEX}
+    cc, keys = context(log_n, depth, 3, **more)
+    cc.EvalBootstrapSetup(budget, [0, 0], 1 << log_slots, correction)
+    progress("keys")
+    cc.EvalMultKeyGen(keys.secretKey)
+    cc.EvalBootstrapKeyGen(keys.secretKey, 1 << log_slots)
+    x = values(1 << log_slots, complex_slots=True)
+    plain = cc.MakeCKKSPackedPlaintext(list(x), 1, depth - 1, None, 1 << log_slots)
+    c = cc.Encrypt(keys.publicKey, plain)
+    progress("bootstrap")
+    seconds, fresh = best(lambda: cc.EvalBootstrap(c), 1)
+    precision = bits(slots(cc, keys, fresh, len(x)), x)
+    left = depth - fresh.GetLevel()
+    note = f"{note}, {left} levels left"
+    row(name, log_n, 60 + 50 * depth, THREADS, seconds, precision, note)
+
+
+if __name__ == "__main__":
+    what = sys.argv[1]
+    if what == "arithmetic":
+        arithmetic()
+    elif what == "linear":
+        linear()
+    elif what == "bootstrap":
+        bootstrap(15, [3, 3], 0, "bootstrap, slots to slots", "32768 complex slots")
+    elif what == "few":
+        bootstrap(9, [2, 2], 11, "bootstrap, 1024 reals", "512 complex slots")
+    else:
+        sys.exit(f"unknown part {what}")

@@ -1,0 +1,262 @@
+//! The peers: where each is had from, what it can do, how it is started.
+
+use crate::compiler::{root, target_directory};
+use crate::console::Console;
+use crate::process::{output_of, step};
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use core::time::Duration;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const INSTALL: Duration = Duration::from_secs(1800);
+
+/// A library that is measured beside ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Peer {
+    /// The wheel `openfhe`.
+    Openfhe,
+    /// Microsoft SEAL: the wheel `seal-python`.
+    Seal,
+    /// Poulpy, a Rust library, by rustup's nightly compiler.
+    Poulpy,
+    /// The transforms of tfhe-ntt, concrete-ntt and fhe-math.
+    Ntt,
+}
+
+/// A run of a peer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    /// Its name, the first argument of the program.
+    pub name: &'static str,
+    /// Gigabytes that must be free.
+    memory: u64,
+    /// Whether it gains from threads.
+    threaded: bool,
+}
+
+/// A peer that can be started.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    program: PathBuf,
+    script: Option<PathBuf>,
+    /// The version, and how it was built.
+    pub version: String,
+}
+
+impl Part {
+    const fn new(name: &'static str, memory: u64, threaded: bool) -> Self {
+        Self { name, memory, threaded }
+    }
+
+    /// Why it cannot run now.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let free = available_gigabytes()?;
+        let short = free < self.memory;
+        short.then(|| format!("it needs {} GB of memory and {free} are free", self.memory))
+    }
+
+    /// How many threads it is run with, one after another.
+    pub(crate) fn threads(&self) -> Vec<usize> {
+        let all = std::thread::available_parallelism().map_or(1, usize::from);
+        if self.threaded && all > 1 { vec![1, all] } else { vec![1] }
+    }
+}
+
+impl Ready {
+    /// The command for one part.
+    pub(crate) fn command(&self, part: &str, threads: usize) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.script).args([part, &threads.to_string()]);
+        command.env("OMP_NUM_THREADS", threads.to_string());
+        command.env("RAYON_NUM_THREADS", threads.to_string());
+        command
+    }
+}
+
+impl Peer {
+    /// Every peer.
+    pub(crate) fn all() -> [Self; 4] {
+        [Self::Openfhe, Self::Seal, Self::Poulpy, Self::Ntt]
+    }
+
+    /// The name of its folder.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned())
+    }
+
+    /// The name for people.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Openfhe => "OpenFHE",
+            Self::Seal => "SEAL",
+            Self::Poulpy => "Poulpy",
+            Self::Ntt => "NTT crates",
+        }
+    }
+
+    /// What it can do, the longest last.
+    pub(crate) fn parts(self) -> Vec<Part> {
+        match self {
+            Self::Openfhe => vec![
+                Part::new("arithmetic", 4, true),
+                Part::new("linear", 4, true),
+                Part::new("few", 10, true),
+                Part::new("bootstrap", 14, true),
+            ],
+            Self::Seal => vec![Part::new("arithmetic", 6, false)],
+            Self::Poulpy => vec![Part::new("arithmetic", 6, true)],
+            Self::Ntt => vec![Part::new("arithmetic", 1, false)],
+        }
+    }
+
+    /// Installs or builds it.
+    ///
+    /// # Errors
+    /// If it cannot be had here; the message says why.
+    pub(crate) fn prepare(self, console: &Console) -> Result<Ready> {
+        match self {
+            // The wheel of this version holds a module for Python 3.10 only.
+            Self::Openfhe => {
+                self.wheel(console, &["3.10"], &["openfhe==1.6.1.0.22.4", "numpy<2.3"])
+            }
+            Self::Seal => self.wheel(
+                console,
+                &["3.11", "3.12", "3.13", "3.10"],
+                &["seal-python==4.4.0", "numpy"],
+            ),
+            Self::Poulpy => self.crate_of(console, Some("nightly")),
+            Self::Ntt => self.crate_of(console, None),
+        }
+    }
+
+    /// A virtual environment with packages.
+    fn wheel(self, console: &Console, versions: &[&str], packages: &[&str]) -> Result<Ready> {
+        let found = versions.iter().find_map(|version| python(version));
+        let Some(python) = found else {
+            bail!("it needs Python {}, which is not installed", versions.join(" or "));
+        };
+        let environment = target_directory().join("peers").join(format!("{}-venv", self.name()));
+        let program = environment.join("bin/python");
+        if !program.exists() {
+            let mut command = Command::new(&python);
+            command.args(["-m", "venv"]).arg(&environment);
+            let label = format!("{}: an environment", self.title());
+            step(console, &label, &mut command, INSTALL)?;
+        }
+        let mut command = Command::new(&program);
+        command.args(["-m", "pip", "install", "--disable-pip-version-check"]).args(packages);
+        step(
+            console,
+            &format!("{}: install {}", self.title(), packages[0]),
+            &mut command,
+            INSTALL,
+        )?;
+        let script = Some(root().join("peers").join(self.name()).join("peer.py"));
+        Ok(Ready { program, script, version: format!("{}, wheel", packages[0].replace("==", " ")) })
+    }
+
+    /// A Rust program in its folder, for this processor.
+    fn crate_of(self, console: &Console, toolchain: Option<&str>) -> Result<Ready> {
+        let directory = root().join("peers").join(self.name());
+        let target = target_directory().join("peers").join(self.name());
+        let mut command = Command::new("cargo");
+        if let Some(toolchain) = toolchain {
+            ensure_toolchain(console, toolchain)?;
+            command.arg(format!("+{toolchain}"));
+        }
+        command.current_dir(&directory).args(["build", "--release", "--locked", "--target-dir"]);
+        command.arg(&target).env("RUSTFLAGS", "-C target-cpu=native");
+        step(console, &format!("{}: build", self.title()), &mut command, INSTALL)?;
+        let lock = fs::read_to_string(directory.join("Cargo.lock"))?;
+        let version = format!("{}, target-cpu=native", versions(&lock, self.crates()));
+        let program = target.join("release").join(format!("peer-{}", self.name()));
+        Ok(Ready { program, script: None, version })
+    }
+
+    /// The crates whose versions count.
+    fn crates(self) -> &'static [&'static str] {
+        match self {
+            Self::Poulpy => &["poulpy-ckks", "poulpy-cpu-avx512"],
+            _ => &["tfhe-ntt", "concrete-ntt", "fhe-math"],
+        }
+    }
+}
+
+/// `name version` of crates in a lock file.
+fn versions(lock: &str, names: &[&str]) -> String {
+    let version = |name: &&str| {
+        let entry =
+            lock.split("[[package]]").find(|e| e.contains(&format!("name = \"{name}\"\n")))?;
+        let line = entry.lines().find_map(|line| line.strip_prefix("version = "))?;
+        Some(format!("{name} {}", line.trim_matches('"')))
+    };
+    names.iter().filter_map(version).collect::<Vec<_>>().join(", ")
+}
+
+/// An interpreter of this version: on the path, or among those of pyenv.
+fn python(version: &str) -> Option<PathBuf> {
+    let name = format!("python{version}");
+    let answers = |program: &Path| {
+        let mut command = Command::new(program);
+        output_of(command.args(["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]))
+            .is_some_and(|answer| answer == version)
+    };
+    let home = env::var_os("PYENV_ROOT").map(PathBuf::from).or_else(|| {
+        let home = PathBuf::from(env::var_os("HOME")?);
+        Some(home.join(".pyenv"))
+    });
+    let kept = home.and_then(|home| fs::read_dir(home.join("versions")).ok());
+    let kept =
+        kept.into_iter().flatten().flatten().map(|entry| entry.path().join("bin").join(&name));
+    [PathBuf::from(&name)].into_iter().chain(kept).find(|program| answers(program))
+}
+
+fn ensure_toolchain(console: &Console, toolchain: &str) -> Result<()> {
+    let mut rustc = Command::new("rustc");
+    if output_of(rustc.args([&format!("+{toolchain}"), "--version"])).is_some() {
+        return Ok(());
+    }
+    let mut command = Command::new("rustup");
+    command.args(["toolchain", "install", toolchain, "--profile", "minimal"]);
+    step(console, &format!("rustup's {toolchain} compiler"), &mut command, INSTALL)
+        .with_context(|| format!("it needs rustup's {toolchain} compiler"))?;
+    Ok(())
+}
+
+/// Memory that programs can still take.
+fn available_gigabytes() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kilobytes: u64 = line.trim().split(' ').next()?.parse().ok()?;
+    Some(kilobytes >> 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_a_lock_file() {
+        let lock = "[[package]]\nname = \"a\"\nversion = \"1.2\"\n\n[[package]]\nname = \"ab\"\n\
+                    version = \"3\"\n";
+        assert_eq!(versions(lock, &["ab", "a", "none"]), "ab 3, a 1.2");
+    }
+
+    #[test]
+    fn a_part_that_needs_more_memory_than_there_is_says_so() {
+        assert!(Part::new("huge", u64::MAX, false).refusal().unwrap().contains("are free"));
+        assert!(Part::new("tiny", 0, false).refusal().is_none());
+    }
+
+    #[test]
+    fn every_peer_has_a_program_in_its_folder() {
+        for peer in Peer::all() {
+            let directory = root().join("peers").join(peer.name());
+            let either = ["peer.py", "src/main.rs"].map(|file| directory.join(file).exists());
+            assert!(either[0] || either[1], "{}", directory.display());
+        }
+    }
+}
