@@ -31,11 +31,12 @@ struct Setup {
     authority: KeyAuthority,
     cpu: Cpu,
     encoder: Encoder,
+    levels: Vec<usize>,
     rng: ChaCha20Rng,
 }
 
 impl Setup {
-    /// With the keys that a run without values asks for.
+    /// With the keys and the levels that runs without values ask for.
     fn insecure(model: &Model) -> Self {
         let params = Params::insecure_small(LOG_DEGREE, 7, TOKENS.trailing_zeros()).unwrap();
         let steps = (1..=params.max_level()).map(|level| params.step(level)).collect();
@@ -47,9 +48,17 @@ impl Setup {
             computing_level: params.computing_level(),
         };
         let shape = Shape::new(params.degree() / 2, steps, params.default_scale()).unwrap();
-        let count = Count::new(shape.with_rows(rows).unwrap());
+        let shape = shape.with_rows(rows).unwrap();
+        let count = Count::new(shape.clone());
         let upload = count.input_rows(WIDTH).unwrap();
-        Forward::new(&count, model, &mut |_| {}).run(&upload).unwrap();
+        let answer = Forward::new(&count, model, &mut |_| {}).run(&upload).unwrap();
+        let bootstraps = count.needed_bootstraps(&answer, params.rows_level()).unwrap();
+        let levels: Vec<_> = bootstraps.iter().map(|bootstrap| bootstrap.needed).collect();
+        let count = Count::new(shape);
+        let upload = count.input_rows(WIDTH).unwrap();
+        let mut progress = |_| {};
+        let planned = Forward::new(&count, model, &mut progress).with_levels(&levels);
+        planned.run(&upload).unwrap();
 
         let mut plan = bootstrap_keys(&params).unwrap();
         for (step, level) in count.rotations() {
@@ -65,7 +74,7 @@ impl Setup {
         }
         let cpu = Cpu::new(params.clone(), ring(), keys).unwrap();
         let cpu = cpu.with_bootstrap(FRAC_BITS).unwrap();
-        Self { authority, cpu, encoder: Encoder::new(LOG_DEGREE), rng }
+        Self { authority, cpu, encoder: Encoder::new(LOG_DEGREE), levels, rng }
     }
 
     /// Runs the model on rows; returns token 0 of every row of the answer.
@@ -82,7 +91,9 @@ impl Setup {
         let upload = self.cpu.slots_to_rows(&slots).unwrap();
         let features = (0..WIDTH).map(|row| vec![he_nn::layout::row(row)]).collect::<Vec<_>>();
         let upload = self.cpu.select(&upload, &features).unwrap();
-        let answer = Forward::new(&self.cpu, model, &mut |_| {}).run(&upload).unwrap();
+        let mut progress = |_| {};
+        let forward = Forward::new(&self.cpu, model, &mut progress).with_levels(&self.levels);
+        let answer = forward.run(&upload).unwrap();
         let slots = encryptor.decrypt(secret, &answer);
         slots.iter().step_by(half).map(|z| z.re).collect()
     }

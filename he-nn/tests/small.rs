@@ -5,7 +5,9 @@
 #[path = "synthetic/model.rs"]
 mod synthetic;
 
+use he_core::eval::Evaluator;
 use he_core::eval::clear::{Clear, ClearRows};
+use he_core::eval::count::{Count, Counted};
 use he_core::eval::position::{RowShape, Shape};
 use he_core::refresh::{Refresh, Weights};
 use he_nn::forward::Forward;
@@ -63,6 +65,52 @@ fn answers_are_those_of_the_reference_for_every_length() {
             }
             assert!((answer.values()[CANARY_ROW][0] - 1.0).abs() < 2f64.powi(-9));
         }
+    }
+}
+
+#[test]
+fn planned_levels_suffice_and_none_could_be_lower() {
+    let eval = insecure();
+    let model = synthetic::model(1);
+    let run = |levels: Option<&[usize]>| -> Result<(Count, Counted), Error> {
+        let count = Count::new(eval.shape().clone());
+        let upload = count.input_rows(WIDTH)?;
+        let mut progress = |_| {};
+        let forward = Forward::new(&count, &model, &mut progress);
+        let answer = match levels {
+            Some(levels) => forward.with_levels(levels).run(&upload)?,
+            None => forward.run(&upload)?,
+        };
+        if count.level(&answer) < count.rows_level() {
+            return Err(Error::Unsupported("an answer below rows"));
+        }
+        Ok((count, answer))
+    };
+    let (count, answer) = run(None).unwrap();
+    let bootstraps = count.needed_bootstraps(&answer, count.rows_level()).unwrap();
+    let levels: Vec<usize> = bootstraps.iter().map(|bootstrap| bootstrap.needed).collect();
+    let (_, planned) = run(Some(&levels)).unwrap();
+    assert_eq!(count.level(&planned), count.rows_level());
+    for lower in 0..levels.len() {
+        let mut levels = levels.clone();
+        levels[lower] -= 1;
+        assert!(run(Some(&levels)).is_err(), "bootstrap {lower}");
+    }
+    assert!(run(Some(&levels[1..])).is_err(), "a plan for another model");
+
+    let embedding = synthetic::embedding(101, 9);
+    let upload = eval.encrypt_rows(&synthetic::upload(&embedding, 9)).unwrap();
+    let mut progress = |_| {};
+    let forward = Forward::new(&eval, &model, &mut progress).with_levels(&levels);
+    let answer = forward.run(&upload).unwrap();
+    // No level is left to correct its scale.
+    let correction = eval.scale(&answer) / eval.default_scale();
+    let answer = eval.with_scale(&answer, eval.default_scale());
+    let answer = eval.slots_to_rows(&answer).unwrap();
+    let plain = reference::forward(&model, &embedding, 9).logits;
+    for (class, plain) in plain.iter().enumerate() {
+        let found = answer.values()[class_row(class)][0] / correction;
+        assert!((found - plain).abs() < 2f64.powi(-12), "{found} {plain}");
     }
 }
 

@@ -242,3 +242,20 @@ fn switch(chain: &Params, basis: Basis) -> Work {
     let passes = 2 * digits.count() * all.len() + 4 * basis.len();
     divide(all, basis) + Work { passes, ..Work::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bootstrap_costs_less_the_lower_it_returns_and_the_fewer_its_halves() {
+        let params = Params::insecure_small(10, 7, 4).unwrap();
+        let costs = Costs::new(&params).unwrap();
+        let of = |halves| Bootstrap { rows: 64, halves, needed: 3 };
+        let seconds = |halves, level| costs.bootstrap(&of(halves), level).unwrap();
+        for level in params.rows_level() + 1..=params.computing_level() {
+            assert!(seconds(Halves::Low, level - 1) < seconds(Halves::Low, level), "{level}");
+            assert!(seconds(Halves::Low, level) < seconds(Halves::Both, level), "{level}");
+        }
+    }
+}

@@ -122,3 +122,77 @@ impl Count {
         Ok(bootstraps)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::eval::Evaluator;
+    use crate::eval::count::CountRows;
+    use crate::eval::position::{RowShape, Shape};
+    use crate::eval::refresh::{Refresh, Weights};
+
+    const ROWS_LEVEL: usize = 3;
+
+    fn count() -> Count {
+        let rows = RowShape {
+            tokens: 4,
+            frac_bits: 13,
+            product_scale: libm::exp2(38.0),
+            rows_level: ROWS_LEVEL,
+            computing_level: 14,
+        };
+        Count::new(Shape::nominal(8).unwrap().with_rows(rows).unwrap())
+    }
+
+    fn product(count: &Count, rows: &CountRows) -> CountRows {
+        let inputs = count.row_count(rows);
+        let entries = vec![1; 4 * inputs];
+        count.matmul(rows, &Weights { inputs, outputs: 4, entries, frac_bits: 13 }).unwrap()
+    }
+
+    fn slots(count: &Count, rows: &CountRows) -> Counted {
+        count.rows_to_slots(&product(count, rows), Halves::Low).unwrap().remove(0)
+    }
+
+    /// A product of `1 + depth` factors one after another, at the default scale.
+    fn power(count: &Count, x: &Counted, depth: usize) -> Counted {
+        (0..depth).fold(x.clone(), |y, _| {
+            let y = count.mul_rescaled(&y, x).unwrap();
+            count.with_scale(&y, count.default_scale())
+        })
+    }
+
+    fn needed(count: &Count, answer: &Counted, level: usize) -> Vec<usize> {
+        let all = count.needed_bootstraps(answer, level).unwrap();
+        all.iter().map(|bootstrap| bootstrap.needed).collect()
+    }
+
+    #[test]
+    fn a_deeper_circuit_gets_higher_levels_and_only_up_to_its_next_rows() {
+        for depth in 0..6 {
+            let count = count();
+            let first = slots(&count, &count.input_rows(4).unwrap());
+            let rows = count.slots_to_rows(&power(&count, &first, depth)).unwrap();
+            let answer = power(&count, &slots(&count, &rows), 2);
+            assert_eq!(needed(&count, &answer, 5), [ROWS_LEVEL + depth, 7], "depth {depth}");
+        }
+    }
+
+    #[test]
+    fn the_longest_path_counts_and_another_scale_is_a_level() {
+        let count = count();
+        let rows = count.input_rows(4).unwrap();
+        let (x, y) = (slots(&count, &rows), slots(&count, &rows));
+        let sum = count.add(&power(&count, &x, 4), &power(&count, &y, 1)).unwrap();
+        let low = count.drop_level(&x, 6).unwrap();
+        let sum = count.add(&sum, &low).unwrap();
+        assert_eq!(needed(&count, &sum, 0), [4, 1]);
+        let scaled = count.adjust(&sum, 4, 1e9).unwrap();
+        let answer = slots(&count, &count.slots_to_rows(&scaled).unwrap());
+        assert_eq!(needed(&count, &answer, 0), [ROWS_LEVEL + 6, ROWS_LEVEL + 3, 0]);
+        let _unused = slots(&count, &rows);
+        assert!(count.needed_bootstraps(&answer, 0).is_err());
+    }
+}
