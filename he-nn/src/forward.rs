@@ -109,7 +109,7 @@ impl<'a, E: Refresh> Forward<'a, E> {
                 let level = self.next_level()?;
                 let input = refresh(eval, config, &stream, Padding::None, level)?;
                 let update = eval.slots_to_rows(&adapter.update(eval, 0, &input)?)?;
-                let update = eval.select(&update, &self.update_rows(false)?)?;
+                let update = eval.select(&update, &self.update_rows()?)?;
                 let all = eval.concat(upload, &update)?;
                 eval.matmul(&all, &upload_weights(config, weights, 3 * width))?
             }
@@ -156,8 +156,10 @@ impl<'a, E: Refresh> Forward<'a, E> {
                 },
             );
             let update = mul_values(eval, &update, &mask, eval.default_scale())?;
-            let update = eval.select(&eval.slots_to_rows(&update)?, &self.update_rows(true)?)?;
-            inputs = eval.concat(&inputs, &update)?;
+            let update = eval.select(&eval.slots_to_rows(&update)?, &self.update_rows()?)?;
+            let queries = broadcast(eval, &eval.select(&update, &rows(0..width))?)?;
+            inputs = eval.concat(&inputs, &queries)?;
+            inputs = eval.concat(&inputs, &eval.select(&update, &rows(width..3 * width))?)?;
         }
         self.end(stage, level);
 
@@ -215,17 +217,11 @@ impl<'a, E: Refresh> Forward<'a, E> {
         Ok(answer)
     }
 
-    /// The updates of queries, keys and values as rows of all tokens; with `is_last`, that of the
-    /// queries is the first token's in every place.
-    fn update_rows(&self, is_last: bool) -> Result<Vec<Vec<Term>>, Error> {
+    /// The updates of queries, keys and values as rows of all tokens.
+    fn update_rows(&self) -> Result<Vec<Vec<Term>>, Error> {
         let config = self.model.config();
         let layout = layout(self.eval, config)?;
-        let place = |c: usize, f: usize| {
-            if is_last && c == 0 {
-                return broadcast(layout.row([0, c, f]), config.tokens).collect();
-            }
-            joined(&layout, c, f, config.tokens)
-        };
+        let place = |c: usize, f: usize| joined(&layout, c, f, config.tokens);
         Ok((0..3).flat_map(|c| (0..config.width).map(move |f| place(c, f))).collect())
     }
 

@@ -98,9 +98,20 @@ pub const fn negated(term: Term, tokens: usize) -> Term {
     Term { row: term.row, shift: (term.shift + tokens) % (2 * tokens) }
 }
 
-/// The first token of a row whose other tokens are zero, copied to every token.
-pub fn broadcast(row: usize, tokens: usize) -> impl Iterator<Item = Term> {
-    (0..tokens).map(move |shift| Term { row, shift })
+/// The first token of rows whose other tokens are zero, copied to every token.
+///
+/// # Errors
+/// None: shifts are below the number of tokens.
+pub fn broadcast<E: Refresh>(eval: &E, rows: &E::Rows) -> Result<E::Rows, Error> {
+    let mut rows = rows.clone();
+    let mut copies = 1;
+    while copies < eval.tokens() {
+        let double = |index| alloc::vec![row(index), Term { row: index, shift: copies }];
+        let sums: Vec<_> = (0..eval.row_count(&rows)).map(double).collect();
+        rows = eval.select(&rows, &sums)?;
+        copies *= 2;
+    }
+    Ok(rows)
 }
 
 /// Bootstraps a pack of which only tokens below `T/2` are wanted, to `level`.

@@ -33,7 +33,8 @@ pub struct RowShape {
     pub tokens: usize,
     /// Fractional bits of the model's weights.
     pub frac_bits: u32,
-    /// The scale of a product of rows and weights, which a bootstrap takes.
+    /// The scale of a product of rows and weights, which a bootstrap takes, as it does its multiples by
+    /// powers of two.
     pub product_scale: f64,
     /// Levels that slots-to-rows consumes.
     pub rows_level: usize,
@@ -212,7 +213,9 @@ impl Shape {
         if !rows.is_power_of_two() || rows > all {
             return Err(Error::WrongLength { expected: all, found: rows });
         }
-        equal_scales(scale, self.rows()?.product_scale)
+        let product_scale = self.rows()?.product_scale;
+        let gain = libm::exp2(libm::round(libm::log2(scale / product_scale)));
+        equal_scales(scale, product_scale * gain.max(1.0))
     }
 
     /// Where a bootstrap to `level` arrives.

@@ -115,8 +115,8 @@ pub trait Refresh: Evaluator {
     /// The highest level that a bootstrap can return to.
     fn computing_level(&self) -> usize;
 
-    /// Packs [`Self::rows_per_pack`] rows or a smaller power of two, each the output of one product,
-    /// and bootstraps them: real values at [`Evaluator::default_scale`] and `level`, one ciphertext
+    /// Packs [`Self::rows_per_pack`] rows or a smaller power of two, each the output of one product
+    /// at the parameters' scale for products or that times a power of two, and bootstraps them: real values at [`Evaluator::default_scale`] and `level`, one ciphertext
     /// for each half asked for. The slots of fewer rows come first and repeat. A lower level costs
     /// less, and so may fewer rows.
     ///

@@ -5,6 +5,11 @@ use alloc::vec;
 
 use he_core::refresh::Weights;
 
+/// Bits by which products are above the scale that parameters have for them. A bootstrap's noise counts
+/// the less the larger that scale is, and its sine bends the more; parameters balance both for values
+/// up to 16, and nearly all values of a model are far below.
+const GAIN: u32 = 2;
+
 /// A matrix that is being filled.
 #[derive(Clone, Debug)]
 pub struct Assembly {
@@ -16,10 +21,11 @@ impl Assembly {
     #[must_use]
     pub fn new(inputs: usize, outputs: usize, frac_bits: u32) -> Self {
         let entries = vec![0; inputs * outputs];
-        Self { weights: Weights { inputs, outputs, entries, frac_bits } }
+        Self { weights: Weights { inputs, outputs, entries, frac_bits: frac_bits + GAIN } }
     }
 
-    /// Adds `sign · block` from row `input` and column `output` on.
+    /// Adds `sign · block`, which has the fractional bits of [`Self::new`], from row `input` and column
+    /// `output` on.
     ///
     /// # Panics
     /// If the block does not fit.
@@ -27,7 +33,7 @@ impl Assembly {
     pub fn with(mut self, input: usize, output: usize, block: &Weights, sign: i32) -> Self {
         for (i, row) in block.entries.chunks_exact(block.outputs).enumerate() {
             for (o, &w) in row.iter().enumerate() {
-                *self.entry(input + i, output + o) += sign * w;
+                *self.entry(input + i, output + o) += sign * (w << GAIN);
             }
         }
         self
@@ -96,13 +102,14 @@ mod tests {
     fn the_last_feature_is_minus_the_sum_of_the_others() {
         let w = Weights { inputs: 3, outputs: 2, entries: vec![1, 2, 3, 4, 5, 6], frac_bits: 4 };
         let folded = Assembly::new(3, 2, 4).with(0, 0, &w, 1).with_last_feature_rebuilt(2).finish();
-        assert_eq!(folded.entries, [1 - 5, 2 - 6, 3 - 5, 4 - 6, 0, 0]);
+        let expected = [1 - 5, 2 - 6, 3 - 5, 4 - 6, 0, 0].map(|w| w << GAIN);
+        assert_eq!(folded.entries, expected);
     }
 
     #[test]
     fn blocks_add_up() {
         let w = Weights { inputs: 1, outputs: 2, entries: vec![7, 9], frac_bits: 1 };
         let sum = Assembly::new(2, 3, 1).with(1, 1, &w, -1).with_identity(0, 1, 2).finish();
-        assert_eq!(sum.entries, [0, 2, 0, 0, -7, 2 - 9]);
+        assert_eq!(sum.entries, [0, 2, 0, 0, -7, 2 - 9].map(|w| w << GAIN));
     }
 }

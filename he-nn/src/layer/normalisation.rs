@@ -160,14 +160,12 @@ impl<E: Refresh> Normalisation<E> {
         let slots = eval.mul_rescaled(&self.stream, &factor)?;
         let rows = eval.slots_to_rows(&slots)?;
         let width = self.layout.size(FEATURE);
-        let first = |c: usize, f: usize| -> Vec<Term> {
-            broadcast(self.layout.row([0, c, f]), self.tokens).collect()
-        };
-        let mut sums: Vec<_> = (0..width).map(|f| self.joined(0, f)).collect();
-        sums.extend((0..width).map(|f| first(1, f)));
-        sums.extend((0..width).map(|f| first(2, f)));
-        sums.push(self.joined(COPIES, width - 1));
-        Ok((eval.select(&rows, &sums)?, eval.level(&slots)))
+        let first = |c| (0..width).map(move |f| alloc::vec![row(self.layout.row([0, c, f]))]);
+        let firsts = eval.select(&rows, &first(1).chain(first(2)).collect::<Vec<_>>())?;
+        let all: Vec<_> = (0..width).map(|f| self.joined(0, f)).collect();
+        let zeros = eval.select(&rows, &[self.joined(COPIES, width - 1)])?;
+        let inputs = eval.concat(&eval.select(&rows, &all)?, &broadcast(eval, &firsts)?)?;
+        Ok((eval.concat(&inputs, &zeros)?, eval.level(&slots)))
     }
 
     /// All tokens of a feature, from both halves.

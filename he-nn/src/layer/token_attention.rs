@@ -52,9 +52,10 @@ pub fn token_attention<E: Refresh>(
     let out = weighted_values(eval, &layout, tokens, largest_exponent, &x)?;
 
     let halves = |i: usize, u| layout.row([DIFFERENCE, u, i / depth, i % depth]);
-    let both = |i| [0, 1].into_iter().flat_map(move |u| broadcast(halves(i, u), tokens));
-    let sums: Vec<Vec<_>> = (0..width).map(|i| both(i).collect()).collect();
-    Ok((eval.select(&eval.slots_to_rows(&out)?, &sums)?, eval.level(&out)))
+    let both = |i| alloc::vec![row(halves(i, 0)), row(halves(i, 1))];
+    let sums =
+        eval.select(&eval.slots_to_rows(&out)?, &(0..width).map(both).collect::<Vec<_>>())?;
+    Ok((broadcast(eval, &sums)?, eval.level(&out)))
 }
 
 /// `Σ_j exp(−|difference_j|²) · mask_j · value_j` over the tokens of each half, in the slot of the
