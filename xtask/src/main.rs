@@ -10,8 +10,10 @@ mod setup;
 mod layers;
 mod tidy;
 
+mod aarch64;
 mod bench;
 mod build;
+mod c_example;
 mod demo;
 mod lint;
 mod size;

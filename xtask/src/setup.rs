@@ -8,6 +8,9 @@ use anyhow::{Context, Result, bail};
 use core::time::Duration;
 use std::process::Command;
 
+/// The C compiler for Arm firmware.
+pub(crate) const C_COMPILER: &str = "arm-none-eabi-gcc";
+
 const RUSTUP_LIMIT: Duration = Duration::from_secs(180);
 const APT_LIMIT: Duration = Duration::from_secs(900);
 const DEBIAN_COMPILER: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
@@ -19,6 +22,7 @@ const DEBIAN_COMPILER: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "l
 pub(crate) fn all(console: &Console, choice: Choice) -> Result<Compiler> {
     let compiler = bare_metal(console, choice)?;
     emulators(console, &Board::ALL)?;
+    c_compiler(console)?;
     Ok(compiler)
 }
 
@@ -56,6 +60,15 @@ pub(crate) fn emulators(console: &Console, boards: &[Board]) -> Result<()> {
     if packages.is_empty() { Ok(()) } else { apt(console, &packages) }
 }
 
+/// A C compiler for Arm firmware, installed now if need be.
+///
+/// # Errors
+/// As [`all`].
+pub(crate) fn c_compiler(console: &Console) -> Result<()> {
+    let found = output_of(Command::new(C_COMPILER).arg("--version")).is_some();
+    if found { Ok(()) } else { apt(console, &["gcc-arm-none-eabi"]) }
+}
+
 fn with_rustup(console: &Console) -> Result<Compiler> {
     let missing = compiler::missing_targets();
     if !missing.is_empty() {
@@ -69,7 +82,11 @@ fn with_rustup(console: &Console) -> Result<Compiler> {
     compiler::rustup()
 }
 
-fn with_debian(console: &Console) -> Result<Compiler> {
+/// Debian's compiler, installed now if need be.
+///
+/// # Errors
+/// As [`all`].
+pub(crate) fn with_debian(console: &Console) -> Result<Compiler> {
     compiler::debian().or_else(|_| {
         apt(console, &DEBIAN_COMPILER)?;
         compiler::debian()
@@ -77,7 +94,10 @@ fn with_debian(console: &Console) -> Result<Compiler> {
 }
 
 /// Installs Debian packages as root, or with `sudo` where that asks no password.
-fn apt(console: &Console, packages: &[&str]) -> Result<()> {
+///
+/// # Errors
+/// What could not be installed, with the command that would.
+pub(crate) fn apt(console: &Console, packages: &[&str]) -> Result<()> {
     let by_hand = format!(
         "sudo apt-get update && sudo apt-get install --no-install-recommends {}",
         packages.join(" ")

@@ -4,7 +4,7 @@ use crate::boards::{Board, TestReport};
 use crate::compiler::{Choice, Compiler, host_cargo, root, target_directory};
 use crate::console::Console;
 use crate::process::{Finished, output_of, run_with};
-use crate::{build, setup};
+use crate::{aarch64, build, c_example, setup};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use core::time::Duration;
@@ -49,6 +49,8 @@ pub(crate) enum Part {
     Docs,
     /// The tests of the whole way once more, on the portable kernels.
     Portable,
+    /// The tests of the kernels for 64-bit ARM, in QEMU.
+    Aarch64,
     /// The bodies of the firmware tests, on the host.
     FirmwareOnHost,
     /// Builds for bare metal.
@@ -59,6 +61,8 @@ pub(crate) enum Part {
     /// Firmware tests on the RISC-V board.
     #[value(name = "riscv32-virt")]
     Riscv32Virt,
+    /// The static library for C in a firmware written in C, on the Cortex-M4F board.
+    HeCoreC,
 }
 
 /// How a part went.
@@ -129,10 +133,15 @@ impl Part {
                 command.env("HE_KERNELS", "portable");
                 cargo_test(console, "the whole way on portable kernels", &mut command)
             }
+            Self::Aarch64 => {
+                let mut command = aarch64::tests(console, choice, filter)?;
+                cargo_test(console, "kernels for 64-bit ARM", &mut command)
+            }
             Self::FirmwareOnHost => {
                 let mut command = host_cargo(&root().join("targets/common"));
-                command.args(["test", "--locked", "--target-dir"]);
-                command.arg(target_directory().join("firmware-host")).args(["--", filter]);
+                command.args(["test", "--locked", "-p", "he-firmware", "-p", "he-core-c"]);
+                command.arg("--target-dir").arg(target_directory().join("firmware-host"));
+                command.args(["--", filter]);
                 cargo_test(console, "firmware tests on the host", &mut command)
             }
             Self::Builds => {
@@ -141,6 +150,13 @@ impl Part {
             }
             Self::Mps2An386 => on_board(console, choice, Board::Mps2An386, filter),
             Self::Riscv32Virt => on_board(console, choice, Board::Riscv32Virt, filter),
+            Self::HeCoreC => {
+                let compiler = setup::bare_metal(console, choice)?;
+                setup::emulators(console, &[Board::Mps2An386])?;
+                setup::c_compiler(console)?;
+                let mut command = c_example::build(console, &compiler)?;
+                cargo_test(console, "test he-core-c in QEMU", &mut command)
+            }
         }
     }
 }
