@@ -1,4 +1,4 @@
-"""OpenFHE by its Python wheel: `peer.py arithmetic|linear|bootstrap|few THREADS` prints rows.
+"""OpenFHE by its Python wheel: `peer.py arithmetic|linear|linear-real|few|bootstrap THREADS` prints rows.
 
 Full size: N = 2^16, 23 primes (60, 22 x 50 bits), hybrid key switching with three digits, 128-bit security by
 its own check.
@@ -18,6 +18,7 @@ import openfhe as fhe
 from rows import best, bits, once, progress, row, values
 
 FEATURES, TOKENS = 768, 128
+LINEAR = "linear layer 128 x 768 by 768 x 768"
 
 
 def context(log_n, depth, digits, **more):
@@ -84,20 +85,21 @@ def arithmetic():
     row("rotation key", log_n, log_q, THREADS, seconds)
 
 
-def linear():
-    """128 x 768 by 768 x 768 by diagonals: tokens t and t + 64 are one complex slot, feature f is at
-    slots 64 f .. 64 (f + 1), so three ciphertexts of degree 2^15 hold the input, nine blocks of 256
-    diagonals are the matrix, and 16 baby steps share their digits."""
-    log_n, half, baby = 15, TOKENS // 2, 16
+def linear(log_n, kind, name, note):
+    """128 x 768 by 768 x 768 by diagonals: feature f is at as many slots in a row as there are tokens, or
+    half as many if tokens t and t + 64 are one complex slot. Three ciphertexts hold the input, nine blocks of
+    256 diagonals are the matrix, and 16 baby steps share their digits."""
+    half, baby = TOKENS // 2 if kind == fhe.COMPLEX else TOKENS, 16
     width = (1 << (log_n - 1)) // half
     blocks = FEATURES // width
     progress("context, keys")
-    cc, keys = context(log_n, 1, 1, kind=fhe.COMPLEX)
+    cc, keys = context(log_n, 1, 1, kind=kind)
     steps = [half * s for s in range(1, baby)] + [half * baby * s for s in range(1, width // baby)]
     cc.EvalRotateKeyGen(keys.secretKey, steps)
     x, w = values(FEATURES * TOKENS).reshape(FEATURES, TOKENS), values(FEATURES**2) / 16
     w = w.reshape(FEATURES, FEATURES)
-    packed = (x[:, :half] + 1j * x[:, half:]).reshape(blocks, width * half)
+    join = lambda y: y[:, :half] + 1j * y[:, half:] if kind == fhe.COMPLEX else y
+    packed = join(x).reshape(blocks, width * half)
     inputs = [
         cc.Encrypt(keys.publicKey, cc.MakeCKKSPackedPlaintext(list(part))) for part in packed
     ]
@@ -109,7 +111,7 @@ def linear():
         # Output g takes input g + d; the giant step turns what was added before it.
         entries = w[width * j + (features + d) % width, width * i + features]
         turned = np.roll(entries, giant)
-        return cc.MakeCKKSPackedPlaintext(list(np.repeat(turned, half).astype(complex)))
+        return cc.MakeCKKSPackedPlaintext(list(np.repeat(turned, half).astype(packed.dtype)))
 
     matrix = [
         [[diagonal(i, j, d) for d in range(width)] for j in range(blocks)] for i in range(blocks)
@@ -143,11 +145,9 @@ def linear():
     progress("product")
     seconds, results = best(product, 3)
     found = np.concatenate([slots(cc, keys, c, width * half) for c in results])
-    expected = (w.T @ x).reshape(FEATURES, 2, half).transpose(0, 2, 1)
-    expected = (expected[:, :, 0] + 1j * expected[:, :, 1]).reshape(-1)
+    expected = join(w.T @ x).reshape(-1)
     precision = bits(found, expected, np.max(np.abs(expected)))
-    note = "diagonals, real weights on complex slots, lowest level, encoding not counted"
-    row("linear layer 128 x 768 by 768 x 768", log_n, 110, THREADS, seconds, precision, note)
+    row(name, log_n, 110, THREADS, seconds, precision, note)
 
 
 def bootstrap(log_slots, budget, correction, name, note):
@@ -177,7 +177,9 @@ if __name__ == "__main__":
     if what == "arithmetic":
         arithmetic()
     elif what == "linear":
-        linear()
+        linear(15, fhe.COMPLEX, LINEAR, "two tokens in a complex slot")
+    elif what == "linear-real":
+        linear(16, fhe.REAL, f"{LINEAR}, real slots", "one token in a slot")
     elif what == "bootstrap":
         bootstrap(15, [3, 3], 0, "bootstrap, slots to slots", "32768 complex slots")
     elif what == "few":

@@ -103,6 +103,7 @@ impl Peer {
             Self::Openfhe => vec![
                 Part::new("arithmetic", 4, true),
                 Part::new("linear", 4, true),
+                Part::new("linear-real", 6, true),
                 Part::new("few", 10, true),
                 Part::new("bootstrap", 14, true),
             ],
