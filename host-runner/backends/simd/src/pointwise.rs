@@ -132,31 +132,70 @@ pub(crate) struct Combine<'a, 'b, L: Lanes, const LIMBS: usize> {
 
 impl<L: Lanes, const LIMBS: usize> Task<L> for Combine<'_, '_, L, LIMBS> {
     #[inline(always)]
-    fn run(self, lanes: L) {
-        let zero = lanes.halves(lanes.splat(0));
-        let limbs = self.limbs.each_mut();
-        let mut limbs =
-            limbs.map(|limb| (Montgomery::new(lanes, limb.q), L::split_mut(limb.out).0));
-        for (number, terms) in self.terms.chunks(self.products).enumerate() {
-            for i in 0..limbs[0].1.len() {
-                let mut sums = [lanes.product(zero, zero); LIMBS];
-                for (input, weights) in terms {
-                    let x = lanes.halves(lanes.load(&input[i]));
-                    for (sum, &weight) in sums.iter_mut().zip(weights) {
-                        let weight = lanes.halves(lanes.splat(weight));
-                        *sum = lanes.add_wide(*sum, lanes.product(x, weight));
-                    }
-                }
-                for ((montgomery, out), sum) in limbs.iter_mut().zip(sums) {
-                    let mut x = montgomery.reduce(lanes, sum);
-                    if number > 0 {
-                        x = lanes::add(lanes, x, lanes.load(&out[i]), montgomery.q);
-                    }
-                    lanes.store(&mut out[i], x);
+    fn run(mut self, lanes: L) {
+        let registers = self.limbs[0].out.len() / L::WIDTH;
+        let q = self.limbs.each_ref().map(|limb| Montgomery::new(lanes, limb.q));
+        for pair in 0..registers / 2 {
+            self.fill::<2>(lanes, &q, 2 * pair);
+        }
+        if registers % 2 == 1 {
+            self.fill::<1>(lanes, &q, registers - 1);
+        }
+    }
+}
+
+impl<L: Lanes, const LIMBS: usize> Combine<'_, '_, L, LIMBS> {
+    /// Writes `COUNT` registers of each limb, from number `at` on.
+    #[inline(always)]
+    fn fill<const COUNT: usize>(&mut self, lanes: L, q: &[Montgomery<L>; LIMBS], at: usize) {
+        let (first, more) = self.terms.split_at(self.products.min(self.terms.len()));
+        let mut words = sums::<L, LIMBS, COUNT>(lanes, q, first, at);
+        for terms in more.chunks(self.products) {
+            let more = sums::<L, LIMBS, COUNT>(lanes, q, terms, at);
+            for ((words, more), q) in words.iter_mut().zip(more).zip(q) {
+                for (word, more) in words.iter_mut().zip(more) {
+                    *word = lanes::add(lanes, *word, more, q.q);
                 }
             }
         }
+        for (limb, words) in self.limbs.iter_mut().zip(words) {
+            let out = &mut L::split_mut(limb.out).0[at..at + COUNT];
+            for (out, word) in out.iter_mut().zip(words) {
+                lanes.store(out, word);
+            }
+        }
     }
+}
+
+/// `Σ_i inputs_i · weights_i` over few enough terms, reduced once.
+#[inline(always)]
+fn sums<L: Lanes, const LIMBS: usize, const COUNT: usize>(
+    lanes: L,
+    q: &[Montgomery<L>; LIMBS],
+    terms: &[Term<'_, L, LIMBS>],
+    at: usize,
+) -> [[L::Register; COUNT]; LIMBS] {
+    let zero = lanes.halves(lanes.splat(0));
+    let mut sums = [[lanes.product(zero, zero); COUNT]; LIMBS];
+    for (input, weights) in terms {
+        let mut inputs = [zero; COUNT];
+        for (halves, words) in inputs.iter_mut().zip(&input[at..at + COUNT]) {
+            *halves = lanes.halves(lanes.load(words));
+        }
+        for (sums, &weight) in sums.iter_mut().zip(weights) {
+            let weight = lanes.halves(lanes.splat(weight));
+            for (sum, input) in sums.iter_mut().zip(inputs) {
+                *sum = lanes.add_wide(*sum, lanes.product(input, weight));
+            }
+        }
+    }
+    let mut words = [[lanes.splat(0); COUNT]; LIMBS];
+    for ((words, sums), q) in words.iter_mut().zip(sums).zip(q) {
+        for (word, sum) in words.iter_mut().zip(sums) {
+            *word = q.reduce(lanes, sum);
+        }
+    }
+    words
 }
 
 /// `sums += limb / q`.

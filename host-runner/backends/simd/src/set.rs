@@ -132,9 +132,6 @@ fn combine<L: Lanes, const LIMBS: usize>(
         assert_eq!(limb.out.len(), length);
         assert_eq!(limb.weights.len(), inputs.len());
     }
-    if inputs.is_empty() {
-        return limbs.iter_mut().for_each(|limb| limb.out.fill(0));
-    }
     let terms = inputs
         .iter()
         .enumerate()
