@@ -4,6 +4,7 @@
 mod observe;
 mod product;
 mod refresh;
+mod steps;
 
 pub use observe::{Observer, Operation};
 pub use refresh::{bootstrap_keys, bootstrap_sine, need_narrow_bootstrap};
@@ -20,6 +21,7 @@ use crate::Error;
 use crate::ciphertext::{Ciphertext, Plaintext, Side, pair};
 use crate::complex::Complex;
 use crate::encode::Encoder;
+use crate::eval::steps::GiantSteps;
 use crate::eval::{Evaluator, SCALE_TOLERANCE};
 use crate::keyswitch::{BLOCK, EvaluationKeys, dot, rescale_pair};
 use crate::modulus::Modulus;
@@ -422,6 +424,14 @@ impl Evaluator for Cpu {
     fn conjugate(&self, a: &Ciphertext) -> Result<Ciphertext, Error> {
         let _span = self.span("conjugate", a.level, 1);
         self.apply_galois(a, galois_of_conjugation(self.ring.log_degree()))
+    }
+
+    fn giant_steps(
+        &self,
+        a: &Ciphertext,
+        steps: &GiantSteps<Plaintext>,
+    ) -> Result<Ciphertext, Error> {
+        self.sum_steps(a, steps)
     }
 }
 

@@ -15,9 +15,11 @@ pub mod clear;
 pub mod count;
 pub mod position;
 pub mod refresh;
+pub mod steps;
 
 use alloc::vec::Vec;
 
+use self::steps::GiantSteps;
 use crate::Error;
 use crate::complex::Complex;
 
@@ -212,6 +214,19 @@ pub trait Evaluator: Sync {
     /// # Errors
     /// If the key is missing.
     fn conjugate(&self, a: &Self::Ciphertext) -> Result<Self::Ciphertext, Error>;
+
+    /// A sum of rotations, rescaled.
+    ///
+    /// # Errors
+    /// If the sum is empty, its plaintexts are not at the level of `a` and all at one scale, a key is
+    /// missing or no level is left.
+    fn giant_steps(
+        &self,
+        a: &Self::Ciphertext,
+        steps: &GiantSteps<Self::Plaintext>,
+    ) -> Result<Self::Ciphertext, Error> {
+        steps::apply(self, a, steps)
+    }
 }
 
 /// The product with a plain vector, brought to exactly the scale `to` one level down: how masks

@@ -13,6 +13,7 @@ use crate::Error;
 use crate::complex::Complex;
 use crate::eval::Evaluator;
 use crate::eval::position::{equal_scales, same_length};
+use crate::eval::steps::GiantSteps;
 
 /// A linear map of the slots as its diagonals.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,10 +36,8 @@ pub struct Placement {
 
 /// A linear map at one place, with every diagonal encoded.
 pub struct Encoded<E: Evaluator> {
-    steps: Steps,
     at: Placement,
-    /// By giant step: baby steps and what they are multiplied by.
-    giants: BTreeMap<isize, Vec<(usize, E::Plaintext)>>,
+    steps: GiantSteps<E::Plaintext>,
 }
 
 /// How a set of rotations is put together.
@@ -143,7 +142,8 @@ impl Diagonals {
             diagonal.rotate_right(wrap(self.slots, giant * steps.giant_step()));
             giants.entry(giant).or_default().push((baby, eval.encode(&diagonal, at.level, scale)?));
         }
-        Ok(Encoded { steps, at, giants })
+        let (baby, giant) = (steps.stride.cast_signed(), steps.giant_step());
+        Ok(Encoded { at, steps: GiantSteps { baby, giant, terms: giants } })
     }
 }
 
@@ -157,60 +157,13 @@ impl<E: Evaluator> Encoded<E> {
         if eval.level(x) != self.at.level {
             return Err(Error::LevelExhausted { needed: self.at.level, left: eval.level(x) });
         }
-        let babies = self.babies(eval, x)?;
-        let giant_step = self.steps.giant_step();
-        let upper = self.horner(eval, &babies, self.giants.range(0..).rev(), giant_step)?;
-        let lower = self.horner(eval, &babies, self.giants.range(..0), -giant_step)?;
-        let sum = match (upper, lower) {
-            (Some(upper), Some(lower)) => eval.add(&upper, &lower)?,
-            (Some(only), None) | (None, Some(only)) => only,
-            (None, None) => return Err(Error::InvalidParameters("the map is zero")),
-        };
-        Ok(eval.with_scale(&eval.rescale(&sum)?, self.at.to_scale))
-    }
-
-    /// The input rotated by every baby step in use.
-    fn babies(&self, eval: &E, x: &E::Ciphertext) -> Result<BTreeMap<usize, E::Ciphertext>, Error> {
-        let used: BTreeSet<usize> = self.giants.values().flatten().map(|(baby, _)| *baby).collect();
-        let hoisted: Vec<usize> = used.iter().copied().filter(|&baby| baby != 0).collect();
-        let steps: Vec<_> =
-            hoisted.iter().map(|baby| (baby * self.steps.stride).cast_signed()).collect();
-        let mut babies: BTreeMap<_, _> =
-            hoisted.into_iter().zip(eval.rotate_many(x, &steps)?).collect();
-        if used.contains(&0) {
-            babies.insert(0, x.clone());
-        }
-        Ok(babies)
-    }
-
-    /// `Σ_g rot(inner_g, g · step)` over giant steps that come from the outermost inwards.
-    fn horner<'a>(
-        &'a self,
-        eval: &E,
-        babies: &BTreeMap<usize, E::Ciphertext>,
-        giants: impl Iterator<Item = (&'a isize, &'a Vec<(usize, E::Plaintext)>)>,
-        step: isize,
-    ) -> Result<Option<E::Ciphertext>, Error> {
-        let mut total: Option<(E::Ciphertext, isize)> = None;
-        for (&giant, terms) in giants {
-            let pairs: Vec<_> = terms.iter().map(|(baby, p)| (&babies[baby], p)).collect();
-            let inner = eval.dot_plain(&pairs)?;
-            let sum = match total {
-                None => inner,
-                Some((outer, at)) => {
-                    eval.add(&rotate_by(eval, outer, step, at.abs_diff(giant))?, &inner)?
-                }
-            };
-            total = Some((sum, giant));
-        }
-        let home = |(outer, at): (_, isize)| rotate_by(eval, outer, step, at.unsigned_abs());
-        total.map(home).transpose()
+        Ok(eval.with_scale(&eval.giant_steps(x, &self.steps)?, self.at.to_scale))
     }
 }
 
 impl<E: Evaluator> fmt::Debug for Encoded<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Encoded").field("steps", &self.steps).field("at", &self.at).finish()
+        f.debug_struct("Encoded").field("at", &self.at).finish_non_exhaustive()
     }
 }
 
@@ -260,19 +213,6 @@ pub(crate) fn rotations(
     }
     needed.remove(&0);
     needed.into_iter().collect()
-}
-
-/// `times` rotations by `step`.
-fn rotate_by<E: Evaluator>(
-    eval: &E,
-    mut a: E::Ciphertext,
-    step: isize,
-    times: usize,
-) -> Result<E::Ciphertext, Error> {
-    for _ in 0..times {
-        a = eval.rotate(&a, step)?;
-    }
-    Ok(a)
 }
 
 /// A rotation in `0 .. slots`.

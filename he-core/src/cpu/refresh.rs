@@ -214,8 +214,9 @@ impl Cpu {
         let up = Converter::new(&self.ring, base, all.difference(base));
         let lift = |poly: &Poly| up.extend(&self.ring, poly);
         // The mask is still under the ephemeral secret.
-        let [mut switched, mask] =
-            self.keys.raise(self.params.basis(level))?.switch(&self.ring, &lift(&a));
+        // The base is not always part of the chain.
+        let a = lift(&a).restrict(&self.ring, all);
+        let [mut switched, mask] = self.keys.raise(all)?.switch(&self.ring, &a);
         switched.add_assign(&self.ring, &lift(&b));
         Ok(Ciphertext { b: switched, a: mask, level, scale: self.raised_scale() })
     }
@@ -227,7 +228,7 @@ impl Cpu {
 
     /// An evaluator whose encoded vectors serve every chain.
     fn for_every_chain(&self) -> Self {
-        Self { spare: self.params.terminals().union(self.params.mains()), ..self.alike() }
+        Self { spare: self.ring.basis(), ..self.alike() }
     }
 
     /// The same ring and keys without transforms.
