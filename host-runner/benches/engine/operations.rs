@@ -45,9 +45,12 @@ pub(crate) fn arithmetic(runner: &mut Runner, setup: &mut Setup) -> Result<()> {
 
 fn transform(runner: &mut Runner, setup: &Setup) -> Result<()> {
     let (ring, mut limb) = (setup.cpu.ring(), vec![1; setup.cpu.ring().degree()]);
-    let case = Case { bytes: 8 * limb.len(), runs: 100, ..setup.case(NTT, 0, 0, 0) };
+    let main = setup.cpu.params().terminals().len();
+    let case = setup.case(NTT, 0, 0, 0);
+    let size = (case.size.0, f64::from(ring.primes()[main]).log2());
+    let case = Case { size, bytes: 8 * limb.len(), runs: 100, ..case };
     let forward = || {
-        ring.kernels().ntt(&ring.table(2), black_box(&mut limb));
+        ring.kernels().ntt(&ring.table(main), black_box(&mut limb));
         Ok(())
     };
     runner.run(&case, forward, |()| Ok(None))

@@ -186,11 +186,11 @@ impl Peer {
     }
 }
 
-/// `name version` of crates in a lock file.
+/// `name version` of crates in a lock file; of several versions, the highest, which comes last.
 fn versions(lock: &str, names: &[&str]) -> String {
     let version = |name: &&str| {
-        let entry =
-            lock.split("[[package]]").find(|e| e.contains(&format!("name = \"{name}\"\n")))?;
+        let is_named = |entry: &&str| entry.contains(&format!("\nname = \"{name}\"\n"));
+        let entry = lock.split("[[package]]").filter(is_named).last()?;
         let line = entry.lines().find_map(|line| line.strip_prefix("version = "))?;
         Some(format!("{name} {}", line.trim_matches('"')))
     };
@@ -242,8 +242,8 @@ mod tests {
     #[test]
     fn versions_are_read_from_a_lock_file() {
         let lock = "[[package]]\nname = \"a\"\nversion = \"1.2\"\n\n[[package]]\nname = \"ab\"\n\
-                    version = \"3\"\n";
-        assert_eq!(versions(lock, &["ab", "a", "none"]), "ab 3, a 1.2");
+                    version = \"3\"\n\n[[package]]\nname = \"ab\"\nversion = \"4\"\n";
+        assert_eq!(versions(lock, &["ab", "a", "none"]), "ab 4, a 1.2");
     }
 
     #[test]
