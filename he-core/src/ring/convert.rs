@@ -186,7 +186,8 @@ impl<'a> Operands<'a> {
             places.extend(out.basis().iter().map(|i| (j, i)));
             limbs.extend(out.words_mut().chunks_exact_mut(self.ring.degree()));
         }
-        let size = (limbs.len() / GROUPS).clamp(1, GROUP);
+        let groups = limbs.len().div_ceil(GROUP).max(1).next_multiple_of(GROUPS);
+        let size = limbs.len().div_ceil(groups).max(1);
         self.ring.threads().for_each(&mut limbs, size, &|group, limbs| {
             let places = &places[group * size..][..limbs.len()];
             let mut rest = &mut limbs[..];
@@ -222,16 +223,17 @@ impl<'a> Operands<'a> {
 }
 
 /// How many coefficients are combined at a time: those of a whole digit fit a second-level cache.
-const BLOCK: usize = 2048;
+const BLOCK: usize = 4096;
 
 /// Words between operands, which would else compete for the same lines of a cache.
 const PADDING: usize = 16;
 
-/// How many limbs are computed together, at most.
-const GROUP: usize = 4;
+/// How many limbs are computed together, at most: each group reads all operands from beyond the
+/// second-level cache, and then from it for every four limbs.
+const GROUP: usize = 12;
 
-/// As many groups there should be, at least, so that threads finish together.
-const GROUPS: usize = 8;
+/// A multiple of this is the number of groups, so that two or four threads finish together.
+const GROUPS: usize = 4;
 
 /// A sum of fractions is not above the number of primes.
 const LARGEST_CORRECTION: u32 = 64;

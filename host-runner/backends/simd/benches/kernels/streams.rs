@@ -2,7 +2,7 @@
 //! reads and writes as many bytes.
 
 use divan::{Bencher, black_box};
-use he_core::ring::{Basis, Converter, Kernels, Poly, Ring, Serial};
+use he_core::ring::{Basis, Converter, Kernels, Poly, Ring, Serial, Threads};
 
 use super::{NAMES, bytes, kernels, primes, words};
 
@@ -13,10 +13,29 @@ const SPECIAL: usize = 14;
 /// Limbs of a digit, which is extended to all others.
 const DIGIT: usize = 14;
 
+/// One thread that takes memory as the engine does, uncleared.
+#[derive(Debug)]
+struct OneThread;
+
+impl Threads for OneThread {
+    fn for_each(
+        &self,
+        parts: &mut [&mut [u32]],
+        size: usize,
+        f: &(dyn Fn(usize, &mut [&mut [u32]]) + Sync),
+    ) {
+        Serial.for_each(parts, size, f);
+    }
+
+    fn words(&self, count: usize) -> Vec<u32> {
+        he_memory::words(count)
+    }
+}
+
 /// A ring with as many primes as a key switch at level 25 uses.
 fn ring(kernels: &'static dyn Kernels) -> Ring {
     let primes: Vec<_> = primes().take(MAIN + SPECIAL).collect();
-    Ring::new(16, &primes, kernels, &Serial).expect("NTT-friendly primes")
+    Ring::new(16, &primes, kernels, &OneThread).expect("NTT-friendly primes")
 }
 
 fn polynomial(ring: &Ring, seed: u32, basis: Basis) -> Poly {
