@@ -49,9 +49,9 @@ impl Converter {
             q.mul(q.inverse(product(ring, others(i), q)), constant(i, q))
         });
         let weights = to.iter().flat_map(|t| {
-            let (p, row) = (ring.modulus(t), from.iter().map(others));
-            let row = row.map(|others| product(ring, others, p));
-            let row: Vec<u32> = row.chain([p.neg(product(ring, from, p))]).collect();
+            let p = ring.modulus(t);
+            let (mut row, all) = cofactors(ring, from, p);
+            row.push(p.neg(all));
             let constant = constant(t, p);
             row.into_iter().map(move |x| p.montgomery(p.mul(x, constant)))
         });
@@ -245,6 +245,17 @@ const _: () = assert!(Basis::CAPACITY == 64);
 const fn round(x: f64) -> u32 {
     const SHIFT: f64 = (1u64 << 52) as f64;
     (x + SHIFT).to_bits() as u32
+}
+
+/// For each prime of a basis the product of all others modulo `p`, and the product of all.
+fn cofactors(ring: &Ring, basis: Basis, p: Modulus) -> (Vec<u32>, u32) {
+    let residues: Vec<u32> = basis.iter().map(|i| p.reduce(ring.primes()[i].into())).collect();
+    let times = |product: &mut u32, &x: &u32| Some(core::mem::replace(product, p.mul(*product, x)));
+    let before: Vec<u32> = residues.iter().scan(1, times).collect();
+    let mut after: Vec<u32> = residues.iter().rev().scan(1, times).collect();
+    after.reverse();
+    let all = residues.iter().fold(1, |product, &x| p.mul(product, x));
+    (before.iter().zip(after).map(|(&x, y)| p.mul(x, y)).collect(), all)
 }
 
 /// The product of the primes of a basis, modulo `p`.

@@ -241,3 +241,14 @@ fn the_global_allocator_serves_vectors() {
     let text: Vec<u8> = words.iter().map(|word| word.to_le_bytes()[0]).collect();
     assert_eq!(text.len(), words.len());
 }
+
+#[test]
+fn words_are_as_many_as_asked_for_and_keep_what_is_written() {
+    for size in sizes() {
+        let count = size / 4;
+        let mut written = crate::words(count);
+        assert_eq!(written.len(), count);
+        written.iter_mut().zip(0..).for_each(|(word, i)| *word = i);
+        assert!(written.iter().zip(0..).all(|(&word, i)| word == i), "{count} words");
+    }
+}
