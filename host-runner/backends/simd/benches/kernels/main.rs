@@ -2,6 +2,8 @@
 //!
 //! Only ratios within one run mean anything: `cargo bench -p he-simd`.
 
+extern crate alloc;
+
 #[cfg(target_arch = "x86_64")]
 mod peers;
 mod streams;

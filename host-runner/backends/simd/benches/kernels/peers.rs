@@ -3,7 +3,7 @@
 //! `tfhe-ntt` uses AVX-512, with 52-bit products for primes below `2^51`; `concrete-ntt` AVX2. Both
 //! leave out `N^-1` in their inverse; ours has it.
 
-use std::rc::Rc;
+use alloc::rc::Rc;
 
 use divan::{Bencher, black_box};
 
