@@ -96,7 +96,7 @@ impl Cpu {
     fn span(&self, name: &'static str, level: usize, count: usize) -> Span<'_> {
         Span::begin(self.observer.as_deref(), || {
             let basis = self.params.basis(level);
-            Operation { name, level, from: basis, to: basis, count }
+            Operation { name, level, from: basis, to: basis, count, terms: 0 }
         })
     }
 
@@ -109,7 +109,14 @@ impl Cpu {
         count: usize,
     ) -> Span<'_> {
         let [from, to] = primes;
-        Span::begin(self.observer.as_deref(), || Operation { name, level, from, to, count })
+        Span::begin(self.observer.as_deref(), || Operation {
+            name,
+            level,
+            from,
+            to,
+            count,
+            terms: 0,
+        })
     }
 
     /// A polynomial with small coefficients, in evaluation form at `level`.

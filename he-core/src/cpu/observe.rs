@@ -19,6 +19,8 @@ pub struct Operation {
     /// How often it does so: rotations of one ciphertext, pairs of a sum of products, rows, weights
     /// that are not zero.
     pub count: usize,
+    /// Products with encoded vectors after the rotations of baby steps; 0 for all others.
+    pub terms: usize,
 }
 
 /// Is told of every operation of a [`Cpu`](super::Cpu).

@@ -10,7 +10,8 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::{Cpu, check_levels, check_scales};
+use super::observe::Span;
+use super::{Cpu, Operation, check_levels, check_scales};
 use crate::Error;
 use crate::ciphertext::{Ciphertext, Plaintext, SIDES, Side, pair};
 use crate::eval::steps::{self, GiantSteps};
@@ -65,12 +66,18 @@ impl Cpu {
         let gains = basis.iter().map(|i| key.special_product(ring, i)).collect();
         let down = Rescaler::new(ring, all, basis);
         let sum = Sum { cpu: self, x, steps, babies, all, gains, down };
-        let mut inner = sum.inner(&key.decompose(ring, &x.a));
+        let cut = {
+            let _span = self.span("decompose", x.level, 1);
+            key.decompose(ring, &x.a)
+        };
+        let mut inner = sum.inner(&cut);
         let total = steps.horner(
             |giant| inner.remove(&giant).ok_or(Error::InvalidParameters("a step has no sum")),
             |pair, step, next| sum.turn(&pair, step, next.as_ref()),
         )?;
-        let down = Rescaler::new(ring, all, self.params.basis(level));
+        let to = self.params.basis(level);
+        let _span = self.span_to("rescale", x.level, [all, to], 1);
+        let down = Rescaler::new(ring, all, to);
         let source = |side, prime, at, out: &mut [u32]| {
             out.copy_from_slice(of(&total, side).places(prime, &at));
         };
@@ -88,7 +95,14 @@ impl Cpu {
 impl Sum<'_> {
     /// For each giant step the sum of its baby steps.
     fn inner(&self, cut: &Decomposed<'_>) -> BTreeMap<isize, Pair> {
-        let _span = self.cpu.span("baby_steps", self.x.level, self.babies.len());
+        let _span = Span::begin(self.cpu.observer.as_deref(), || Operation {
+            name: "baby_steps",
+            level: self.x.level,
+            from: self.x.a.basis(),
+            to: self.all,
+            count: self.babies.values().flatten().count(),
+            terms: self.steps.terms.values().map(Vec::len).sum(),
+        });
         let (ring, giants) = (&self.cpu.ring, self.steps.terms.len());
         let mut sums: Vec<_> = (0..2 * giants).map(|_| Poly::blank(ring, self.all)).collect();
         let mut limbs: Vec<_> =

@@ -204,6 +204,20 @@ impl Floors {
                 let operand = self.moved(2 * from.len());
                 operand + result * float(count) + self.switch(KeyKind::Galois(1), from, count)
             }
+            "decompose" => {
+                self.digits(&self.key(KeyKind::Galois(1), from)) + self.moved(from.len())
+            }
+            "baby_steps" => {
+                let (keys, terms) = (float(count), float(operation.terms));
+                let term = self.products(2 * to.len()) + self.moved(to.len());
+                let products = self.key_product(&self.key(KeyKind::Galois(1), from)) * keys;
+                products + term * terms + self.moved(2 * from.len())
+            }
+            "giant_step" => {
+                let key = self.key(KeyKind::Galois(1), from);
+                let (all, sums) = (from.union(key.special), self.moved(4 * key.limbs()));
+                self.division(all, from) + self.digits(&key) + self.key_product(&key) + sums
+            }
             "raise" => {
                 let new = to.difference(from).len();
                 let lift = self.transforms(to.len()) + self.conversion(from.len(), new);
