@@ -59,9 +59,9 @@ pub(crate) fn run(console: &Console, arguments: &Arguments) -> Result<bool> {
         Some(named) => named.clone(),
         None => Vec::new(),
     };
-    let mut left_out = Vec::new();
+    let (load, mut left_out) = (row::load(), Vec::new());
     for peer in wanted {
-        if let Err(error) = measure(console, peer) {
+        if let Err(error) = measure(console, peer, load) {
             console.say(&format!("{} left out: {error:#}", peer.title()));
             left_out.push(format!("{}: {}", peer.title(), first_line(&error)));
         }
@@ -71,7 +71,7 @@ pub(crate) fn run(console: &Console, arguments: &Arguments) -> Result<bool> {
         write(file, &(serde_json::to_string_pretty(&ours)? + "\n"))?;
     }
     if arguments.peers.is_some() {
-        let us = Library::of_this_machine("ours", env!("CARGO_PKG_VERSION"), ours.clone());
+        let us = Library::of_this_machine("ours", env!("CARGO_PKG_VERSION"), load, ours.clone());
         let kept = Peer::all().into_iter().filter_map(|peer| Library::load(&kept_at(peer)).ok());
         let libraries: Vec<Library> = [us].into_iter().chain(kept).collect();
         let docs = root().join("docs");
@@ -83,7 +83,7 @@ pub(crate) fn run(console: &Console, arguments: &Arguments) -> Result<bool> {
 }
 
 /// Measures one peer and keeps its rows.
-fn measure(console: &Console, peer: Peer) -> Result<()> {
+fn measure(console: &Console, peer: Peer, load: f64) -> Result<()> {
     let ready = peer.prepare(console)?;
     let mut rows = Vec::new();
     for part in peer.parts() {
@@ -107,7 +107,7 @@ fn measure(console: &Console, peer: Peer) -> Result<()> {
     if rows.is_empty() {
         bail!("no part of it ran");
     }
-    let library = Library::of_this_machine(peer.title(), &ready.version, rows);
+    let library = Library::of_this_machine(peer.title(), &ready.version, load, rows);
     library.save(&kept_at(peer))
 }
 

@@ -12,7 +12,7 @@ const LINE: f64 = 30.0;
 const TOP: f64 = 64.0;
 
 /// Powers of ten seconds at both ends.
-const ENDS: (i32, i32) = (-3, 2);
+const ENDS: (i32, i32) = (-4, 2);
 
 const STYLE: &str = "<style>
 text { font: 13px sans-serif; fill: #1f2328 } .grid { stroke: #d0d7de } .span { stroke: #8c959f }
@@ -111,8 +111,8 @@ mod tests {
             );
             serde_json::from_str(&text).unwrap()
         };
-        let ours = Library::of_this_machine("ours", "1", vec![row("rotate"), row("add")]);
-        let theirs = Library::of_this_machine("theirs", "1", vec![row("rotate")]);
+        let ours = Library::of_this_machine("ours", "1", 0.0, vec![row("rotate"), row("add")]);
+        let theirs = Library::of_this_machine("theirs", "1", 0.0, vec![row("rotate")]);
         let picture = svg(&[ours, theirs]);
         assert!(picture.contains(">rotate<") && !picture.contains(">add<"));
     }

@@ -63,13 +63,15 @@ pub(crate) struct Library {
     pub machine: String,
     /// The day.
     pub day: String,
+    /// How many other programs wanted to run when the measurement began.
+    pub load: f64,
     /// The rows.
     pub rows: Vec<Row>,
 }
 
 impl Library {
     /// Rows that were just measured here.
-    pub(crate) fn of_this_machine(title: &str, version: &str, rows: Vec<Row>) -> Self {
+    pub(crate) fn of_this_machine(title: &str, version: &str, load: f64, rows: Vec<Row>) -> Self {
         let text = |mut command: Command| output_of(&mut command).unwrap_or_default();
         let mut date = Command::new("date");
         date.args(["-u", "+%Y-%m-%d"]);
@@ -79,7 +81,7 @@ impl Library {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let machine = format!("{}, {cores} cores", model.unwrap_or("unknown processor"));
         let (title, version) = (title.to_owned(), version.to_owned());
-        Self { title, version, machine, day: text(date), rows }
+        Self { title, version, machine, day: text(date), load, rows }
     }
 
     /// The row of an operation on so many threads; of several levels, the highest.
@@ -104,6 +106,12 @@ impl Library {
     pub(crate) fn save(&self, file: &Path) -> Result<()> {
         super::write(file, &(serde_json::to_string_pretty(self)? + "\n"))
     }
+}
+
+/// The load of the machine over the last minute.
+pub(crate) fn load() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }
 
 /// The rows of a file.
@@ -149,7 +157,7 @@ mod tests {
     #[test]
     fn of_several_levels_the_highest_is_found() {
         let at = |level| Row { level: Some(level), ..serde_json::from_str::<Row>(LINE).unwrap() };
-        let library = Library::of_this_machine("a", "1", vec![at(3), at(9), at(5)]);
+        let library = Library::of_this_machine("a", "1", 0.0, vec![at(3), at(9), at(5)]);
         assert_eq!(library.find("rotate", 1).unwrap().level, Some(9));
         assert!(library.find("rotate", 2).is_none());
     }

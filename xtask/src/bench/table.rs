@@ -49,14 +49,16 @@ pub(crate) const OPERATIONS: [Operation; 11] = [
 const METHOD: &str = "\
 `cargo xtask bench --peers` wrote this page. Every library ran on the machine named below; ours in the run that
 wrote the page, each peer on the day beside its version. Times are the least of some runs. On one core they are processor
-time, which other work on the machine disturbs least; on more cores they are wall-clock time.
+time, which other work on the machine disturbs least; on more cores they are wall-clock time, and left out
+if the machine was busy.
 In brackets: bits of the largest error of the decrypted result, relative to the range of the values, so that a row without
 them was not decrypted.
 
-Arithmetic is at `N = 2^16` with a modulus of the size in the first column: ours at the highest level of its chain, the
+Arithmetic is at `N = 2^16` with a modulus of 1160 bits: ours at the highest level of its chain, the
 peers with 23 primes (60 and 22 x 50 bits; Poulpy, which has no primes, by bits). Hybrid key switching has three digits; SEAL knows
 only one special prime and hence one digit a prime. A bootstrap goes from slots to slots: ours is `slots_to_rows`, a product by one
-and `rows_to_slots` of both halves; that of 1024 reals starts at rows. OpenFHE's leaves eight levels of 50 bits.
+and `rows_to_slots` of both halves, and leaves eleven levels of 40 bits; that of 1024 reals starts at rows. OpenFHE's leaves nine
+levels of 50 bits and has complex slots.
 
 The linear layer is ours from edge ciphertexts to packed rows (expansion of the uploads, integer product, packing); OpenFHE's is the
 method of diagonals at its lowest level, baby steps hoisted, the diagonals encoded beforehand: at `N = 2^15` with two tokens in
@@ -69,7 +71,17 @@ pub(crate) fn markdown(libraries: &[Library], left_out: &[String]) -> String {
     let mut counts: Vec<usize> = libraries[0].rows.iter().map(|row| row.threads).collect();
     counts.sort_unstable();
     counts.dedup();
+    let busy = libraries.iter().map(|library| library.load).fold(0.0, f64::max);
     for threads in counts {
+        if threads > 1 && busy > 0.5 {
+            write!(
+                page,
+                "\nTimes on {threads} cores are left out: other work shared the machine (load {busy:.1}), and they \
+                 are wall-clock times.\n"
+            )
+            .ok();
+            continue;
+        }
         let kind = if threads == 1 { "processor time" } else { "wall-clock time" };
         let noun = if threads == 1 { "core" } else { "cores" };
         write!(page, "\n## {threads} {noun}, {kind}\n\n{}", operations(libraries, threads)).ok();
@@ -94,7 +106,7 @@ fn operations(libraries: &[Library], threads: usize) -> String {
         |index: &usize| OPERATIONS.iter().any(|o| o.row(libraries, *index, threads).is_some());
     let columns: Vec<usize> = (0..libraries.len()).filter(has).collect();
     let titles: Vec<&str> = columns.iter().map(|&i| libraries[i].title.as_str()).collect();
-    let mut text = format!("| operation | log Q | {} |\n", titles.join(" | "));
+    let mut text = format!("| operation | log Q of ours | {} |\n", titles.join(" | "));
     writeln!(text, "|---|---|{}", "---|".repeat(columns.len())).ok();
     for operation in OPERATIONS {
         let Some(ours) = operation.row(libraries, 0, threads) else { continue };
@@ -103,12 +115,8 @@ fn operations(libraries: &[Library], threads: usize) -> String {
             row.map_or("-".to_owned(), |row| cell(row, time(row) / time(ours), index == 0))
         };
         let cells: Vec<String> = columns.iter().map(cell).collect();
-        let size = if operation.title.starts_with(char::is_alphabetic) && ours.level != Some(0) {
-            format!("{:.0}", ours.log_q)
-        } else {
-            String::new()
-        };
-        writeln!(text, "| {} | {size} | {} |", operation.title, cells.join(" | ")).ok();
+        let size = ours.log_q;
+        writeln!(text, "| {} | {size:.0} | {} |", operation.title, cells.join(" | ")).ok();
     }
     text
 }
@@ -171,7 +179,7 @@ mod tests {
             r#"{{"name": "rotate", "log_n": 16, "log_q": 1160, "threads": 1, "seconds": 9.0,
             "cpu_seconds": {cpu_seconds}}}"#
         );
-        Library::of_this_machine(title, "1", vec![serde_json::from_str(&text).unwrap()])
+        Library::of_this_machine(title, "1", 0.0, vec![serde_json::from_str(&text).unwrap()])
     }
 
     #[test]
