@@ -25,7 +25,7 @@ use crate::adapter::encrypted::{self, Target};
 use crate::plan::{Levels, Plan};
 use crate::progress::Progress;
 use crate::store::{self, KeyFile, Manifest};
-use crate::threads::Rayon;
+use crate::threads::{self, Rayon};
 use crate::trace::{Recorder, Shared, Trace};
 
 /// Answers uploads.
@@ -130,6 +130,14 @@ impl Engine {
     /// # Errors
     /// If the upload does not fit, or a key is missing.
     pub fn answer(&self, upload: Upload, notify: &mut dyn FnMut(Event)) -> Result<EncryptedAnswer> {
+        threads::on_pool(|notify| self.answer_here(upload, notify), notify)
+    }
+
+    fn answer_here(
+        &self,
+        upload: Upload,
+        notify: &mut dyn FnMut(Event),
+    ) -> Result<EncryptedAnswer> {
         let Some(recorder) = &self.recorder else { return self.compute(upload, notify) };
         let mut watch = |event| {
             recorder.stage(event);

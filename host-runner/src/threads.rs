@@ -1,5 +1,8 @@
 //! Limbs on all cores, through rayon's pool.
 
+use std::sync::mpsc;
+
+use anyhow::{Context, Result};
 use he_core::ring::Threads;
 use rayon::prelude::*;
 
@@ -32,6 +35,26 @@ impl Threads for Rayon {
     }
 }
 
+/// Runs `f` on a thread of the pool, which limbs are handed over from at the least cost, and what it
+/// notifies of here, as it comes.
+///
+/// # Errors
+/// Those of `f`.
+pub fn on_pool<E: Send, T: Send>(
+    f: impl FnOnce(&mut dyn FnMut(E)) -> Result<T> + Send,
+    notify: &mut dyn FnMut(E),
+) -> Result<T> {
+    let (done, result) = mpsc::channel();
+    rayon::in_place_scope(|scope| {
+        let (sender, events) = mpsc::channel();
+        // Whoever is not there any more need not hear of it.
+        let mut send = move |event| drop(sender.send(event));
+        scope.spawn(move |_| drop(done.send(f(&mut send))));
+        events.into_iter().for_each(notify);
+    });
+    result.recv().context("the pool gave no result")?
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +74,23 @@ mod tests {
                 assert!(part.iter().all(|&w| w as usize == 1 + i / size));
             }
         }
+    }
+
+    #[test]
+    fn what_runs_on_the_pool_is_heard_of_in_order_and_returns_its_result_or_error() {
+        let (mut heard, main) = (Vec::new(), std::thread::current().id());
+        let mut notify = |event| {
+            assert_eq!(std::thread::current().id(), main);
+            heard.push(event);
+        };
+        let run = |notify: &mut dyn FnMut(i32)| {
+            assert!(rayon::current_thread_index().is_some());
+            (0..5).for_each(notify);
+            Ok(7)
+        };
+        assert_eq!(on_pool(run, &mut notify).unwrap(), 7);
+        assert_eq!(heard, [0, 1, 2, 3, 4]);
+        let failed: Result<()> = on_pool(|_| anyhow::bail!("no"), &mut |(): ()| {});
+        assert_eq!(failed.unwrap_err().to_string(), "no");
     }
 }
