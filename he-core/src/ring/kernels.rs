@@ -96,10 +96,12 @@ pub trait Kernels: Debug + Sync {
         assert_eq!(out.len() / width * rows.len(), weights.len());
         for (out, weights) in out.chunks_exact_mut(width).zip(weights.chunks_exact(rows.len())) {
             for (i, o) in out.iter_mut().enumerate() {
-                let term = |sum, (row, &w): (&&[u32], &u32)| {
-                    q.reduce(u64::from(row[i]) * u64::from(w) + u64::from(sum))
-                };
-                *o = rows.iter().zip(weights).fold(0, term);
+                *o = 0;
+                for (rows, weights) in rows.chunks(3).zip(weights.chunks(3)) {
+                    let terms = rows.iter().zip(weights);
+                    let sum: u64 = terms.map(|(x, &w)| u64::from(x[i]) * u64::from(w)).sum();
+                    *o = q.reduce(sum + u64::from(*o));
+                }
             }
         }
     }
