@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     json: Option<PathBuf>,
     /// Also measure other libraries, all or those named, and write `docs/peers.md` and `.svg`.
     /// Rows of the others come from their last run.
-    #[arg(long, value_enum, value_delimiter = ',', num_args = 0..)]
+    #[arg(long, value_enum, value_delimiter = ',', num_args = 0.., conflicts_with = "names")]
     peers: Option<Vec<Peer>>,
     /// A small ring without any security.
     #[arg(long, conflicts_with = "peers")]
