@@ -35,19 +35,19 @@ impl<'a> Noise<'a> {
 
     /// Of an encryption by the secret key.
     #[must_use]
-    pub const fn fresh(&self) -> f64 {
+    pub const fn fresh(self) -> f64 {
         ERROR_VARIANCE
     }
 
     /// Of an encryption by a public key.
     #[must_use]
-    pub fn public(&self) -> f64 {
+    pub fn public(self) -> f64 {
         ERROR_VARIANCE * (1.0 + 2.0 * self.degree() * SECRET_VARIANCE)
     }
 
     /// Of rounding both halves of a ciphertext.
     #[must_use]
-    pub fn rounding(&self) -> f64 {
+    pub fn rounding(self) -> f64 {
         (1.0 + self.degree() * SECRET_VARIANCE) / 12.0
     }
 
@@ -57,7 +57,7 @@ impl<'a> Noise<'a> {
     /// # Panics
     /// If there is no such level.
     #[must_use]
-    pub fn inner_product(&self, level: usize) -> f64 {
+    pub fn inner_product(self, level: usize) -> f64 {
         let (primes, basis) = (self.params.primes(), self.params.basis(level));
         let special = self.params.specials().log2_product(primes);
         let digits = self.params.digits().iter().map(|digit| digit.intersection(basis));
@@ -74,7 +74,7 @@ impl<'a> Noise<'a> {
     /// # Panics
     /// If there is no such level.
     #[must_use]
-    pub fn key_switch(&self, level: usize) -> f64 {
+    pub fn key_switch(self, level: usize) -> f64 {
         self.inner_product(level) + self.rounding()
     }
 
@@ -83,7 +83,7 @@ impl<'a> Noise<'a> {
     /// # Panics
     /// If there is no such level, or it is the base.
     #[must_use]
-    pub fn rescaled(&self, noise: f64, level: usize) -> f64 {
+    pub fn rescaled(self, noise: f64, level: usize) -> f64 {
         let step = self.params.step(level);
         noise / (step * step) + self.rounding()
     }
@@ -91,11 +91,11 @@ impl<'a> Noise<'a> {
     /// Of a product of two ciphertexts with noises `noise`, before it is relinearised or rescaled;
     /// `energy` are the mean squares of their slots, times the squares of their scales.
     #[must_use]
-    pub fn product(&self, noise: [f64; 2], energy: [f64; 2]) -> f64 {
+    pub fn product(self, noise: [f64; 2], energy: [f64; 2]) -> f64 {
         energy[0] * noise[1] + energy[1] * noise[0] + self.degree() * noise[0] * noise[1]
     }
 
-    fn degree(&self) -> f64 {
+    fn degree(self) -> f64 {
         libm::exp2(f64::from(self.params.log_degree()))
     }
 }

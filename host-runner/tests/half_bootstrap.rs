@@ -1,6 +1,5 @@
 //! The half-bootstrap at full size keeps its bits, under both presets. One test: each needs some
 //! gigabytes.
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use he_core::params::Params;
 use host_runner::{noise, random};
