@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     quick: bool,
 }
 
+/// Packages of the boards' workspace that are tested on the host too.
+const HOSTED: [&str; 2] = ["targets/common", "targets/he-core-c"];
+
 /// A name and what to run.
 type Check = (String, Command);
 
@@ -57,7 +60,7 @@ pub(crate) fn run(console: &Console, choice: Choice, arguments: Arguments) -> Re
 fn formats() -> Vec<Check> {
     let mut checks = Vec::new();
     let packages = Board::ALL.map(Board::directory).into_iter();
-    for directory in packages.chain([root().join("targets/common")]) {
+    for directory in packages.chain(HOSTED.map(|path| root().join(path))) {
         let mut command = host_cargo(&directory);
         command.args(["fmt", "--check"]);
         let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -76,9 +79,10 @@ fn host_checks() -> Vec<Check> {
     checks.push(("clippy of the workspace".to_owned(), command));
 
     let mut command = host_cargo(&root().join("targets/common"));
-    command.args(["clippy", "--all-targets", "--locked", "--target-dir"]);
-    command.arg(target_directory().join("firmware-host")).args(["--", "-D", "warnings"]);
-    checks.push(("clippy of targets/common".to_owned(), command));
+    command.args(["clippy", "-p", "he-firmware", "-p", "he-core-c", "--all-targets", "--locked"]);
+    command.arg("--target-dir").arg(target_directory().join("firmware-host"));
+    command.args(["--", "-D", "warnings"]);
+    checks.push(("clippy of what boards share".to_owned(), command));
 
     let mut command = host_cargo(&root());
     command.args(["doc", "--workspace", "--no-deps", "--locked"]);
