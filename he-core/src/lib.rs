@@ -2,6 +2,10 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    all(feature = "alloc", not(target_has_atomic = "ptr")),
+    expect(dead_code, unused_imports, reason = "only the evaluator on ciphertexts uses it")
+)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -52,7 +56,8 @@ pub mod bootstrap;
 // On ciphertexts.
 #[cfg(feature = "alloc")]
 pub mod linear;
-#[cfg(feature = "alloc")]
+// Chains of one evaluator share its keys by counting: not for the smallest machines.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub mod cpu;
 
 pub use error::Error;
