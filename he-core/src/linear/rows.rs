@@ -105,15 +105,25 @@ impl Rows {
         let primes: Vec<usize> = base.iter().collect();
         let mut out = self.blank(sums.len(), self.scale);
         Self::fill(ring, &mut out, |prime, row, words| {
-            let q = ring.modulus(primes[prime]);
+            let (q, kernels) = (ring.modulus(primes[prime]), ring.kernels());
+            let add = |out: &mut [u32], x: &[u32], negate: bool| match negate {
+                false => kernels.add_assign(q, out, x),
+                true => kernels.sub_assign(q, out, x),
+            };
             for term in &sums[row] {
                 let (by, flip) = (term.shift % self.tokens, term.shift >= self.tokens);
-                let blocks = self.row(prime, term.row).chunks_exact(self.tokens);
-                for (out, block) in words.chunks_exact_mut(self.tokens).zip(blocks) {
-                    for (t, &x) in block.iter().enumerate() {
-                        let (to, wraps) = ((t + by) % self.tokens, t + by >= self.tokens);
-                        out[to] = if wraps == flip { q.add(out[to], x) } else { q.sub(out[to], x) };
-                    }
+                let source = self.row(prime, term.row);
+                if by == 0 {
+                    add(words, source, flip);
+                    continue;
+                }
+                let blocks = words.chunks_exact_mut(self.tokens);
+                for (out, block) in blocks.zip(source.chunks_exact(self.tokens)) {
+                    // What passes the last token comes back with another sign.
+                    let (wrapped, straight) = out.split_at_mut(by);
+                    let (head, tail) = block.split_at(self.tokens - by);
+                    add(straight, head, flip);
+                    add(wrapped, tail, !flip);
                 }
             }
         });
