@@ -14,6 +14,7 @@ use crate::ciphertext::{self, Ciphertext};
 use crate::complex::Complex;
 use crate::encode::Encoder;
 use crate::keyswitch::{Secret, secret_poly};
+use crate::modulus::Modulus;
 use crate::params::Params;
 use crate::ring::{Basis, Poly, Ring};
 use crate::sample::{self, SecretSeed, Seed, Ternary, domain};
@@ -173,6 +174,9 @@ impl Encryptor<'_> {
     }
 }
 
+/// Mixed-radix digits that messages have; more are looked for only where these do not suffice.
+const MESSAGE_DIGITS: usize = 4;
+
 /// The centred coefficients of a polynomial in coefficient form, as floats, by mixed-radix digits.
 fn to_floats(ring: &Ring, poly: &Poly) -> Vec<f64> {
     let primes: Vec<usize> = poly.basis().iter().collect();
@@ -182,31 +186,89 @@ fn to_floats(ring: &Ring, poly: &Poly) -> Vec<f64> {
         .enumerate()
         .map(|(i, q)| moduli[..i].iter().map(|p| q.inverse(q.reduce(p.value().into()))).collect())
         .collect();
-    let float = |k: usize| {
-        // Garner: x = d_0 + q_0 (d_1 + q_1 (d_2 + …)), each digit below its prime.
-        let mut digits = vec![0u32; primes.len()];
-        for (i, &q) in moduli.iter().enumerate() {
+    // Garner: x = d_0 + q_0 (d_1 + q_1 (d_2 + …)), each digit below its prime.
+    let extend = |digits: &mut Vec<u32>, k: usize, count: usize| {
+        for i in digits.len()..count {
+            let q = moduli[i];
             let mut x = poly.limb(i)[k];
-            for (&digit, &inverse) in digits[..i].iter().zip(&inverses[i]) {
+            for (&digit, &inverse) in digits.iter().zip(&inverses[i]) {
                 x = q.mul(q.sub(x, q.reduce(digit.into())), inverse);
             }
-            digits[i] = x;
+            digits.push(x);
         }
-        // The top digit tells the sign; a negative number is Q minus what its complement says.
-        let negative = digits.iter().zip(&moduli).rev().find_map(|(&d, q)| {
+    };
+    // The top digit tells the sign; a negative number is one less than minus what its complement says.
+    let is_negative = |digits: &[u32]| {
+        let top = digits.iter().zip(&moduli).rev().find_map(|(&d, q)| {
             let half = (q.value() - 1) / 2;
             (d != half).then_some(d > half)
         });
-        let horner = |digit: &dyn Fn(usize) -> u32| {
-            (0..digits.len())
-                .rev()
-                .fold(0.0, |x, i| x * f64::from(moduli[i].value()) + f64::from(digit(i)))
+        top == Some(true)
+    };
+    let magnitude = |digits: &[u32], negative: bool| -> Vec<u32> {
+        let complement = |(&d, q): (&u32, &Modulus)| if negative { q.value() - 1 - d } else { d };
+        digits.iter().zip(&moduli).map(complement).collect()
+    };
+    let float = |k: usize| {
+        let mut digits = Vec::with_capacity(primes.len());
+        extend(&mut digits, k, MESSAGE_DIGITS.min(primes.len()));
+        let mut negative = is_negative(&digits);
+        let mut size = magnitude(&digits, negative);
+        // A number this small is the only one with all of its residues.
+        let agrees = |(i, &q): (usize, &Modulus)| {
+            let digits = size.iter().zip(&moduli).rev();
+            let residue = digits.fold(0, |x, (&digit, p)| {
+                q.reduce(u64::from(x) * u64::from(p.value()) + u64::from(digit))
+            });
+            let found = poly.limb(i)[k];
+            residue == if negative { q.value() - 1 - found } else { found }
         };
-        if negative == Some(true) {
-            -horner(&|i| moduli[i].value() - 1 - digits[i]) - 1.0
-        } else {
-            horner(&|i| digits[i])
+        if !moduli.iter().enumerate().skip(MESSAGE_DIGITS).all(agrees) {
+            extend(&mut digits, k, primes.len());
+            negative = is_negative(&digits);
+            size = magnitude(&digits, negative);
         }
+        let digits = size.iter().zip(&moduli).rev();
+        let x = digits.fold(0.0, |x, (&digit, p)| x * f64::from(p.value()) + f64::from(digit));
+        if negative { -x - 1.0 } else { x }
     };
     (0..ring.degree()).map(float).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::{Portable, Serial};
+
+    #[test]
+    fn numbers_of_every_size_and_sign_become_the_nearest_floats() {
+        let params = Params::insecure_small(9, 6, 3).unwrap();
+        let ring = Ring::new(9, params.primes(), &Portable, &Serial).unwrap();
+        for primes in [1, 2, 3, 4, 5, 9] {
+            let basis = Basis::range(0..primes);
+            let bits = basis.log2_product(params.primes());
+            // Both signs, from a bit up to just below half of the product, and what is around them.
+            let number = |i: usize| -> i128 {
+                let exponent = i / 6 % 126;
+                let limit = bits - 1.0;
+                let size = if (exponent as f64) < limit.min(125.0) { 1i128 << exponent } else { 0 };
+                let near = size + [-1, 0, 1][i % 3];
+                let near = if libm::log2(near.abs() as f64 + 1.0) < limit { near } else { 0 };
+                if (i / 3).is_multiple_of(2) { near } else { -near }
+            };
+            let poly = Poly::from_limbs(&ring, basis, |prime, limb| {
+                let q = i128::from(ring.modulus(prime).value());
+                limb.iter_mut().enumerate().for_each(|(i, word)| {
+                    *word = u32::try_from(number(i).rem_euclid(q)).unwrap();
+                });
+            });
+            for (i, x) in to_floats(&ring, &poly).into_iter().enumerate() {
+                let exact = number(i) as f64;
+                assert!(
+                    (x - exact).abs() <= exact.abs() * libm::exp2(-50.0),
+                    "{primes}: {x} {exact}"
+                );
+            }
+        }
+    }
 }
