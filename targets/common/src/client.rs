@@ -147,7 +147,7 @@ impl Client<'_> {
         outside: &mut Outside<'_, S, O, M>,
     ) -> Result<(), Error> {
         let input = self.prepare(text, outside)?;
-        let mut link = Link::new(transport, EDGE_128.digest(), outside.machine.sequence());
+        let mut link = Link::new(transport, EDGE_128.digest(), outside.machine.sequence()?);
         self.upload(&input, &mut link, outside)?;
         drop(input);
         let (answer, decrypt) = self.download(&mut link, outside)?;
@@ -185,7 +185,7 @@ impl Client<'_> {
         for id in input.ids() {
             digest.update(&id.to_le_bytes());
         }
-        let fresh = outside.machine.fresh();
+        let fresh = outside.machine.fresh()?;
         let seeds = MessageSeeds::derive(&self.messages, link.sequence(), &fresh, &digest);
         // Features are looked up while encrypting, once a prime; alone they take this long.
         let ((), lookup) = counted(outside.machine, || {

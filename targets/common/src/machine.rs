@@ -18,10 +18,25 @@ pub trait Machine {
 /// Where a board's randomness and its exchanges' numbers come from.
 pub trait Entropy {
     /// 32 random bytes.
-    fn fresh(&mut self) -> [u8; 32];
+    ///
+    /// # Errors
+    /// [`Exhausted::Randomness`]; the caller then encrypts nothing.
+    fn fresh(&mut self) -> Result<[u8; 32], Exhausted>;
 
     /// A number larger than every earlier one of this board, across restarts.
-    fn sequence(&mut self) -> u64;
+    ///
+    /// # Errors
+    /// [`Exhausted::Numbers`]; the caller then sends nothing.
+    fn sequence(&mut self) -> Result<u64, Exhausted>;
+}
+
+/// What a board has run out of, for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exhausted {
+    /// The generator is missing or fails its health tests.
+    Randomness,
+    /// The counter can be neither read nor advanced.
+    Numbers,
 }
 
 /// Runs `work` and returns what it returned with the instructions it took.

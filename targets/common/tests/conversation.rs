@@ -15,7 +15,7 @@ use he_core::wire::{
     UploadShape,
 };
 use he_firmware::client::{self, Links};
-use he_firmware::machine::{Entropy, Machine};
+use he_firmware::machine::{Entropy, Exhausted, Machine};
 use he_firmware::model::{CIPHERTEXTS, SCALE_BITS, TOKENS, embedding, rings, tokenizer};
 use he_nn::client::input::Input;
 
@@ -59,12 +59,12 @@ impl Machine for Host {
 }
 
 impl Entropy for Host {
-    fn fresh(&mut self) -> [u8; 32] {
-        [self.0.to_le_bytes()[0]; 32]
+    fn fresh(&mut self) -> Result<[u8; 32], Exhausted> {
+        Ok([self.0.to_le_bytes()[0]; 32])
     }
-    fn sequence(&mut self) -> u64 {
+    fn sequence(&mut self) -> Result<u64, Exhausted> {
         self.0 += 1;
-        self.0
+        Ok(self.0)
     }
 }
 

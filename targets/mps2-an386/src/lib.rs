@@ -10,7 +10,7 @@ pub mod uart;
 use core::fmt::Arguments;
 use core::sync::atomic::{AtomicBool, Ordering};
 use cortex_m as _; // The critical sections that defmt's logger asks for.
-use he_firmware::machine::{Entropy, Machine};
+use he_firmware::machine::{Entropy, Exhausted, Machine};
 use he_firmware::stack::Stack;
 use semihosting::experimental::{random, time::SystemTime};
 use timer::Timer;
@@ -67,19 +67,18 @@ impl Machine for Board {
 /// The board has neither a random number generator nor a clock that survives a restart; the nRF52840
 /// has both (RNG, and a counter kept in flash). The emulator lends the host's.
 impl Entropy for Board {
-    fn fresh(&mut self) -> [u8; 32] {
+    fn fresh(&mut self) -> Result<[u8; 32], Exhausted> {
         let mut bytes = [0; 32];
-        // Where this fails the bytes stay zero, which message seeds are made to survive.
-        random::fill_bytes(&mut bytes).ok();
-        bytes
+        random::fill_bytes(&mut bytes).map_err(|_| Exhausted::Randomness)?;
+        Ok(bytes)
     }
 
-    fn sequence(&mut self) -> u64 {
+    fn sequence(&mut self) -> Result<u64, Exhausted> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let seconds = now.map_or(0, |time| time.as_secs());
+        let seconds = now.map_err(|_| Exhausted::Numbers)?.as_secs();
         self.exchanges += 1;
         // Nanoseconds, as the other clients of the same server count.
-        seconds * 1_000_000_000 + u64::from(self.exchanges)
+        Ok(seconds * 1_000_000_000 + u64::from(self.exchanges))
     }
 }
 

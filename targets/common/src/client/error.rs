@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::line::LineError;
+use crate::machine::Exhausted;
 
 /// What can go wrong on the device.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,6 +18,8 @@ pub enum Error {
     NotText,
     /// Somebody else holds the device's buffers.
     BuffersInUse,
+    /// The board has no randomness or no numbers left.
+    Exhausted(Exhausted),
     /// A frame that is not what it should be.
     Core(he_core::Error),
     /// The sentence, the model in flash, or the answer's canary.
@@ -32,7 +35,16 @@ impl Error {
     /// Whether the device cannot go on to the next sentence: a link is gone or out of step.
     #[must_use]
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Link(_) | Self::Closed | Self::BuffersInUse | Self::Core(_))
+        matches!(
+            self,
+            Self::Link(_) | Self::Closed | Self::BuffersInUse | Self::Exhausted(_) | Self::Core(_)
+        )
+    }
+}
+
+impl From<Exhausted> for Error {
+    fn from(error: Exhausted) -> Self {
+        Self::Exhausted(error)
     }
 }
 
@@ -67,6 +79,8 @@ impl fmt::Display for Error {
             Self::LineTooLong(limit) => write!(f, "the line has more than {limit} bytes"),
             Self::NotText => f.write_str("the line is not UTF-8 text"),
             Self::BuffersInUse => f.write_str("the device's buffers are in use"),
+            Self::Exhausted(Exhausted::Randomness) => f.write_str("no randomness to encrypt with"),
+            Self::Exhausted(Exhausted::Numbers) => f.write_str("no number for the exchange"),
             Self::Core(error) => f.write_str(of_core(error)),
             Self::Model(error) => of_model(error, f),
             Self::Refused { code } => write!(f, "the server refused with code {code}"),
