@@ -1,6 +1,6 @@
 //! The example of firmware in C: built with the static library `he-core-c`, run in QEMU.
 
-use crate::boards::Board;
+use crate::boards::MPS2_AN386;
 use crate::compiler::{Compiler, root};
 use crate::console::Console;
 use crate::process::step;
@@ -13,7 +13,6 @@ use std::process::Command;
 const LIMIT: Duration = Duration::from_secs(600);
 /// Subdirectory of cargo's target directory.
 const AREA: &str = "c-library";
-const BOARD: Board = Board::Mps2An386;
 const MACHINE: [&str; 4] = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"];
 const C: [&str; 7] =
     ["-std=c11", "-Wall", "-Wextra", "-Werror", "-Os", "-ffreestanding", "-nostdlib"];
@@ -24,10 +23,10 @@ const C: [&str; 7] =
 /// The compilers' output.
 pub(crate) fn build(console: &Console, compiler: &Compiler) -> Result<Command> {
     let directory = root().join("targets/he-core-c");
-    let mut library = compiler.cargo("rustc", BOARD.triple(), &directory, AREA);
+    let mut library = compiler.cargo("rustc", MPS2_AN386.triple, &directory, AREA);
     library.args(["--release", "--locked", "--lib", "--crate-type", "staticlib"]);
     step(console, "build he-core-c for the Cortex-M4F", &mut library, LIMIT)?;
-    let library = compiler.image(BOARD.triple(), AREA, "libhe_core_c.a");
+    let library = compiler.image(MPS2_AN386.triple, AREA, "libhe_core_c.a");
 
     let vectors = root().join("targets/common/vectors");
     let image: PathBuf = library.with_file_name("c-example.elf");
@@ -37,5 +36,5 @@ pub(crate) fn build(console: &Console, compiler: &Compiler) -> Result<Command> {
     c.args(["main.c", "start.S", "-T", "link.ld"]).arg(library).arg("-lgcc");
     c.arg("-o").arg(&image);
     step(console, "build the example in C", &mut c, LIMIT)?;
-    Ok(BOARD.emulate(&image, &[], &[]))
+    Ok(MPS2_AN386.emulate(&[image], &[], &[]))
 }

@@ -9,7 +9,7 @@ mod log;
 mod report;
 mod session;
 
-use crate::boards::Board;
+use crate::boards::{Image, MPS2_AN386};
 use crate::compiler::{Choice, host_cargo, root, target_directory};
 use crate::console::Console;
 use crate::process::step;
@@ -26,6 +26,8 @@ use std::process::Command;
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const KEYS_LIMIT: Duration = Duration::from_secs(900);
 const CLEAR_LIMIT: Duration = Duration::from_secs(120);
+/// The firmware of the device.
+pub(crate) const CLIENT: Image = Image { package: "mps2-an386", binary: "client" };
 const PRESET: &str = "edge-128";
 const DEFAULT_SENTENCE: &str = "a gripping, funny and deeply human film .";
 /// Longest sentence that the device's console takes, in bytes.
@@ -98,7 +100,7 @@ fn sentence(given: Option<&str>) -> Result<String> {
 
 fn prepare(console: &Console, choice: Choice, fresh: bool) -> Result<Prepared> {
     let compiler = setup::bare_metal(console, choice)?;
-    setup::emulators(console, &[Board::Mps2An386])?;
+    setup::emulators(console, &[&MPS2_AN386])?;
     let model = root().join("models/edge");
     ensure!(model.join("config.json").exists(), "the model is missing: {}", model.display());
 
@@ -106,7 +108,7 @@ fn prepare(console: &Console, choice: Choice, fresh: bool) -> Result<Prepared> {
     build.args(["build", "--release", "--locked", "--package", "host-runner"]);
     step(console, "build host-runner", &mut build, BUILD_LIMIT)?;
     let runner = target_directory().join("release/host-runner");
-    let image = Board::Mps2An386.build(console, &compiler, "client")?;
+    let image = MPS2_AN386.build(console, &compiler, CLIENT)?;
 
     let work = target_directory().join("demo");
     let keys = work.join("keys");

@@ -1,12 +1,13 @@
 //! Format, clippy, documentation, dependencies, spelling, and the project's own rules.
 
-use crate::boards::Board;
+use crate::boards::{self, Board};
 use crate::compiler::{Choice, Compiler, host_cargo, root, target_directory};
 use crate::console::Console;
 use crate::process::{output_of, step};
 use crate::{layers, setup, tidy};
 use anyhow::Result;
 use core::time::Duration;
+use std::path::PathBuf;
 use std::process::Command;
 
 const LIMIT: Duration = Duration::from_secs(1800);
@@ -59,7 +60,7 @@ pub(crate) fn run(console: &Console, choice: Choice, arguments: Arguments) -> Re
 
 fn formats() -> Vec<Check> {
     let mut checks = Vec::new();
-    let packages = Board::ALL.map(Board::directory).into_iter();
+    let packages = boards::packages().into_iter().map(|(_, directory)| directory);
     for directory in packages.chain(HOSTED.map(|path| root().join(path))) {
         let mut command = host_cargo(&directory);
         command.args(["fmt", "--check"]);
@@ -96,12 +97,13 @@ fn board_checks(compiler: &Compiler) -> Vec<Check> {
     if *compiler != Compiler::Rustup {
         return Vec::new();
     }
-    let check = |board: &Board| {
-        let mut command = compiler.cargo("clippy", board.triple(), &board.directory(), "firmware");
-        command.args(["--release", "--locked", "--bins", "--lib", "--", "-D", "warnings"]);
-        (format!("clippy of {}", board.name()), command)
+    let check = |(board, directory): (&Board, PathBuf)| {
+        let mut command = compiler.cargo("clippy", board.triple, &directory, "firmware");
+        command.args(["--release", "--locked", "--", "-D", "warnings"]);
+        let name = directory.file_name().unwrap_or_default().to_string_lossy();
+        (format!("clippy of {name}"), command)
     };
-    Board::ALL.iter().map(check).collect()
+    boards::packages().into_iter().map(check).collect()
 }
 
 /// Checks by tools that not every machine has; those that are missing are left out.

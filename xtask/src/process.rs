@@ -10,10 +10,12 @@ use std::thread;
 use std::time::Instant;
 
 /// What a finished program left.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Finished {
     /// Whether it ended with status zero.
     pub success: bool,
+    /// Its status, if it was not ended by a signal.
+    pub code: Option<i32>,
     /// Its status in words, for messages.
     pub status: String,
     /// Lines of standard output.
@@ -56,8 +58,7 @@ pub(crate) fn run_with(
     let mut child = spawn(command)?;
     let lines = listen(&mut child);
     let deadline = Instant::now() + limit;
-    let mut finished =
-        Finished { success: false, status: String::new(), stdout: Vec::new(), both: Vec::new() };
+    let mut finished = Finished::default();
     loop {
         match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => {
@@ -77,6 +78,7 @@ pub(crate) fn run_with(
     }
     let status = child.wait().with_context(|| format!("waiting for {name}"))?;
     finished.success = status.success();
+    finished.code = status.code();
     finished.status = status.to_string();
     Ok(finished)
 }

@@ -1,6 +1,6 @@
 //! Installs what is missing, and says what to type where it may not.
 
-use crate::boards::Board;
+use crate::boards::{self, Board, Emulator};
 use crate::compiler::{self, Choice, Compiler};
 use crate::console::Console;
 use crate::process::{output_of, step};
@@ -21,7 +21,7 @@ const DEBIAN_COMPILER: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "l
 /// What could not be installed, with the command that would.
 pub(crate) fn all(console: &Console, choice: Choice) -> Result<Compiler> {
     let compiler = bare_metal(console, choice)?;
-    emulators(console, &Board::ALL)?;
+    emulators(console, &boards::ALL)?;
     c_compiler(console)?;
     Ok(compiler)
 }
@@ -51,11 +51,12 @@ pub(crate) fn bare_metal(console: &Console, choice: Choice) -> Result<Compiler> 
 ///
 /// # Errors
 /// As [`all`].
-pub(crate) fn emulators(console: &Console, boards: &[Board]) -> Result<()> {
+pub(crate) fn emulators(console: &Console, boards: &[&Board]) -> Result<()> {
     let lacks =
-        |board: &&Board| output_of(Command::new(board.emulator()).arg("--version")).is_none();
-    let mut packages: Vec<_> =
-        boards.iter().filter(lacks).map(|board| board.emulator_package()).collect();
+        |emulator: &Emulator| output_of(Command::new(emulator.program).arg("--version")).is_none();
+    let emulators = boards.iter().map(|board| board.emulator);
+    let mut packages: Vec<_> = emulators.filter(lacks).map(|emulator| emulator.package).collect();
+    packages.sort_unstable();
     packages.dedup();
     if packages.is_empty() { Ok(()) } else { apt(console, &packages) }
 }

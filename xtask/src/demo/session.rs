@@ -1,7 +1,7 @@
 //! The conversation: starts the processes, types the sentence, waits for the device's answer.
 
 use super::{Prepared, log, read_json};
-use crate::boards::Board;
+use crate::boards::MPS2_AN386;
 use crate::console::{Console, Step};
 use crate::process::{self, Line};
 use anyhow::{Context, Result, bail};
@@ -137,7 +137,7 @@ fn listener(
 
 /// Starts the emulator, its log going to the events.
 fn device(image: &Path, ports: &[u16], sender: &Sender<Event>) -> Result<Running> {
-    let mut command = Board::Mps2An386.emulate(image, ports, &["client"]);
+    let mut command = MPS2_AN386.emulate(&[image], ports, &["client"]);
     let mut child = process::spawn(&mut command)?;
     let output = child.stdout.take().context("the emulator has no output")?;
     let errors = process::listen(&mut child);
