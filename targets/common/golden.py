@@ -190,8 +190,8 @@ def packed_residues(limb, q):
     return whole.to_bytes((len(limb) * width + 7) // 8, "little")
 
 
-def frame(key, kind, sequence, part, body):
-    data = b"HELM" + pack("<HHQQII", 1, kind, PARAMETERS, sequence, part, len(body)) + body
+def frame(key, kind, sequence, part, body, parameters=PARAMETERS):
+    data = b"HELM" + pack("<HHQQII", 1, kind, parameters, sequence, part, len(body)) + body
     hashed = poly1305(block(key, (FRAME_HASH, 0, 0), 0)[:32], data)
     return data + prf(derived(key, FRAME_TAG), hashed + bytes(8))[:16]
 
@@ -220,11 +220,15 @@ def vectors(folder):
     (folder / "download.bin").write_bytes(progress + frame(transport, ANSWER, sequence, 1, body))
 
 
-if "--vectors" in sys.argv:
-    vectors(Path(sys.argv[-1]))
-    sys.exit()
-show("uniform", little(uniform(bytes([1] * 32), EDGE_MASK, 3, PRIMES[0], 1024)))
-show("ternary", packed(ternary(bytes([2] * 32))))
-show("errors", bytes(e & 255 for e in errors(bytes([3] * 32), 5)))
-show("messages", little(messages()[0] + messages()[1]))
-show("ciphertexts", little(ciphertexts()))
+def main():
+    if "--vectors" in sys.argv:
+        return vectors(Path(sys.argv[-1]))
+    show("uniform", little(uniform(bytes([1] * 32), EDGE_MASK, 3, PRIMES[0], 1024)))
+    show("ternary", packed(ternary(bytes([2] * 32))))
+    show("errors", bytes(e & 255 for e in errors(bytes([3] * 32), 5)))
+    show("messages", little(messages()[0] + messages()[1]))
+    show("ciphertexts", little(ciphertexts()))
+
+
+if __name__ == "__main__":
+    main()
