@@ -1,0 +1,204 @@
+"""Exchanges with Microsoft SEAL by the wheel `seal-python`: `with_seal.py DIRECTORY`.
+
+Reads DIRECTORY/ours, decrypts it inside SEAL and prints a JSON row for each ciphertext; squares and
+relinearises one of them with our key; writes as many of SEAL's into DIRECTORY/theirs. SEAL 4.4 has the same
+evaluation form as ours (the least root, bit-reversed); its slots are at powers of 3.
+
+Its bytes: a header (0xa15e, 16, version, no compression, 0, the length in 8 bytes); then, for a
+ciphertext or a public key, the BLAKE2b of the parameters, 1 for evaluation form, size, degree and number of primes, scale,
+correction factor, and an array: a header, the number of words, the words. A secret key is an array after
+the parameters, the number of words and a scale of 1. A set of relinearisation keys is the parameters, 1, the
+number of keys, and the keys.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+from struct import pack, unpack_from
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import seal
+
+import ours
+
+ERROR_VARIANCE = 10.5  # of SEAL's centred binomial errors, as of ours
+MAGIC, HEADER = b"\x5e\xa1\x10\x04\x04\x00\x00\x00", 16
+CIPHERTEXT = HEADER + 32 + 1 + 3 * 8 + 8 + 8
+
+
+def framed(body):
+    return MAGIC + pack("<Q", HEADER + len(body)) + body
+
+
+def array(words):
+    words = np.ascontiguousarray(words, dtype="<u8")
+    return framed(pack("<Q", words.size) + words.tobytes())
+
+
+class Seal:
+    """A context over our chain and one special prime, which is all that SEAL has."""
+
+    def __init__(self, ring):
+        self.ring, self.special = ring, len(ring.primes) - 2
+        self.chain = list(range(self.special))
+        parameters = seal.EncryptionParameters(seal.scheme_type.ckks)
+        parameters.set_poly_modulus_degree(ring.degree)
+        parameters.set_coeff_modulus([seal.Modulus(q) for q in ring.primes[: self.special + 1]])
+        self.context = seal.SEALContext(parameters, True, seal.sec_level_type.tc128)
+        assert self.context.parameters_set(), self.context.parameter_error_message()
+        self.evaluator = seal.Evaluator(self.context)
+        self.encoder = seal.CKKSEncoder(self.context)
+        self.order, self.turned = ring.slot_order(3)
+
+    def parameters(self, basis):
+        """What names the parameters of a level."""
+        numbers = [2, self.ring.degree, *[self.ring.primes[i] for i in basis], 0]
+        return hashlib.blake2b(pack(f"<{len(numbers)}Q", *numbers), digest_size=32).digest()
+
+    def load(self, kind, data):
+        with TemporaryDirectory() as folder:
+            path = str(Path(folder) / "object")
+            Path(path).write_bytes(data)
+            loaded = kind()
+            loaded.load(self.context, path)
+            return loaded
+
+    def saved(self, made, *options):
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "object"
+            made.save(str(path), *options)
+            return path.read_bytes()
+
+    def secret(self, coefficients):
+        rows = [self.ring.evaluate(coefficients, q) for q in self.ring.primes[: self.special + 1]]
+        words = np.concatenate(rows)
+        head = self.parameters([*self.chain, self.special]) + pack("<Qd", words.size, 1.0)
+        return self.load(seal.SecretKey, framed(head + array(words)))
+
+    def ciphertext_bytes(self, basis, halves, scale):
+        shape = len(halves), self.ring.degree, len(basis)
+        head = self.parameters(basis) + pack("<B3QdQ", 1, *shape, scale, 1)
+        return framed(head + array(np.stack(halves)))
+
+    def ciphertext(self, basis, halves, scale):
+        return self.load(seal.Ciphertext, self.ciphertext_bytes(basis, halves, scale))
+
+    def halves(self, ciphertext):
+        """The primes, the polynomials and the scale of a ciphertext of SEAL's."""
+        data = self.saved(ciphertext, seal.compr_mode_type.none)
+        size, degree, count, scale = unpack_from("<3Qd", data, HEADER + 33)
+        words = np.frombuffer(data, dtype="<u8", offset=CIPHERTEXT + HEADER + 8)
+        return self.chain[:count], words.reshape(size, count, degree), scale
+
+    def relinearization(self, parts):
+        """Our key over one special prime instead of two: a key for the square times the other prime."""
+        basis = [*self.chain, self.special]
+        keys = b""
+        for found, halves in parts:
+            places = [found.index(i) for i in basis]
+            keys += self.ciphertext_bytes(basis, [half[places] for half in halves], 1.0)
+        return self.load(seal.RelinKeys, framed(self.parameters(basis) + pack("<2Q", 1, len(parts)) + keys))
+
+    def slots(self, decryptor, ciphertext):
+        """Decrypted slots in our order."""
+        theirs = np.array(self.encoder.decode_complex(decryptor.decrypt(ciphertext)))
+        found = np.empty_like(theirs)
+        found[self.order] = np.where(self.turned, theirs.conj(), theirs)
+        return found
+
+    def encoded(self, slots, scale):
+        theirs = slots[self.order]
+        return self.encoder.encode_complex(np.where(self.turned, theirs.conj(), theirs), scale)
+
+
+def decrypt_ours(peer, folder):
+    ring = peer.ring
+    coefficients = ours.secret(ring, folder / "secret.bin")
+    decryptor = seal.Decryptor(peer.context, peer.secret(coefficients))
+    for path, kind in ours.exchanges(folder):
+        level, scale, basis, halves = ours.pair(ring, path)
+        variance, expected = ours.message(path.with_suffix(".slots"))
+        found = peer.slots(decryptor, peer.ciphertext(basis, halves, scale))
+        ours.row(kind, level, scale, variance, found, expected)
+    return decryptor
+
+
+def square(peer, folder, decryptor):
+    """A square in SEAL, relinearised by our key."""
+    ring = peer.ring
+    key = peer.relinearization(ours.switching_key(ring, folder / "relinearization.frames"))
+    other = ring.primes[-1]
+    fresh = [item for item in ours.exchanges(folder) if item[1] == "secret"]
+    read = [(ours.pair(ring, path), ours.message(path.with_suffix(".slots"))) for path, _ in fresh]
+    whole = [(found, message) for found, message in read if found[2] == peer.chain]
+    for (level, scale, basis, halves), (variance, expected) in whole[:1]:
+        product = peer.evaluator.square(peer.ciphertext(basis, halves, scale))
+        _, (c0, c1, c2), _ = peer.halves(product)
+        # The key is for s^2 times the other special prime, so what it meets is divided by it.
+        primes = np.array([ring.primes[i] for i in basis], dtype=np.uint64)[:, None]
+        inverses = np.array([pow(other, -1, int(q)) for q in primes.flat], dtype=np.uint64)[:, None]
+        product = peer.ciphertext(basis, [c0, c1, c2 * inverses % primes], scale * scale)
+        peer.evaluator.relinearize_inplace(product, key)
+        size = np.mean(np.abs(expected) ** 2) * scale**2
+        noise = 4 * size * variance + key_switch(ring, peer, basis)
+        ours.row("square", level, scale * scale, noise, peer.slots(decryptor, product), expected**2)
+
+
+def key_switch(ring, peer, basis):
+    """The variance that digits of one prime each add, over one special prime, and rounding."""
+    special = float(ring.primes[peer.special])
+    digits = sum((ring.primes[i] / special) ** 2 for i in basis) / 12
+    return ring.degree * ERROR_VARIANCE * digits + rounding(ring)
+
+
+def rounding(ring):
+    """The variance of rounding both halves of a ciphertext."""
+    return (1 + 2 * ring.degree / 3) / 12
+
+
+def encrypt_theirs(peer, folder, count):
+    """As many of SEAL's; what it encrypts by a public key is divided by the special prime and rounded."""
+    ring, rng = peer.ring, np.random.default_rng()
+    generator = seal.KeyGenerator(peer.context)
+    key = generator.secret_key()
+    words = np.frombuffer(peer.saved(key), dtype="<u8", offset=HEADER + 32 + 16 + HEADER + 8)
+    ours.write_secret(folder / "secret.bin", ternary(ring, words[: ring.degree]))
+    encryptor = seal.Encryptor(peer.context, generator.create_public_key(), key)
+    special = float(ring.primes[peer.special])
+    public = ERROR_VARIANCE * (1 + 4 * ring.degree / 3) / special**2 + rounding(ring)
+    for number in range(count):
+        slots, scale = ours.random_slots(rng, ring.degree // 2), 2 ** rng.uniform(22, 38)
+        plain = peer.encoded(slots, scale)
+        if number % 2 == 0:
+            kind, variance, made = "secret", ERROR_VARIANCE, encryptor.encrypt_symmetric(plain)
+        else:
+            kind, variance, made = "public", public, encryptor.encrypt(plain)
+        level = int(rng.integers(2))
+        if level == 0:
+            for _ in range(2):
+                peer.evaluator.mod_switch_to_next_inplace(made)
+        basis, halves, scale = peer.halves(made)
+        path = folder / f"{number:04}-{kind}.frame"
+        ours.write_pair(ring, path, level, scale, basis, halves)
+        ours.write_message(path.with_suffix(".slots"), variance + ours.ROUNDING, slots)
+
+
+def ternary(ring, evaluations):
+    """The coefficients of a ternary polynomial from its evaluations modulo the first prime."""
+    q = ring.primes[0]
+    coefficients = ring.interpolate(evaluations, q)
+    return np.where(coefficients == q - 1, -1, coefficients.astype(np.int64))
+
+
+def main():
+    folder = Path(sys.argv[1])
+    peer = Seal(ours.Ring(folder / "ours"))
+    decryptor = decrypt_ours(peer, folder / "ours")
+    square(peer, folder / "ours", decryptor)
+    (folder / "theirs").mkdir(exist_ok=True)
+    encrypt_theirs(peer, folder / "theirs", len(ours.exchanges(folder / "ours")))
+
+
+if __name__ == "__main__":
+    main()
