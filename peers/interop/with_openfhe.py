@@ -1,0 +1,152 @@
+"""Exchanges with OpenFHE by its wheel: `with_openfhe.py DIRECTORY`.
+
+Reads DIRECTORY/ours, decrypts it inside OpenFHE and prints a JSON row for each ciphertext; writes as many of
+OpenFHE's into DIRECTORY/theirs.
+
+OpenFHE chooses its own primes and roots. Its context as JSON names them, so it is made to take ours: then
+its evaluation form and its slots, at powers of 5, are ours too. Objects of its own serve as forms: the
+residues are lists `v` beside their modulus `m`, a ciphertext has its scale in `s`. It checks nothing of what
+it loads. With a fixed scale it decodes by that one, so decoded slots are multiplied by the ratio; complex slots
+are asked for because it adds noise to real ones.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import openfhe as fhe
+
+import ours
+
+ERROR_VARIANCE = 3.19**2  # of OpenFHE's discrete Gaussian
+SCALE_BITS = 30
+
+
+def parts(x, name):
+    """The value of every field of this name in a JSON object that is not inside another one of it."""
+    if isinstance(x, list):
+        return [found for entry in x for found in parts(entry, name)]
+    if not isinstance(x, dict):
+        return []
+    if name in x:
+        return [x[name]]
+    return [found for entry in x.values() for found in parts(entry, name)]
+
+
+def content(shared):
+    """What a shared pointer points to."""
+    return shared["ptr_wrapper"]["data"]
+
+
+class OpenFhe:
+    """A context over our chain, a key pair, and forms to fill in."""
+
+    def __init__(self, ring):
+        self.ring = ring
+        self.primes = ring.primes[:-2]
+        parameters = fhe.CCParamsCKKSRNS()
+        parameters.SetRingDim(ring.degree)
+        parameters.SetMultiplicativeDepth(len(self.primes) - 1)
+        parameters.SetScalingModSize(SCALE_BITS)
+        parameters.SetFirstModSize(SCALE_BITS + 1)
+        parameters.SetScalingTechnique(fhe.FIXEDMANUAL)
+        parameters.SetKeySwitchTechnique(fhe.BV)
+        parameters.SetCKKSDataType(fhe.COMPLEX)
+        parameters.SetSecurityLevel(fhe.HEStd_128_classic)
+        parameters.SetBatchSize(ring.degree // 2)
+        self.context = self.over_our_primes(fhe.GenCryptoContext(parameters))
+        for feature in (fhe.PKE, fhe.KEYSWITCH, fhe.LEVELEDSHE):
+            self.context.Enable(feature)
+        self.keys = self.context.KeyGen()
+        self.forms = {}
+
+    def over_our_primes(self, context):
+        """The same context with other primes and roots."""
+        form = json.loads(fhe.Serialize(context, fhe.JSON))
+        found = content(parts(form, "elp")[0])
+        product = int(np.prod([int(q) for q in self.primes], dtype=object))
+        found["value0"]["cm"] |= {"v": [product % 2**64, product >> 64], "m": product.bit_length()}
+        for prime, q in zip(found["p"], self.primes, strict=True):
+            content(prime)["value0"]["cm"]["v"] = q
+            content(prime)["value0"]["ru"]["v"] = self.ring.root(q)
+        return fhe.DeserializeCryptoContextString(json.dumps(form), fhe.JSON)
+
+    def limbs(self, poly):
+        """The fields of a polynomial that hold residues, one a prime."""
+        found = [content(limb["v"]) for limb in poly["v"]]
+        assert [limb["m"]["v"] for limb in found] == self.primes[: len(found)]
+        return found
+
+    def secret(self, coefficients):
+        form = json.loads(fhe.Serialize(self.keys.secretKey, fhe.JSON))
+        for limb, q in zip(self.limbs(content(form["value0"])["s"]), self.primes, strict=True):
+            limb["v"] = self.ring.evaluate(coefficients, q).tolist()
+        return fhe.DeserializePrivateKeyString(json.dumps(form), fhe.JSON)
+
+    def own_secret(self):
+        """The coefficients of OpenFHE's secret."""
+        form = json.loads(fhe.Serialize(self.keys.secretKey, fhe.JSON))
+        limb, q = self.limbs(content(form["value0"])["s"])[0], self.primes[0]
+        coefficients = self.ring.interpolate(np.array(limb["v"]), q)
+        return np.where(coefficients == q - 1, -1, coefficients)
+
+    def encrypt(self, slots, count, key):
+        """A ciphertext over the first primes, as JSON, by a key."""
+        plain = self.context.MakeCKKSPackedPlaintext(list(slots), 1, len(self.primes) - count)
+        return json.loads(fhe.Serialize(self.context.Encrypt(key, plain), fhe.JSON))
+
+    def ciphertext(self, halves, scale):
+        count = len(halves[0])
+        if count not in self.forms:
+            self.forms[count] = self.encrypt([0], count, self.keys.publicKey)
+        form = self.forms[count]
+        made = content(form["value0"])
+        made["s"] = scale
+        for half, poly in zip(halves, made["v"], strict=True):
+            for row, limb in zip(half, self.limbs(poly), strict=True):
+                limb["v"] = row.tolist()
+        return fhe.DeserializeCiphertextString(json.dumps(form), fhe.JSON)
+
+    def slots(self, key, ciphertext, scale):
+        plain = self.context.Decrypt(ciphertext, key)
+        plain.SetLength(self.ring.degree // 2)
+        return np.array(plain.GetCKKSPackedValue()) * (2.0**SCALE_BITS / scale)
+
+
+def decrypt_ours(peer, folder):
+    key = peer.secret(ours.secret(peer.ring, folder / "secret.bin"))
+    for path, kind in ours.exchanges(folder):
+        level, scale, _, halves = ours.pair(peer.ring, path)
+        variance, expected = ours.message(path.with_suffix(".slots"))
+        found = peer.slots(key, peer.ciphertext(halves, scale), scale)
+        ours.row(kind, level, scale, variance, found, expected)
+
+
+def encrypt_theirs(peer, folder, count):
+    ring, rng = peer.ring, np.random.default_rng()
+    ours.write_secret(folder / "secret.bin", peer.own_secret())
+    public = ERROR_VARIANCE * (1 + 4 * ring.degree / 3)
+    for number in range(count):
+        level, slots = int(rng.integers(2)), ours.random_slots(rng, ring.degree // 2)
+        by_secret = "secret", ERROR_VARIANCE, peer.keys.secretKey
+        by_public = "public", public, peer.keys.publicKey
+        kind, variance, key = by_secret if number % 2 == 0 else by_public
+        used = [2, len(peer.primes)][level]
+        made = content(peer.encrypt(slots, used, key)["value0"])
+        halves = [np.array([limb["v"] for limb in peer.limbs(poly)]) for poly in made["v"]]
+        path = folder / f"{number:04}-{kind}.frame"
+        ours.write_pair(ring, path, level, made["s"], range(used), halves)
+        ours.write_message(path.with_suffix(".slots"), variance + ours.ROUNDING, slots)
+
+
+def main():
+    folder = Path(sys.argv[1])
+    peer = OpenFhe(ours.Ring(folder / "ours"))
+    decrypt_ours(peer, folder / "ours")
+    (folder / "theirs").mkdir(exist_ok=True)
+    encrypt_theirs(peer, folder / "theirs", len(ours.exchanges(folder / "ours")))
+
+
+if __name__ == "__main__":
+    main()
