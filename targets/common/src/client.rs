@@ -5,19 +5,17 @@
 //! decrypted number to the server, and accepts an answer only with an intact canary.
 
 mod error;
+mod keeper;
 mod links;
+mod secrets;
 
 use core::fmt::Arguments;
 use core::hint::black_box;
 
 use embedded_io::{Read, Write};
-use he_core::edge::{DEGREE, EdgeKey, LimbSink, Workspace};
+use he_core::edge::DEGREE;
 use he_core::params::EDGE_128;
-use he_core::sample::{MessageDigest, MessageSeeds, SecretSeed};
-use he_core::wire::{
-    Answer, AnswerEntry, Kind, Link, Progress, Provision, Refusal, TransportKey, UploadShape,
-    UploadWriter,
-};
+use he_core::wire::{Link, Provision, TransportKey};
 use he_nn::client::input::Input;
 use he_nn::client::{answer, embedding::EmbeddingTable, tokenizer::Tokenizer};
 use zeroize::Zeroize;
@@ -29,21 +27,19 @@ use crate::model::{self, CIPHERTEXTS, CLASSES, LABELS, SCALE_BITS, TOKENS};
 use crate::report::{List, Number, Quoted};
 
 pub use error::Error;
+pub use keeper::{Downloaded, Keeper, Uploaded};
 pub use links::Links;
 use links::{Counted, say};
+pub use secrets::{Received, Secrets};
 
 /// Longest sentence in bytes, as typed.
 const LONGEST: usize = 1024;
-/// Longest body of a frame from the server: an answer, with room for some entries more.
-const FRAME_LIMIT: u64 = 16 * 1024;
 /// Longest body of a frame from the key authority.
 const PROVISION_LIMIT: u64 = 2048;
 
 /// What stays the same from sentence to sentence.
-struct Client<'a> {
-    key: EdgeKey<'a>,
-    workspace: Workspace<'a>,
-    messages: SecretSeed,
+struct Client<'k, K> {
+    keeper: &'k mut K,
     tokenizer: Tokenizer<'static>,
     table: EmbeddingTable<'static>,
 }
@@ -53,23 +49,6 @@ struct Outside<'o, S, O, M> {
     server: Counted<'o, S>,
     operator: &'o mut O,
     machine: &'o mut M,
-}
-
-/// Takes limbs for the server and counts what that takes, apart from making them.
-struct Timed<'o, T, M> {
-    inner: T,
-    machine: &'o mut M,
-    instructions: u64,
-}
-
-impl<T: LimbSink, M: Machine> LimbSink for Timed<'_, T, M> {
-    type Error = T::Error;
-
-    fn put(&mut self, prime: usize, limb: &[u32]) -> Result<(), T::Error> {
-        let (result, count) = counted(self.machine, || self.inner.put(prime, limb));
-        self.instructions += count;
-        result
-    }
 }
 
 /// Gets provisioned by the authority, then answers the operator's sentences until a link fails.
@@ -91,19 +70,59 @@ where
     outcome
 }
 
+/// The same for secrets that somebody else keeps.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_with<K: Keeper<M>, M: Machine>(
+    keeper: &mut K,
+    server: &mut (impl Read + Write),
+    operator: &mut (impl Read + Write),
+    machine: &mut M,
+) -> Result<(), Error> {
+    let outcome = converse(keeper, server, operator, machine);
+    if let Err(error) = &outcome {
+        refuse(operator, error)?;
+    }
+    outcome
+}
+
 fn serve<M: Machine + Entropy>(
     server: &mut (impl Read + Write),
     authority: &mut impl Read,
     operator: &mut (impl Read + Write),
     machine: &mut M,
 ) -> Result<(), Error> {
-    let Provision { transport, messages, secret } = provisioned(authority)?;
+    let mut authority = Counted::new(authority);
+    let Provision { transport, messages, secret } =
+        provisioned(|bytes: &mut [u8]| authority.read(bytes))?;
     let mut buffers = buffers::take().ok_or(Error::BuffersInUse)?;
-    let (key, workspace) = buffers.open(&secret)?;
+    let mut secrets = Secrets::open(&transport, messages, &secret, &mut buffers)?;
     drop(secret);
     defmt::info!("provisioned");
+    converse(&mut secrets, server, operator, machine)
+}
+
+/// Reads the device's secrets.
+///
+/// # Errors
+/// Those of `read`, or if what comes is not a device's secrets.
+pub fn provisioned<E: From<he_core::Error>>(
+    read: impl FnMut(&mut [u8]) -> Result<(), E>,
+) -> Result<Provision<[u8; DEGREE / 4]>, E> {
+    let checksum = TransportKey::checksum();
+    let (_, frame) = Link::accept(&checksum, EDGE_128.digest(), PROVISION_LIMIT, read)?;
+    Provision::read(frame, [0; DEGREE / 4])
+}
+
+fn converse<K: Keeper<M>, M: Machine>(
+    keeper: &mut K,
+    server: &mut (impl Read + Write),
+    operator: &mut (impl Read + Write),
+    machine: &mut M,
+) -> Result<(), Error> {
     let (tokenizer, table) = (model::tokenizer()?, model::embedding()?);
-    let mut client = Client { key, workspace, messages, tokenizer, table };
+    let mut client = Client { keeper, tokenizer, table };
     let mut line = LineReader::<LONGEST>::new();
     loop {
         say(operator, format_args!("{{\"event\": \"ready\"}}"))?;
@@ -111,7 +130,7 @@ fn serve<M: Machine + Entropy>(
         let server = Counted::new(&mut *server);
         let mut outside = Outside { server, operator: &mut *operator, machine: &mut *machine };
         let outcome = match text {
-            Ok(text) => client.classify(text, &transport, &mut outside),
+            Ok(text) => client.classify(text, &mut outside),
             Err(error) => Err(error.into()),
         };
         line.wipe();
@@ -123,34 +142,26 @@ fn serve<M: Machine + Entropy>(
     }
 }
 
-/// Reads the device's secrets.
-fn provisioned(authority: &mut impl Read) -> Result<Provision<[u8; DEGREE / 4]>, Error> {
-    let checksum = TransportKey::checksum();
-    let mut authority = Counted::new(authority);
-    let read = |bytes: &mut [u8]| authority.read(bytes);
-    let (_, frame) = Link::accept(&checksum, EDGE_128.digest(), PROVISION_LIMIT, read)?;
-    Provision::read(frame, [0; DEGREE / 4])
-}
-
 /// Tells the operator why there is no answer.
 fn refuse(operator: &mut impl Write, error: &Error) -> Result<(), Error> {
     defmt::warn!("no answer");
     say(operator, format_args!("{{\"event\": \"error\", \"message\": {}}}", Quoted(error)))
 }
 
-impl Client<'_> {
+impl<K> Client<'_, K> {
     /// One sentence, from text to label.
-    fn classify<S: Read + Write, O: Write, M: Machine + Entropy>(
+    fn classify<S: Read + Write, O: Write, M: Machine>(
         &mut self,
         text: &str,
-        transport: &TransportKey,
         outside: &mut Outside<'_, S, O, M>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Error>
+    where
+        K: Keeper<M>,
+    {
         let input = self.prepare(text, outside)?;
-        let mut link = Link::new(transport, EDGE_128.digest(), outside.machine.sequence()?);
-        self.upload(&input, &mut link, outside)?;
+        self.upload(&input, outside)?;
         drop(input);
-        let (answer, decrypt) = self.download(&mut link, outside)?;
+        let (answer, decrypt) = self.download(outside)?;
         outside.report(&answer, decrypt)
     }
 
@@ -175,44 +186,26 @@ impl Client<'_> {
     }
 
     /// Encrypts, and sends as it goes.
-    fn upload<S: Write, O: Write, M: Machine + Entropy>(
+    fn upload<S: Write, O: Write, M: Machine>(
         &mut self,
         input: &Input<'static, TOKENS>,
-        link: &mut Link<'_>,
         outside: &mut Outside<'_, S, O, M>,
-    ) -> Result<(), Error> {
-        let mut digest = MessageDigest::new(&self.messages);
-        for id in input.ids() {
-            digest.update(&id.to_le_bytes());
-        }
-        let fresh = outside.machine.fresh()?;
-        let seeds = MessageSeeds::derive(&self.messages, link.sequence(), &fresh, &digest);
-        // Features are looked up while encrypting, once a prime; alone they take this long.
+    ) -> Result<(), Error>
+    where
+        K: Keeper<M>,
+    {
+        // Features are looked up while encrypting; alone they take this long.
         let ((), lookup) = counted(outside.machine, || {
             for i in 0..CIPHERTEXTS * DEGREE {
                 black_box(input.coefficient(DEGREE, i / DEGREE, i % DEGREE));
             }
         });
-        let rings = *self.key.rings();
-        let shape = UploadShape {
-            degree: DEGREE,
-            primes: rings.map(|ring| ring.modulus()),
-            count: CIPHERTEXTS_WORD,
-        };
         let before = outside.machine.instructions();
         let server = &mut outside.server;
         let write = |bytes: &[u8]| server.write(bytes);
-        let inner = UploadWriter::start(link, &shape, &seeds.mask, write)?;
-        let mut sink = Timed { inner, machine: &mut *outside.machine, instructions: 0 };
-        for index in 0..CIPHERTEXTS_WORD {
-            let ciphertext = index as usize;
-            let message = |i| input.coefficient(DEGREE, ciphertext, i);
-            self.key.encrypt(&seeds, index, message, &mut self.workspace, &mut sink)?;
-        }
-        let Timed { inner, instructions: send, .. } = sink;
-        inner.finish()?;
+        let Uploaded { send, lookups } = self.keeper.upload(input, outside.machine, write)?;
         let total = outside.machine.instructions() - before;
-        let lookup = lookup * rings.len() as u64;
+        let lookup = lookup * lookups;
         let encrypt = total.saturating_sub(send + lookup);
         let (values, bytes) = (CIPHERTEXTS * DEGREE, outside.server.sent());
         outside.say(format_args!(
@@ -222,57 +215,38 @@ impl Client<'_> {
         ))
     }
 
-    /// Waits for the answer and decrypts it. Returns it with the instructions of the decryption.
+    /// Waits for the answer. Returns it with the instructions of the decryption.
     fn download<S: Read, O: Write, M: Machine>(
         &mut self,
-        link: &mut Link<'_>,
         outside: &mut Outside<'_, S, O, M>,
-    ) -> Result<(answer::Answer<CLASSES>, u64), Error> {
-        let modulus = self.key.rings()[0].modulus();
-        let mut entries = [AnswerEntry::default(); CLASSES + 1];
-        let (scale, count) = loop {
+    ) -> Result<(answer::Answer<CLASSES>, u64), Error>
+    where
+        K: Keeper<M>,
+    {
+        loop {
             let server = &mut outside.server;
-            let frame = link.reader(FRAME_LIMIT, |bytes: &mut [u8]| server.read(bytes))?;
-            match frame.header().kind {
-                Kind::Progress => {
-                    let progress = Progress::read(frame)?;
-                    outside.say(format_args!(
-                        "{{\"event\": \"progress\", \"stage\": {}, \"index\": {}, \
-                         \"total\": {}, \"milliseconds\": {}}}",
-                        Quoted(progress.stage.as_str()),
-                        progress.index,
-                        progress.total,
-                        progress.millis
-                    ))?;
-                }
-                Kind::Refusal => {
-                    let Refusal { code, needed, text } = Refusal::read(frame)?;
+            let read = |bytes: &mut [u8]| server.read(bytes);
+            match self.keeper.download(outside.machine, read)? {
+                Downloaded::Progress(progress) => outside.say(format_args!(
+                    "{{\"event\": \"progress\", \"stage\": {}, \"index\": {}, \
+                     \"total\": {}, \"milliseconds\": {}}}",
+                    Quoted(progress.stage.as_str()),
+                    progress.index,
+                    progress.total,
+                    progress.millis
+                ))?,
+                Downloaded::Refusal(refusal) => {
+                    let (code, needed) = (refusal.code, refusal.needed);
                     outside.say(format_args!(
                         "{{\"event\": \"refused\", \"code\": {code}, \"needed\": {needed}, \
                          \"message\": {}}}",
-                        Quoted(text.as_str())
+                        Quoted(refusal.text.as_str())
                     ))?;
                     return Err(Error::Refused { code });
                 }
-                _ => {
-                    let answer = Answer::read(frame, modulus, self.workspace.limb, &mut entries)?;
-                    break (answer.scale, answer.entries.len());
-                }
+                Downloaded::Answer(answer, instructions) => return Ok((answer, instructions)),
             }
-        };
-        if count != entries.len() {
-            return Err(Error::Core(he_core::Error::WrongLength {
-                expected: entries.len(),
-                found: count,
-            }));
         }
-        let decrypt = || {
-            let decryption = self.key.decrypt(0, self.workspace.limb);
-            let position = |entry: AnswerEntry| usize::try_from(entry.position).unwrap_or(0);
-            entries.map(|entry| decryption.coefficient(position(entry), entry.body))
-        };
-        let ([logits @ .., canary], instructions) = counted(outside.machine, decrypt);
-        Ok((answer::Answer::new(logits, canary, scale)?, instructions))
     }
 }
 
@@ -296,7 +270,3 @@ impl<S, O: Write, M: Machine> Outside<'_, S, O, M> {
         ))
     }
 }
-
-/// [`CIPHERTEXTS`], as the wire counts.
-#[expect(clippy::cast_possible_truncation, reason = "two")]
-const CIPHERTEXTS_WORD: u32 = CIPHERTEXTS as u32;
