@@ -30,6 +30,8 @@ mod answer;
 mod bits;
 mod frame;
 #[cfg(feature = "alloc")]
+mod limbs;
+#[cfg(feature = "alloc")]
 mod key;
 #[cfg(feature = "alloc")]
 mod pair;
@@ -47,9 +49,11 @@ pub use answer::{Answer, AnswerEntry};
 pub use bits::packed_len;
 pub use frame::{FrameReader, FrameWriter, Link};
 #[cfg(feature = "alloc")]
-pub use key::KeyChunk;
+pub use key::{KeyChunk, KeyHead};
 #[cfg(feature = "alloc")]
-pub use pair::Pair;
+pub use limbs::LimbWriter;
+#[cfg(feature = "alloc")]
+pub use pair::{Pair, PairHead};
 pub use provision::Provision;
 #[cfg(feature = "alloc")]
 pub use shape::RingShape;

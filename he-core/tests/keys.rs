@@ -8,13 +8,14 @@ use he_core::encrypt::Encryptor;
 use he_core::eval::Evaluator;
 use he_core::keyswitch::{EvaluationKeys, KeyAuthority, KeyKind, KeyPlan, KeySpec, SeededKey};
 use he_core::linear::{Rows, SeededUpload};
+use he_core::modulus::Modulus;
 use he_core::params::Params;
 use he_core::refresh::{Halves, Refresh};
 use he_core::ring::{Basis, Portable, Ring, Serial, galois_of_conjugation};
 use he_core::sample::Seed;
-use he_core::wire::packed_len;
+use he_core::wire::{KeyChunk, Kind, Link, RingShape, TransportKey, packed_len};
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
+use rand_core::{Rng, SeedableRng};
 
 const LOG_DEGREE: u32 = 9;
 const LOG_EDGE_DEGREE: u32 = 6;
@@ -80,6 +81,127 @@ fn a_key_above_the_modulus_of_its_secret_is_refused() {
         }
     }
     assert!(refused(s.key(KeyKind::Relinearization, s.params.max_level() + 1)));
+}
+
+#[test]
+fn a_key_made_limb_by_limb_is_the_one_made_whole_byte_for_byte() {
+    let s = Setup::insecure();
+    let top = s.params.max_level();
+    for (kind, level) in [
+        (KeyKind::Relinearization, top - 3),
+        (KeyKind::Galois(galois_of_conjugation(LOG_DEGREE)), 14),
+        (KeyKind::Galois(5), top),
+        (KeyKind::Raise, top),
+        (KeyKind::Pack(3), 0),
+        (KeyKind::Down, 0),
+    ] {
+        let spec = KeySpec { kind, level };
+        let (mut whole, mut limbs) = (s.rng.clone(), s.rng.clone());
+        let key = s.authority.key(&s.ring, &s.params, spec, &mut whole).unwrap();
+        let streamed = written(&s.params, |link, write| {
+            s.authority.write_key(&s.params, spec, &mut limbs, link, write)
+        });
+        assert!(streamed == bytes_of(&s.params, &key), "{spec:?}");
+        // What is made next is the same too.
+        assert_eq!(whole.next_u64(), limbs.next_u64());
+    }
+}
+
+#[test]
+fn a_public_key_made_limb_by_limb_is_the_one_made_whole_byte_for_byte() {
+    let s = Setup::insecure();
+    let encoder = Encoder::new(LOG_DEGREE);
+    let encryptor = Encryptor { ring: &s.ring, params: &s.params, encoder: &encoder };
+    let (mut whole, mut limbs) = (s.rng.clone(), s.rng.clone());
+    let primes = moduli(&s.params);
+    let shape = RingShape { degree: s.params.degree(), primes: &primes };
+    for level in [0, 4, s.params.max_level()] {
+        let key = encryptor.public_key(s.authority.big_secret(), level, &mut whole);
+        let expected = written(&s.params, |link, write| {
+            key.to_pair().write(link, Kind::PublicKey, &shape, write)
+        });
+        let streamed = written(&s.params, |link, write| {
+            s.authority.write_public_key(&s.params, level, &mut limbs, link, write)
+        });
+        assert!(streamed == expected, "level {level}");
+        assert_eq!(whole.next_u64(), limbs.next_u64());
+    }
+}
+
+#[test]
+fn nothing_is_written_of_a_key_that_is_refused() {
+    let mut s = Setup::insecure();
+    let above = s.params.max_level() + 1;
+    let mut keys = Vec::new();
+    for (kind, level) in [
+        (KeyKind::Down, 1),
+        (KeyKind::Raise, above),
+        (KeyKind::Galois(4), 0),
+        (KeyKind::Pack(8), 0),
+    ] {
+        keys.push(written(&s.params, |link, write| {
+            let spec = KeySpec { kind, level };
+            assert!(refused(s.authority.write_key(&s.params, spec, &mut s.rng, link, write)));
+            Ok(())
+        }));
+    }
+    keys.push(written(&s.params, |link, write| {
+        assert!(refused(s.authority.write_public_key(&s.params, above, &mut s.rng, link, write)));
+        Ok(())
+    }));
+    assert!(keys.iter().all(Vec::is_empty));
+}
+
+#[test]
+fn kinds_of_keys_and_their_numbers_are_the_same_thing() {
+    for kind in [
+        KeyKind::Relinearization,
+        KeyKind::Galois(5),
+        KeyKind::Raise,
+        KeyKind::Pack(63),
+        KeyKind::Down,
+    ] {
+        let (number, index) = kind.numbers();
+        assert_eq!(KeyKind::from_numbers(number, index), Some(kind));
+    }
+    for (kind, number) in [(0, 0), (1, 1), (3, 1), (5, 1), (6, 0)] {
+        assert_eq!(KeyKind::from_numbers(kind, number), None);
+    }
+}
+
+/// The frames that `write` writes.
+fn written(
+    params: &Params,
+    write: impl FnOnce(&mut Link<'_>, &mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error>,
+) -> Vec<u8> {
+    let checksum = TransportKey::checksum();
+    let mut link = Link::new(&checksum, params.digest(), 0);
+    let mut bytes = Vec::new();
+    write(&mut link, &mut |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })
+    .unwrap();
+    bytes
+}
+
+/// A whole key as it is written.
+fn bytes_of(params: &Params, key: &SeededKey) -> Vec<u8> {
+    let primes = moduli(params);
+    let shape = RingShape { degree: params.degree(), primes: &primes };
+    let (kind, galois) = key.spec.kind.numbers();
+    written(params, |link, write| {
+        for (part, digit) in key.parts.iter().zip(0..) {
+            let (basis, limbs) = (part.basis().bits(), part.words().to_vec());
+            let chunk = KeyChunk { kind, galois, digit, basis, seed: key.seed, limbs };
+            chunk.write(link, &shape, &mut *write)?;
+        }
+        Ok(())
+    })
+}
+
+fn moduli(params: &Params) -> Vec<Modulus> {
+    params.primes().iter().map(|&q| Modulus::new(q).unwrap()).collect()
 }
 
 #[test]

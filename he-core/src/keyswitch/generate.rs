@@ -1,10 +1,15 @@
 //! The key authority: secrets, and the evaluation keys made from them.
 
+mod stream;
+mod zero;
+
 use alloc::vec;
 use alloc::vec::Vec;
 
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
+
+use self::zero::{Zeros, gadget};
 
 use super::keys::{KeyKind, KeySpec};
 use super::{Part, SwitchingKey};
@@ -130,75 +135,63 @@ impl KeyAuthority {
     ) -> Result<SeededKey, Error> {
         spec.check(params)?;
         let basis = spec.basis(params);
-        let (mut source, mut target) = match spec.kind {
+        let ends = self.ends(ring, basis, params, spec.kind);
+        let (seed, errors) = (Seed::random(rng), SecretSeed::random(rng));
+        let parts = spec.digits(params).into_iter().zip(0..).map(|(digit, number)| {
+            let zeros = Zeros::new(&seed, &errors, (domain::EVALUATION_KEY, number), ring.degree());
+            Poly::from_limbs(ring, basis, |i, limb| {
+                zeros.limb(ring, i, ends.target.limb_at(i), limb);
+                if digit.contains(i) {
+                    gadget(ring, i, params, &spec).add(ends.source.limb_at(i), limb);
+                }
+            })
+        });
+        let parts = parts.collect();
+        Ok(SeededKey { spec, seed, parts })
+    }
+
+    /// Between what a key of this kind switches, over the primes of `basis`.
+    fn ends(&self, ring: &Ring, basis: Basis, params: &Params, kind: KeyKind) -> Ends {
+        let big = || secret_poly(ring, basis, &self.big);
+        let (source, target) = match kind {
             KeyKind::Relinearization => {
-                let s = secret_poly(ring, basis, &self.big);
+                let s = big();
                 let mut square = s.clone();
                 square.mul_assign(ring, &s);
                 (square, s)
             }
             KeyKind::Galois(galois) => {
-                let s = secret_poly(ring, basis, &self.big);
+                let s = big();
                 let inverse = Automorphism::new(ring.log_degree(), inverse_of(galois, ring));
                 let turned = s.automorphism(ring, &inverse);
                 (s, turned)
             }
-            KeyKind::Raise => {
-                (secret_poly(ring, basis, &self.ephemeral), secret_poly(ring, basis, &self.big))
-            }
+            KeyKind::Raise => (secret_poly(ring, basis, &self.ephemeral), big()),
             KeyKind::Pack(part) => {
                 let tokens = 1 << params.log_tokens();
                 let (rank, all) = (self.edge.degree() / tokens, coefficients(&self.edge));
                 let part = |t: usize| all[part as usize + rank * t];
-                (
-                    spread(ring, basis, ring.degree() / tokens, part),
-                    secret_poly(ring, basis, &self.ephemeral),
-                )
+                let source = spread(ring, basis, ring.degree() / tokens, part);
+                (source, secret_poly(ring, basis, &self.ephemeral))
             }
-            KeyKind::Down => {
-                (secret_poly(ring, basis, &self.big), secret_poly(ring, basis, &self.edge))
-            }
+            KeyKind::Down => (big(), secret_poly(ring, basis, &self.edge)),
         };
-        let seed = Seed::random(rng);
-        let secret_seed = SecretSeed::random(rng);
-        let special = spec.special(params);
-        let parts = spec.digits(params).into_iter().zip(0..).map(|(digit, number)| {
-            let mut b = gadget(ring, &source, digit, special);
-            b.add_assign(ring, &error(ring, basis, &secret_seed, number));
-            let mut product = mask(ring, basis, &seed, number);
-            product.mul_assign(ring, &target);
-            b.sub_assign(ring, &product);
-            b
-        });
-        let parts = parts.collect();
-        source.words_mut().zeroize();
-        target.words_mut().zeroize();
-        Ok(SeededKey { spec, seed, parts })
+        Ends { source, target }
     }
 }
 
-/// `P · source` on the primes of `digit`, zero elsewhere.
-fn gadget(ring: &Ring, source: &Poly, digit: Basis, special: Basis) -> Poly {
-    let mut poly = source.clone();
-    poly.scale_assign(ring, |prime, q| {
-        if !digit.contains(prime) {
-            return 0;
-        }
-        special
-            .iter()
-            .fold(1, |product, p| q.mul(product, q.reduce(ring.modulus(p).value().into())))
-    });
-    poly
+/// The secret that a key takes a ciphertext from and the one it takes it to, in evaluation form;
+/// erased on drop.
+struct Ends {
+    source: Poly,
+    target: Poly,
 }
 
-/// A fresh error, in evaluation form.
-fn error(ring: &Ring, basis: Basis, seed: &SecretSeed, number: u32) -> Poly {
-    let mut errors = vec![0i8; ring.degree()];
-    sample::errors(seed, number, &mut errors);
-    let mut poly = Poly::from_signed(ring, basis, |i| i64::from(errors[i]));
-    errors.zeroize();
-    poly.ntt_assign(ring);
-    poly
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.source.words_mut().zeroize();
+        self.target.words_mut().zeroize();
+    }
 }
 
 /// The inverse of an odd `galois` modulo `2N`, whose unit group has exponent `N/2`.

@@ -23,6 +23,33 @@ pub enum KeyKind {
     Down,
 }
 
+impl KeyKind {
+    /// The kind and its Galois element or part, as numbers for files and wires.
+    #[must_use]
+    pub const fn numbers(self) -> (u32, u32) {
+        match self {
+            Self::Relinearization => (1, 0),
+            Self::Galois(galois) => (2, galois),
+            Self::Raise => (3, 0),
+            Self::Pack(part) => (4, part),
+            Self::Down => (5, 0),
+        }
+    }
+
+    /// The kind with these numbers, if there is one.
+    #[must_use]
+    pub const fn from_numbers(kind: u32, number: u32) -> Option<Self> {
+        match (kind, number) {
+            (1, 0) => Some(Self::Relinearization),
+            (2, galois) => Some(Self::Galois(galois)),
+            (3, 0) => Some(Self::Raise),
+            (4, part) => Some(Self::Pack(part)),
+            (5, 0) => Some(Self::Down),
+            _ => None,
+        }
+    }
+}
+
 /// One key to be made: its kind and the highest level that it serves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct KeySpec {

@@ -13,13 +13,58 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::bits::{pack, unpack};
-use super::{FrameReader, Kind, Link, RingShape};
+use super::bits::unpack;
+use super::{FrameReader, Kind, LimbWriter, Link, RingShape};
 use crate::Error;
 use crate::sample::Seed;
 
 /// Bytes before the first limb.
 const HEAD: u64 = 4 * 4 + 8 + Seed::BYTES as u64;
+
+/// What a part has before its limbs, for those who have the limbs one by one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct KeyHead {
+    /// What the key is for, numbered by its owner.
+    pub kind: u32,
+    /// The Galois element, or zero.
+    pub galois: u32,
+    /// The digit.
+    pub digit: u32,
+    /// Bit `i` is set if prime `i` of the parameter set has a limb.
+    pub basis: u64,
+    /// The seed of the masks.
+    pub seed: Seed,
+}
+
+impl KeyHead {
+    /// Begins the part; the limbs of `b` follow, upwards.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    ///
+    /// # Panics
+    /// If the basis is not one of the shape, or does not fit a frame.
+    pub fn begin<'k, W, E>(
+        &self,
+        link: &mut Link<'k>,
+        shape: &RingShape<'_>,
+        write: W,
+    ) -> Result<LimbWriter<'k, W>, E>
+    where
+        W: FnMut(&[u8]) -> Result<(), E>,
+    {
+        let length = KeyChunk::length(shape, self.basis);
+        let length = length.and_then(|length| u32::try_from(length).ok());
+        let length = length.expect("a basis of the shape that fits a frame");
+        let mut frame = link.writer(Kind::EvaluationKey, length, write)?;
+        for number in [self.kind, self.galois, self.digit, 0] {
+            frame.put(&number.to_le_bytes())?;
+        }
+        frame.put(&self.basis.to_le_bytes())?;
+        frame.put(self.seed.as_bytes())?;
+        Ok(LimbWriter::new(frame))
+    }
+}
 
 /// One digit of an evaluation key, with the masks as their seed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -63,17 +108,11 @@ impl KeyChunk {
         W: FnMut(&[u8]) -> Result<(), E>,
     {
         assert_eq!(self.limbs.len(), shape.degree * self.basis.count_ones() as usize);
-        let length = Self::length(shape, self.basis).and_then(|length| u32::try_from(length).ok());
-        let length = length.expect("a basis of the shape that fits a frame");
-        let mut frame = link.writer(Kind::EvaluationKey, length, write)?;
-        for number in [self.kind, self.galois, self.digit, 0] {
-            frame.put(&number.to_le_bytes())?;
-        }
-        frame.put(&self.basis.to_le_bytes())?;
-        frame.put(self.seed.as_bytes())?;
-        let primes = shape.primes_of(self.basis).into_iter().flatten();
+        let Self { kind, galois, digit, basis, seed, .. } = *self;
+        let mut frame = KeyHead { kind, galois, digit, basis, seed }.begin(link, shape, write)?;
+        let primes = shape.primes_of(basis).into_iter().flatten();
         for (limb, q) in self.limbs.chunks_exact(shape.degree).zip(primes) {
-            pack(limb, q, |bytes| frame.put(bytes))?;
+            frame.limb(q, limb)?;
         }
         frame.finish()
     }

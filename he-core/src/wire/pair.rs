@@ -12,12 +12,52 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::bits::{pack, unpack};
-use super::{FrameReader, Kind, Link, RingShape};
+use super::bits::unpack;
+use super::{FrameReader, Kind, LimbWriter, Link, RingShape};
 use crate::Error;
 
 /// Bytes before the first limb.
 const HEAD: u64 = 4 + 4 + 8 + 8;
+
+/// What a pair has before its limbs, for those who have the limbs one by one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PairHead {
+    /// Rescales left above the base.
+    pub level: u32,
+    /// What slots hold the values times.
+    pub scale: f64,
+    /// Bit `i` is set if prime `i` of the parameter set has a limb.
+    pub basis: u64,
+}
+
+impl PairHead {
+    /// Begins a frame of `kind`; the limbs of `b` follow, upwards, and then those of `a`.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    ///
+    /// # Panics
+    /// If the basis is not one of the shape, or does not fit a frame.
+    pub fn begin<'k, W, E>(
+        &self,
+        link: &mut Link<'k>,
+        kind: Kind,
+        shape: &RingShape<'_>,
+        write: W,
+    ) -> Result<LimbWriter<'k, W>, E>
+    where
+        W: FnMut(&[u8]) -> Result<(), E>,
+    {
+        let length = Pair::length(shape, self.basis).and_then(|length| u32::try_from(length).ok());
+        let length = length.expect("a basis of the shape that fits a frame");
+        let mut frame = link.writer(kind, length, write)?;
+        frame.put(&self.level.to_le_bytes())?;
+        frame.put(&[0; 4])?;
+        frame.put(&self.scale.to_bits().to_le_bytes())?;
+        frame.put(&self.basis.to_le_bytes())?;
+        Ok(LimbWriter::new(frame))
+    }
+}
 
 /// Two polynomials in evaluation form, as they travel. Whether level and basis belong together is
 /// for those to check who know the parameter set.
@@ -67,17 +107,12 @@ impl Pair {
     {
         let words = shape.degree * self.basis.count_ones() as usize;
         assert_eq!((self.b.len(), self.a.len()), (words, words));
-        let length = Self::length(shape, self.basis).and_then(|length| u32::try_from(length).ok());
-        let length = length.expect("a basis of the shape that fits a frame");
-        let mut frame = link.writer(kind, length, write)?;
-        frame.put(&self.level.to_le_bytes())?;
-        frame.put(&[0; 4])?;
-        frame.put(&self.scale.to_bits().to_le_bytes())?;
-        frame.put(&self.basis.to_le_bytes())?;
+        let Self { level, scale, basis, .. } = *self;
+        let mut frame = PairHead { level, scale, basis }.begin(link, kind, shape, write)?;
         for half in [&self.b, &self.a] {
-            let primes = shape.primes_of(self.basis).into_iter().flatten();
+            let primes = shape.primes_of(basis).into_iter().flatten();
             for (limb, q) in half.chunks_exact(shape.degree).zip(primes) {
-                pack(limb, q, |bytes| frame.put(bytes))?;
+                frame.limb(q, limb)?;
             }
         }
         frame.finish()

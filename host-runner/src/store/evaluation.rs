@@ -5,7 +5,7 @@ use std::io::{BufReader, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use he_core::keyswitch::{KeyKind, KeySpec, SeededKey};
+use he_core::keyswitch::{KeySpec, SeededKey};
 use he_core::params::Params;
 use he_core::ring::{Basis, Poly, Ring};
 use he_core::wire::{Header, KeyChunk, Link, RingShape, TransportKey};
@@ -22,7 +22,7 @@ pub fn write_key(path: &Path, params: &Params, key: &SeededKey) -> Result<u64> {
     let mut link = Link::new(&checksum, params.digest(), 0);
     let primes = moduli(params);
     let shape = RingShape { degree: params.degree(), primes: &primes };
-    let (kind, galois) = numbers(key.spec.kind);
+    let (kind, galois) = key.spec.kind.numbers();
     let mut file = AtomicFile::create(path, Access::Public)?;
     for (part, digit) in key.parts.iter().zip(0..) {
         let chunk = KeyChunk {
@@ -73,7 +73,7 @@ fn read_parts(
     for digit in 0..spec.digits(params).len() {
         let take = |bytes: &mut [u8]| Ok::<_, anyhow::Error>(file.read_exact(bytes)?);
         let chunk = KeyChunk::read(link.reader(KeyChunk::limit(&shape), take)?, &shape)?;
-        let is_expected = (chunk.kind, chunk.galois) == numbers(spec.kind)
+        let is_expected = (chunk.kind, chunk.galois) == spec.kind.numbers()
             && usize::try_from(chunk.digit) == Ok(digit)
             && chunk.basis == spec.basis(params).bits()
             && *seed.get_or_insert(chunk.seed) == chunk.seed;
@@ -92,15 +92,4 @@ fn file_bytes(params: &Params, spec: &KeySpec) -> u64 {
     let body = KeyChunk::length(&shape, spec.basis(params).bits()).unwrap_or(0);
     let frame = (Header::BYTES + Header::TAG) as u64 + body;
     frame * spec.digits(params).len() as u64
-}
-
-/// The numbers that the wire format has for a kind of key.
-const fn numbers(kind: KeyKind) -> (u32, u32) {
-    match kind {
-        KeyKind::Relinearization => (1, 0),
-        KeyKind::Galois(galois) => (2, galois),
-        KeyKind::Raise => (3, 0),
-        KeyKind::Pack(part) => (4, part),
-        KeyKind::Down => (5, 0),
-    }
 }
