@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use chacha20::rand_core::Rng;
+use chacha20::rand_core::CryptoRng;
 use he_core::encode::Encoder;
 use he_core::encrypt::Encryptor;
 use he_core::keyswitch::{KeyAuthority, KeyPlan};
@@ -15,7 +15,6 @@ use he_core::wire::{Link, TransportKey};
 use zeroize::Zeroizing;
 
 use crate::connection::Connection;
-use crate::random;
 use crate::report::KeysReport;
 use crate::store::{self, Existing, KeyFile, Manifest, NewKeys, device, owner};
 use crate::threads::Rayon;
@@ -34,17 +33,17 @@ pub struct Order<'a> {
 /// Makes fresh secrets and keys into `place/server`, `place/device` and `place/owner`; `done` hears of each key.
 ///
 /// # Errors
-/// If there are keys already and they are to be kept, the system has no randomness, or the disk is
-/// full. Nothing is left behind then.
+/// If there are keys already and they are to be kept, or the disk is full. Nothing is left behind
+/// then.
 pub fn generate(
     order: Order<'_>,
+    rng: &mut impl CryptoRng,
     place: &Path,
     existing: Existing,
     done: &mut dyn FnMut(&str),
 ) -> Result<KeysReport> {
-    let mut rng = random::generator()?;
-    let authority = KeyAuthority::generate(order.params, &mut rng)?;
-    write(order, &authority, place, existing, done)
+    let authority = KeyAuthority::generate(order.params, rng)?;
+    write(order, &authority, rng, (place, existing), done)
 }
 
 /// As [`generate`], with the secrets of this authority.
@@ -54,31 +53,30 @@ pub fn generate(
 pub fn write(
     order: Order<'_>,
     authority: &KeyAuthority,
-    place: &Path,
-    existing: Existing,
+    rng: &mut impl CryptoRng,
+    (place, existing): (&Path, Existing),
     done: &mut dyn FnMut(&str),
 ) -> Result<KeysReport> {
     let Order { preset, params, plan } = order;
     let folders = NewKeys::begin(place, existing)?;
-    let mut rng = random::generator()?;
     let ring = Ring::new(params.log_degree(), params.primes(), he_simd::best(), &Rayon)?;
 
     let mut transport = Zeroizing::new([0; 32]);
     rng.fill_bytes(&mut *transport);
     store::write_transport(&folders.server(), &transport)?;
-    let messages = SecretSeed::random(&mut rng);
+    let messages = SecretSeed::random(rng);
     let keys = device::device_keys(authority.edge_secret(), &transport, messages)?;
     device::write(&folders.device(), params, &keys)?;
 
     let encoder = Encoder::new(params.log_degree());
     let encryptor = Encryptor { ring: &ring, params, encoder: &encoder };
     let level = he_lora::level(params.rows_level());
-    let public = encryptor.public_key(authority.big_secret(), level, &mut rng);
+    let public = encryptor.public_key(authority.big_secret(), level, rng);
     owner::write(&folders.owner(), params, &public)?;
 
     let mut wire_bytes = 0;
     for spec in plan.specs() {
-        let key = authority.key(&ring, params, spec, &mut rng)?;
+        let key = authority.key(&ring, params, spec, rng)?;
         let file = KeyFile::new(&spec).file();
         wire_bytes += store::write_key(&folders.server().join(&file), params, &key)?;
         done(&file);

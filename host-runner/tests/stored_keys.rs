@@ -13,6 +13,7 @@ use host_runner::authority::{self, Order};
 use host_runner::engine::Engine;
 use host_runner::import::ModelFolder;
 use host_runner::plan::Plan;
+use host_runner::random;
 use host_runner::store::{DEVICE, Existing, MANIFEST, Manifest, OWNER, SERVER, TRANSPORT, device};
 use small::Scratch;
 
@@ -121,11 +122,16 @@ fn keys_are_replaced_only_when_asked_and_then_whole() {
     let transport = || fs::read(scratch.path().join(SERVER).join(TRANSPORT)).unwrap();
     let before = transport();
 
-    let kept = authority::write(order, &maker, scratch.path(), Existing::Keep, &mut |_| {});
+    let mut rng = random::generator().unwrap();
+    let mut write = |existing| {
+        let place = (scratch.path(), existing);
+        authority::write(order, &maker, &mut rng, place, &mut |_| {})
+    };
+    let kept = write(Existing::Keep);
     assert!(kept.unwrap_err().to_string().contains("--force"));
     assert_eq!(transport(), before);
 
-    authority::write(order, &maker, scratch.path(), Existing::Replace, &mut |_| {}).unwrap();
+    write(Existing::Replace).unwrap();
     assert_ne!(transport(), before);
     load(scratch.path(), &plan).unwrap();
     drop(model);

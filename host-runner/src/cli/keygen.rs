@@ -11,6 +11,7 @@ use crate::memory;
 use crate::plan::Plan;
 use crate::preset;
 use crate::progress::Progress;
+use crate::random;
 use crate::store::{DEVICE, Existing, OWNER, SERVER};
 
 const EXAMPLES: &str = "\
@@ -51,8 +52,9 @@ impl Keygen {
         let existing = if self.force { Existing::Replace } else { Existing::Keep };
         let order = Order { preset: &self.preset, params: &params, plan: plan.keys() };
         let mut progress = Progress::new("evaluation keys", plan.report.keys.count);
-        let report =
-            authority::generate(order, &self.out, existing, &mut |file| progress.step(file))?;
+        let mut rng = random::generator()?;
+        let mut done = |file: &str| progress.step(file);
+        let report = authority::generate(order, &mut rng, &self.out, existing, &mut done)?;
         let seconds = progress.finish();
         let (server, device) = (self.out.join(SERVER), self.out.join(DEVICE));
         println!(

@@ -97,8 +97,10 @@ pub(crate) fn write_keys(scratch: &Path) -> (ModelFolder, Plan, KeyAuthority) {
     let folder = ModelFolder::open(&scratch.join("model")).unwrap();
     let params = params();
     let plan = Plan::new(&params, folder.model()).unwrap();
-    let authority = KeyAuthority::generate(&params, &mut random::generator().unwrap()).unwrap();
+    let mut rng = random::generator().unwrap();
+    let authority = KeyAuthority::generate(&params, &mut rng).unwrap();
     let order = Order { preset: PRESET, params: &params, plan: plan.keys() };
-    authority::write(order, &authority, scratch, Existing::Keep, &mut |_| {}).unwrap();
+    let place = (scratch, Existing::Keep);
+    authority::write(order, &authority, &mut rng, place, &mut |_| {}).unwrap();
     (folder, plan, authority)
 }
