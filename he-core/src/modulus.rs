@@ -3,6 +3,10 @@
 //! Residues are `u32` in `[0, q)`, on the way in and on the way out. Nothing here branches on
 //! them. One 32-bit word serves devices, hosts and GPUs alike, so all agree bit for bit.
 
+mod signed;
+
+pub(crate) use signed::{SignedModulus, butterflies};
+
 /// An odd modulus `2 < q < 2^31`, with what its reductions need.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Modulus {

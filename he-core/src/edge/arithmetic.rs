@@ -5,26 +5,22 @@
 //! only: a butterfly is an addition, a subtraction and three multiplications. What comes out is what
 //! [`NttTable`] computes, bit for bit.
 
-use crate::modulus::{Factor, Modulus};
+use crate::modulus::{Factor, Modulus, SignedModulus, butterflies};
 use crate::ntt::NttTable;
 
 /// One base prime with its roots of unity, borrowed from flash or from an [`NttTable`].
 #[derive(Clone, Copy, Debug)]
 pub struct EdgeRing<'a> {
-    modulus: Modulus,
-    /// `q^−1 mod 2^32`.
-    inverse: u32,
+    modulus: SignedModulus,
     /// `2^64 / N mod q`.
     entry: u32,
-    /// `⌊2^32 / q⌋`.
-    reciprocal: i32,
     /// `ψ^−rev(i)`.
     inverse_roots: &'a [Factor],
 }
 
 impl<'a> EdgeRing<'a> {
     /// The largest supported width of a prime: one pass takes three bits.
-    pub const MAX_BITS: u32 = 29;
+    pub const MAX_BITS: u32 = SignedModulus::MAX_BITS;
 
     /// Wraps the powers `ψ^−rev(i)` of a primitive `2N`-th root of unity modulo a prime.
     ///
@@ -34,8 +30,8 @@ impl<'a> EdgeRing<'a> {
     pub const fn new(modulus: Modulus, inverse_roots: &'a [Factor]) -> Option<Self> {
         let degree = inverse_roots.len();
         let q = modulus.value();
-        if q >> Self::MAX_BITS != 0 || !degree.is_power_of_two() || degree < 2 || degree >= 1 << 17
-        {
+        let Some(signed) = SignedModulus::new(modulus) else { return None };
+        if !degree.is_power_of_two() || degree < 2 || degree >= 1 << 17 {
             return None;
         }
         #[expect(clippy::cast_possible_truncation, reason = "below 2^17")]
@@ -44,22 +40,9 @@ impl<'a> EdgeRing<'a> {
         if modulus.pow_vartime(inverse_psi, degree_word) != q - 1 {
             return None;
         }
-        // Newton's iteration doubles the correct bits of q^−1, of which q itself has three.
-        let mut inverse = q;
-        let mut bits = 3;
-        while bits < 32 {
-            inverse = inverse.wrapping_mul(2u32.wrapping_sub(q.wrapping_mul(inverse)));
-            bits *= 2;
-        }
         let word = modulus.reduce(1 << 32);
         let entry = modulus.mul(modulus.mul(word, word), modulus.inverse(degree_word));
-        Some(Self {
-            modulus,
-            inverse,
-            entry,
-            reciprocal: modulus.factor(1).quotient().cast_signed(),
-            inverse_roots,
-        })
+        Some(Self { modulus: signed, entry, inverse_roots })
     }
 
     /// The same for a prime whose tables exist; `None` if it is too wide.
@@ -71,7 +54,7 @@ impl<'a> EdgeRing<'a> {
     /// The prime.
     #[must_use]
     pub const fn modulus(&self) -> Modulus {
-        self.modulus
+        self.modulus.modulus()
     }
 
     /// `N`.
@@ -83,7 +66,7 @@ impl<'a> EdgeRing<'a> {
     /// Coefficients to evaluations, with inverse roots only: on level `g ≤ i < 2g` the root
     /// `ψ^rev(i)` is `−ψ^−rev(3g − 1 − i)`.
     pub(super) fn forward(&self, limb: &mut [u32]) {
-        let q = self.modulus;
+        let q = self.modulus();
         let mut half = limb.len() / 2;
         let mut groups = 1;
         while half > 0 {
@@ -107,25 +90,28 @@ impl<'a> EdgeRing<'a> {
         }
     }
 
-    /// `a · b / 2^32`, for residues `a` and `b`, in `(−q, q)` as a signed word. After Montgomery.
+    /// `a · b / 2^32`, for residues `a` and `b`, in `(−q, q)` as a signed word.
     #[inline]
     pub(super) const fn multiply(&self, a: u32, b: u32) -> u32 {
-        let product = a as u64 * b as u64;
-        let multiple = low(product).wrapping_mul(self.inverse);
-        // The low halves are equal, so the difference of the high halves is exact.
-        high(product).wrapping_sub(high(multiple as u64 * self.modulus.value() as u64))
+        self.modulus.multiply(a, b).cast_unsigned()
     }
 
     /// The residue of `m − x` for any `m` and any signed word `x`.
     #[inline]
     pub(super) const fn difference(&self, m: i32, x: u32) -> u32 {
-        self.canonical(self.shrink(m) - self.shrink(x.cast_signed()))
+        self.modulus.difference(m, x.cast_signed())
+    }
+
+    /// The residue of `x`.
+    #[inline]
+    pub(super) const fn canonical(&self, x: i32) -> u32 {
+        self.modulus.canonical(x)
     }
 
     /// `N` times the inverse transform, from signed words in `(−q, q)` to signed words that are to be
     /// reduced.
     pub(super) fn inverse(&self, limb: &mut [u32]) {
-        let limit = (1 << 31) / self.modulus.value();
+        let limit = (1 << 31) / self.modulus().value();
         // Every word is at most `bound · q` in absolute value.
         let mut bound = 1;
         let (mut half, mut groups) = (1, limb.len() / 2);
@@ -137,7 +123,7 @@ impl<'a> EdgeRing<'a> {
         while groups > 0 {
             if 4 * bound > limit {
                 for x in &mut *limb {
-                    *x = self.shrink(x.cast_signed()).cast_unsigned();
+                    *x = self.modulus.shrink(x.cast_signed()).cast_unsigned();
                 }
                 bound = 1;
             }
@@ -154,7 +140,7 @@ impl<'a> EdgeRing<'a> {
         let (pairs, _) = limb.as_chunks_mut();
         for (pair, &root) in pairs.iter_mut().zip(roots) {
             let [a, b] = pair.map(u32::cast_signed);
-            *pair = [a + b, self.root(root).multiply(a - b)].map(i32::cast_unsigned);
+            *pair = [a + b, self.modulus.root(root).multiply(a - b)].map(i32::cast_unsigned);
         }
     }
 
@@ -163,7 +149,7 @@ impl<'a> EdgeRing<'a> {
         let (pairs, _) = self.inverse_roots[groups..2 * groups].as_chunks();
         let seconds = &self.inverse_roots[groups / 2..groups];
         let roots = pairs.iter().zip(seconds).map(|(&[first, other], &second)| {
-            [self.root(first), self.root(other), self.root(second)]
+            [self.modulus.root(first), self.modulus.root(other), self.modulus.root(second)]
         });
         if half == 1 {
             let (blocks, _) = limb.as_chunks_mut();
@@ -180,74 +166,4 @@ impl<'a> EdgeRing<'a> {
             }
         }
     }
-
-    /// A root of unity for signed words.
-    #[inline]
-    const fn root(&self, root: Factor) -> SignedFactor {
-        let quotient = root.quotient().cast_signed();
-        // The quotient has its top bit set exactly when the root is above `q/2`.
-        let value =
-            root.value().wrapping_sub(self.modulus.value() & (quotient >> 31).cast_unsigned());
-        SignedFactor { value: value.cast_signed(), quotient, q: self.modulus.value() }
-    }
-
-    /// `x` reduced to `(−q, q)`.
-    #[inline]
-    const fn shrink(&self, x: i32) -> i32 {
-        // The rounded quotient is right or one off, towards zero.
-        let quotient = ((x as i64 * self.reciprocal as i64 + (1 << 31)) >> 32).cast_unsigned();
-        x.wrapping_sub(low(quotient).wrapping_mul(self.modulus.value()).cast_signed())
-    }
-
-    /// The residue of `x`.
-    #[inline]
-    pub(super) const fn canonical(&self, x: i32) -> u32 {
-        add_if_negative(self.shrink(x), self.modulus.value()).cast_unsigned()
-    }
-}
-
-/// A constant factor in `(−q/2, q/2)` and `⌊value · 2^32 / q⌋`.
-#[derive(Clone, Copy)]
-struct SignedFactor {
-    value: i32,
-    quotient: i32,
-    q: u32,
-}
-
-impl SignedFactor {
-    /// `x` times the factor, in `(−q/2, 3q/2)`, for any `x`.
-    #[inline]
-    const fn multiply(self, x: i32) -> i32 {
-        let quotient = high((x as i64 * self.quotient as i64).cast_unsigned());
-        let product = x.cast_unsigned().wrapping_mul(self.value.cast_unsigned());
-        product.wrapping_sub(quotient.wrapping_mul(self.q)).cast_signed()
-    }
-}
-
-/// Two butterflies on neighbours, then two across. From words up to `b ≥ q` in absolute value they
-/// make words up to `4b`.
-#[inline]
-fn butterflies(block: [u32; 4], roots: [SignedFactor; 3]) -> [u32; 4] {
-    let [x0, x1, x2, x3] = block.map(u32::cast_signed);
-    let (s0, s1) = (x0 + x1, x2 + x3);
-    let (d0, d1) = (roots[0].multiply(x0 - x1), roots[1].multiply(x2 - x3));
-    let block = [s0 + s1, d0 + d1, roots[2].multiply(s0 - s1), roots[2].multiply(d0 - d1)];
-    block.map(i32::cast_unsigned)
-}
-
-/// `x`, with `y` added if it is negative.
-#[inline]
-const fn add_if_negative(x: i32, y: u32) -> i32 {
-    x.wrapping_add((y & (x >> 31).cast_unsigned()).cast_signed())
-}
-
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
-const fn low(x: u64) -> u32 {
-    x as u32
-}
-
-#[inline]
-const fn high(x: u64) -> u32 {
-    low(x >> 32)
 }
