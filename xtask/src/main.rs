@@ -7,6 +7,8 @@ mod process;
 mod boards;
 mod setup;
 
+mod python;
+
 mod layers;
 mod tidy;
 

@@ -3,12 +3,12 @@
 use crate::compiler::{root, target_directory};
 use crate::console::Console;
 use crate::process::{output_of, step};
-use anyhow::{Context, Result, bail};
+use crate::python::{self, Wheel};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use core::time::Duration;
-use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 const INSTALL: Duration = Duration::from_secs(1800);
@@ -119,44 +119,18 @@ impl Peer {
     /// If it cannot be had here; the message says why.
     pub(crate) fn prepare(self, console: &Console) -> Result<Ready> {
         match self {
-            // The wheel of this version holds a module for Python 3.10 only.
-            Self::Openfhe => {
-                self.wheel(console, &["3.10"], &["openfhe==1.6.1.0.22.4", "numpy<2.3"])
-            }
-            Self::Seal => self.wheel(
-                console,
-                &["3.11", "3.12", "3.13", "3.10"],
-                &["seal-python==4.4.0", "numpy"],
-            ),
+            Self::Openfhe => self.wheel(console, &python::OPENFHE),
+            Self::Seal => self.wheel(console, &python::SEAL),
             Self::Poulpy => self.crate_of(console, Some("nightly")),
             Self::Ntt => self.crate_of(console, None),
         }
     }
 
-    /// A virtual environment with packages.
-    fn wheel(self, console: &Console, versions: &[&str], packages: &[&str]) -> Result<Ready> {
-        let found = versions.iter().find_map(|version| python(version));
-        let Some(python) = found else {
-            bail!("it needs Python {}, which is not installed", versions.join(" or "));
-        };
-        let environment = target_directory().join("peers").join(format!("{}-venv", self.name()));
-        let program = environment.join("bin/python");
-        if !program.exists() {
-            let mut command = Command::new(&python);
-            command.args(["-m", "venv"]).arg(&environment);
-            let label = format!("{}: an environment", self.title());
-            step(console, &label, &mut command, INSTALL)?;
-        }
-        let mut command = Command::new(&program);
-        command.args(["-m", "pip", "install", "--disable-pip-version-check"]).args(packages);
-        step(
-            console,
-            &format!("{}: install {}", self.title(), packages[0]),
-            &mut command,
-            INSTALL,
-        )?;
+    /// A script in its folder, with the library in an environment.
+    fn wheel(self, console: &Console, wheel: &Wheel) -> Result<Ready> {
+        let program = wheel.install(console)?;
         let script = Some(root().join("peers").join(self.name()).join("peer.py"));
-        Ok(Ready { program, script, version: format!("{}, wheel", packages[0].replace("==", " ")) })
+        Ok(Ready { program, script, version: wheel.version() })
     }
 
     /// A Rust program in its folder, for this processor.
@@ -195,24 +169,6 @@ fn versions(lock: &str, names: &[&str]) -> String {
         Some(format!("{name} {}", line.trim_matches('"')))
     };
     names.iter().filter_map(version).collect::<Vec<_>>().join(", ")
-}
-
-/// An interpreter of this version: on the path, or among those of pyenv.
-fn python(version: &str) -> Option<PathBuf> {
-    let name = format!("python{version}");
-    let answers = |program: &Path| {
-        let mut command = Command::new(program);
-        output_of(command.args(["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]))
-            .is_some_and(|answer| answer == version)
-    };
-    let home = env::var_os("PYENV_ROOT").map(PathBuf::from).or_else(|| {
-        let home = PathBuf::from(env::var_os("HOME")?);
-        Some(home.join(".pyenv"))
-    });
-    let kept = home.and_then(|home| fs::read_dir(home.join("versions")).ok());
-    let kept =
-        kept.into_iter().flatten().flatten().map(|entry| entry.path().join("bin").join(&name));
-    [PathBuf::from(&name)].into_iter().chain(kept).find(|program| answers(program))
 }
 
 fn ensure_toolchain(console: &Console, toolchain: &str) -> Result<()> {
