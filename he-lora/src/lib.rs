@@ -6,6 +6,8 @@
 extern crate alloc;
 
 pub mod plain;
+pub mod parameters;
+pub mod reference;
 
 pub mod adapter;
 mod forward;

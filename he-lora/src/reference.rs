@@ -1,0 +1,133 @@
+//! The loss of one example and its gradient in double precision, as plain loops: what encrypted
+//! training is compared with.
+//!
+//! With `y = x W + s·(x A) B` for queries, keys and values, and for the head's dense layer, the trained numbers
+//! are `A`, `B` and the columns of the classes. All else is frozen. Functions and their derivatives are
+//! exact to the last bits; the last layer is computed for the first token alone, as under encryption.
+
+mod block;
+mod math;
+
+use alloc::vec::Vec;
+
+use he_nn::model::Model;
+
+use self::block::Block;
+use self::math::{normalise, normalise_back, product, product_back, update, update_back};
+use crate::parameters::{Parameters, Side, Vector};
+
+/// What is minimised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// `−Σ_k y_k ln p_k` with `p` the softmax of the scores `z`; labels `y` are one-hot.
+    CrossEntropy,
+    /// `Σ_k (z_k − y_k)²`.
+    Squared,
+}
+
+/// One example.
+#[derive(Clone, Copy, Debug)]
+pub struct Example<'a> {
+    /// The normalised embedding, `tokens × width`.
+    pub embedding: &'a [f64],
+    /// How many tokens are real.
+    pub length: usize,
+    /// One number for each class.
+    pub label: &'a [f64],
+}
+
+/// What comes of an example.
+#[expect(missing_debug_implementations, reason = "a gradient is private")]
+pub struct Outcome {
+    /// The scores.
+    pub scores: Vec<f64>,
+    /// The loss.
+    pub loss: f64,
+    /// Its derivative by every trained number.
+    pub gradient: Parameters,
+    /// The largest magnitude of the gradients that pass each stage, for a choice of scales.
+    pub largest: Vec<(&'static str, f64)>,
+}
+
+/// The loss of an example, and its gradient, for updates scaled by `scaling`.
+#[must_use]
+pub fn evaluate(
+    model: &Model,
+    parameters: &Parameters,
+    scaling: f64,
+    example: Example<'_>,
+    loss: Loss,
+) -> Outcome {
+    let config = model.config();
+    let width = config.width;
+    let mask: Vec<f64> =
+        (0..config.tokens).map(|t| if t < example.length { 1.0 } else { 0.0 }).collect();
+    let mut stream = example.embedding.to_vec();
+    let mut blocks = Vec::new();
+    for layer in 0..model.layers().len() {
+        let asking = if layer == 0 { config.tokens } else { 1 };
+        let block = Block { model, parameters, scaling, layer, mask: &mask, asking };
+        let (out, tape) = block.forward(&stream);
+        stream = out;
+        blocks.push((block, tape));
+    }
+    let (n, root) = normalise(&stream, width, &[1.0]);
+    let mut dense = product(&n, &model.head().dense);
+    let head = |side| (0..parameters.shape().rank()).map(move |r| Vector::Dense { side, r });
+    let head = |side| head(side).map(|v| parameters.vector(v)).collect::<Vec<_>>();
+    update(&head(Side::Down), &head(Side::Up), scaling, &n, &mut dense);
+    let hidden: Vec<f64> = dense.iter().map(|&y| libm::tanh(y)).collect();
+    let classes: Vec<&[f64]> =
+        (0..config.classes).map(|k| parameters.vector(Vector::Class(k))).collect();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+    let scores: Vec<f64> = classes.iter().map(|class| dot(class, &hidden)).collect();
+    let (value, g_scores) = loss.evaluate(&scores, example.label);
+
+    let mut gradient = Parameters::zeros(parameters.shape());
+    let mut largest = Vec::new();
+    let mut g_hidden = alloc::vec![0.0; width];
+    for (k, &g) in g_scores.iter().enumerate() {
+        g_hidden.iter_mut().zip(classes[k]).for_each(|(h, w)| *h += g * w);
+        let out = gradient.vector_mut(Vector::Class(k));
+        out.iter_mut().zip(&hidden).for_each(|(out, t)| *out = g * t);
+    }
+    let g_dense: Vec<f64> = g_hidden.iter().zip(&hidden).map(|(g, t)| g * (1.0 - t * t)).collect();
+    largest.push(("head: dense", math::largest(&g_dense)));
+    let mut g_n = product_back(&g_dense, &model.head().dense);
+    let vector = |side, r| Vector::Dense { side, r };
+    update_back((parameters, &mut gradient), &vector, scaling, (&n, &g_dense), &mut g_n);
+    largest.push(("head: normalised", math::largest(&g_n)));
+    let mut g_stream = normalise_back(&n, &root, &g_n, width);
+    for (block, tape) in blocks.iter().rev() {
+        g_stream = block.backward(tape, &g_stream, &mut gradient, &mut largest);
+    }
+    Outcome { scores, loss: value, gradient, largest }
+}
+
+impl Loss {
+    /// The loss and its derivative by the scores.
+    #[must_use]
+    pub fn evaluate(self, scores: &[f64], label: &[f64]) -> (f64, Vec<f64>) {
+        let pairs = || scores.iter().zip(label);
+        match self {
+            Self::CrossEntropy => {
+                let p = softmax(scores);
+                let loss = p.iter().zip(label).map(|(p, y)| -y * libm::log(*p)).sum();
+                (loss, p.iter().zip(label).map(|(p, y)| p - y).collect())
+            }
+            Self::Squared => {
+                let loss = pairs().map(|(z, y)| (z - y) * (z - y)).sum();
+                (loss, pairs().map(|(z, y)| 2.0 * (z - y)).collect())
+            }
+        }
+    }
+}
+
+/// `e^(z_k) / Σ e^(z_j)`.
+#[must_use]
+pub fn softmax(scores: &[f64]) -> Vec<f64> {
+    let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let exp: Vec<f64> = scores.iter().map(|z| libm::exp(z - top)).collect();
+    let sum: f64 = exp.iter().sum();
+    exp.into_iter().map(|e| e / sum).collect()
+}

@@ -1,0 +1,138 @@
+//! One block of the transformer and its derivative.
+
+use alloc::vec::Vec;
+
+use he_core::refresh::Weights;
+use he_nn::model::{LayerWeights, Model};
+use he_nn::reference::gelu;
+
+use super::math::{
+    Attention, add, gelu_slope, largest, normalise, normalise_back, product, product_back, update,
+    update_back,
+};
+use crate::parameters::{Parameters, Side, Vector};
+use crate::plain::PROJECTIONS;
+
+/// A block, whose first `asking` tokens are wanted.
+pub(super) struct Block<'a> {
+    pub(super) model: &'a Model,
+    pub(super) parameters: &'a Parameters,
+    pub(super) scaling: f64,
+    pub(super) layer: usize,
+    pub(super) mask: &'a [f64],
+    pub(super) asking: usize,
+}
+
+/// What a derivative needs.
+pub(super) struct Tape {
+    n: Vec<f64>,
+    roots: Vec<f64>,
+    projections: [Vec<f64>; PROJECTIONS],
+    inner_n: Vec<f64>,
+    inner_roots: Vec<f64>,
+    gate: Vec<f64>,
+    value: Vec<f64>,
+}
+
+impl Block<'_> {
+    /// The stream after this block.
+    pub(super) fn forward(&self, stream: &[f64]) -> (Vec<f64>, Tape) {
+        let (width, weights) = (self.width(), self.weights());
+        let (n, roots) = match self.layer {
+            0 => (stream.to_vec(), Vec::new()),
+            _ => normalise(stream, width, self.mask),
+        };
+        let projections: [_; PROJECTIONS] = core::array::from_fn(|c| {
+            let x = self.asked(c, &n);
+            let mut y = product(x, self.projection(c));
+            let [down, up] = [Side::Down, Side::Up].map(|side| {
+                let vector = |r| self.parameters.vector(self.vector(c, side, r));
+                (0..self.parameters.shape().rank()).map(vector).collect::<Vec<_>>()
+            });
+            update(&down, &up, self.scaling, x, &mut y);
+            y
+        });
+        let out = self.attention(&projections).forward();
+        let asked = self.asking * width;
+        let mut stream = stream[..asked].to_vec();
+        add(&mut stream, 1.0, &product(&out, &weights.attention.output));
+        let (inner_n, inner_roots) = normalise(&stream, width, self.mask);
+        let gate = product(&inner_n, &weights.feed_forward.gate);
+        let value = product(&inner_n, &weights.feed_forward.value);
+        let hidden: Vec<f64> = gate.iter().zip(&value).map(|(&g, v)| gelu(g) * v).collect();
+        add(&mut stream, 1.0, &product(&hidden, &weights.feed_forward.output));
+        (stream, Tape { n, roots, projections, inner_n, inner_roots, gate, value })
+    }
+
+    /// The derivative by the stream before this block, which the first one leaves out, from that by
+    /// the stream after it.
+    pub(super) fn backward(
+        &self,
+        tape: &Tape,
+        g: &[f64],
+        gradient: &mut Parameters,
+        seen: &mut Vec<(&'static str, f64)>,
+    ) -> Vec<f64> {
+        let (width, weights) = (self.width(), self.weights());
+        seen.push(("stream", largest(g)));
+        let g_hidden = product_back(g, &weights.feed_forward.output);
+        seen.push(("feed-forward: units", largest(&g_hidden)));
+        let gates = tape.gate.iter().zip(&tape.value).zip(&g_hidden);
+        let g_gate: Vec<f64> =
+            gates.map(|((&gate, value), g)| g * value * gelu_slope(gate)).collect();
+        let values = tape.gate.iter().zip(&g_hidden);
+        let g_value: Vec<f64> = values.map(|(&gate, g)| g * gelu(gate)).collect();
+        seen.push(("feed-forward: gates", largest(&g_gate)));
+        let mut g_n = product_back(&g_gate, &weights.feed_forward.gate);
+        add(&mut g_n, 1.0, &product_back(&g_value, &weights.feed_forward.value));
+        let mut g_stream = g.to_vec();
+        add(&mut g_stream, 1.0, &normalise_back(&tape.inner_n, &tape.inner_roots, &g_n, width));
+        seen.push(("stream after attention", largest(&g_stream)));
+
+        let g_out = product_back(&g_stream, &weights.attention.output);
+        seen.push(("attention: output", largest(&g_out)));
+        let derivatives = self.attention(&tape.projections).backward(&g_out);
+        let mut g_n = alloc::vec![0.0; tape.n.len()];
+        for (c, g) in derivatives.iter().enumerate() {
+            seen.push(("attention: projection", largest(g)));
+            add(&mut g_n, 1.0, &product_back(g, self.projection(c)));
+            let vector = |side, r| self.vector(c, side, r);
+            let x = self.asked(c, &tape.n);
+            update_back((self.parameters, gradient), &vector, self.scaling, (x, g), &mut g_n);
+        }
+        seen.push(("attention: input", largest(&g_n)));
+        if self.layer == 0 {
+            return Vec::new();
+        }
+        let mut g_before = normalise_back(&tape.n, &tape.roots, &g_n, width);
+        add(&mut g_before, 1.0, &g_stream);
+        g_before
+    }
+
+    fn attention<'a>(&'a self, [q, k, v]: &'a [Vec<f64>; PROJECTIONS]) -> Attention<'a> {
+        let config = self.model.config();
+        Attention { heads: config.heads, width: config.width, mask: self.mask, q, k, v }
+    }
+
+    /// The tokens that projection `c` is wanted of.
+    fn asked<'a>(&self, c: usize, n: &'a [f64]) -> &'a [f64] {
+        if c == 0 { &n[..self.asking * self.width()] } else { n }
+    }
+
+    fn projection(&self, c: usize) -> &Weights {
+        let attention = &self.weights().attention;
+        [&attention.query, &attention.key, &attention.value][c]
+    }
+
+    fn vector(&self, projection: usize, side: Side, r: usize) -> Vector {
+        Vector::Projection { layer: self.layer, projection, side, r }
+    }
+
+    fn weights(&self) -> &LayerWeights {
+        &self.model.layers()[self.layer]
+    }
+
+    fn width(&self) -> usize {
+        self.model.config().width
+    }
+}

@@ -1,0 +1,169 @@
+//! Matrices, normalisation, low-rank updates and the kernel attention, each with its transpose or
+//! derivative. Matrices are `tokens × features`, row-major.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use he_core::refresh::Weights;
+
+use crate::parameters::{Parameters, Side, Vector};
+
+/// `x W`.
+pub(super) fn product(x: &[f64], weights: &Weights) -> Vec<f64> {
+    let unit = libm::ldexp(1.0, -weights.frac_bits.cast_signed());
+    let mut out = Vec::new();
+    for row in x.chunks_exact(weights.inputs) {
+        let mut sums = vec![0.0; weights.outputs];
+        for (x, entries) in row.iter().zip(weights.entries.chunks_exact(weights.outputs)) {
+            sums.iter_mut().zip(entries).for_each(|(y, &w)| *y += x * unit * f64::from(w));
+        }
+        out.extend(sums);
+    }
+    out
+}
+
+/// `g Wᵀ`.
+pub(super) fn product_back(g: &[f64], weights: &Weights) -> Vec<f64> {
+    let unit = libm::ldexp(1.0, -weights.frac_bits.cast_signed());
+    let row = |g: &[f64], entries: &[i32]| -> f64 {
+        g.iter().zip(entries).map(|(g, &w)| g * unit * f64::from(w)).sum()
+    };
+    let tokens = g.chunks_exact(weights.outputs);
+    tokens
+        .flat_map(|g| weights.entries.chunks_exact(weights.outputs).map(move |w| row(g, w)))
+        .collect()
+}
+
+/// Every token over the root of its mean square, padding's with 1 more, and the inverse roots.
+pub(super) fn normalise(x: &[f64], width: usize, mask: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let mean = |row: &[f64]| row.iter().map(|x| x * x).sum::<f64>() / to_f64(width);
+    let rows = x.chunks_exact(width).zip(mask);
+    let roots: Vec<f64> = rows.map(|(row, m)| 1.0 / libm::sqrt(mean(row) + 1.0 - m)).collect();
+    let out = x.chunks_exact(width).zip(&roots).flat_map(|(row, r)| row.iter().map(move |x| x * r));
+    (out.collect(), roots)
+}
+
+/// `r (g − n mean(n∘g))`.
+pub(super) fn normalise_back(n: &[f64], roots: &[f64], g: &[f64], width: usize) -> Vec<f64> {
+    let mut out = Vec::with_capacity(g.len());
+    for ((n, g), root) in n.chunks_exact(width).zip(g.chunks_exact(width)).zip(roots) {
+        let mean = n.iter().zip(g).map(|(n, g)| n * g).sum::<f64>() / to_f64(width);
+        out.extend(n.iter().zip(g).map(|(n, g)| root * (g - n * mean)));
+    }
+    out
+}
+
+/// Adds `scaling · Σ_r ⟨down_r, x⟩ up_r`.
+pub(super) fn update(down: &[&[f64]], up: &[&[f64]], scaling: f64, x: &[f64], y: &mut [f64]) {
+    for (down, up) in down.iter().zip(up) {
+        let width = down.len();
+        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
+            let inner = scaling * dot(down, x);
+            y.iter_mut().zip(*up).for_each(|(y, b)| *y += inner * b);
+        }
+    }
+}
+
+/// The derivatives of [`update`]: those by its vectors, and what is added to that by `x`.
+pub(super) fn update_back(
+    (parameters, gradient): (&Parameters, &mut Parameters),
+    vector: &dyn Fn(Side, usize) -> Vector,
+    scaling: f64,
+    (x, g): (&[f64], &[f64]),
+    g_x: &mut [f64],
+) {
+    let shape = parameters.shape();
+    for r in 0..shape.rank() {
+        let [down_at, up_at] = [Side::Down, Side::Up].map(|side| vector(side, r));
+        let (down, up) = (parameters.vector(down_at), parameters.vector(up_at));
+        let tokens = x.chunks_exact(shape.width()).zip(g.chunks_exact(shape.width()));
+        for ((x, g), g_x) in tokens.zip(g_x.chunks_exact_mut(shape.width())) {
+            let (inner, weight) = (scaling * dot(down, x), scaling * dot(up, g));
+            add(gradient.vector_mut(down_at), weight, x);
+            add(gradient.vector_mut(up_at), inner, g);
+            add(g_x, weight, down);
+        }
+        let is_trained = |f| shape.is_trained(up_at, f);
+        let up = gradient.vector_mut(up_at).iter_mut().enumerate();
+        up.filter(|(f, _)| !is_trained(*f)).for_each(|(_, g)| *g = 0.0);
+    }
+}
+
+/// The attention of all heads.
+pub(super) struct Attention<'a> {
+    pub(super) heads: usize,
+    pub(super) width: usize,
+    pub(super) mask: &'a [f64],
+    /// Queries, `asking × width`.
+    pub(super) q: &'a [f64],
+    pub(super) k: &'a [f64],
+    pub(super) v: &'a [f64],
+}
+
+impl Attention<'_> {
+    /// For all heads, queries and keys: where their features are, and `exp(−|q − k|²) mask`.
+    fn pairs(&self) -> impl Iterator<Item = (usize, usize, f64)> {
+        let depth = self.width / self.heads;
+        let asking = self.q.len() / self.width;
+        let heads = (0..self.heads).map(move |h| h * depth);
+        heads.flat_map(move |first| {
+            (0..asking * self.mask.len()).map(move |pair| {
+                let (i, j) = (pair / self.mask.len(), pair % self.mask.len());
+                let (at, other) = (i * self.width + first, j * self.width + first);
+                let pairs = self.q[at..at + depth].iter().zip(&self.k[other..other + depth]);
+                let distance: f64 = pairs.map(|(q, k)| (q - k) * (q - k)).sum();
+                (at, other, libm::exp(-distance) * self.mask[j])
+            })
+        })
+    }
+
+    /// `Σ_j p_ij v_j`.
+    pub(super) fn forward(&self) -> Vec<f64> {
+        let depth = self.width / self.heads;
+        let mut out = vec![0.0; self.q.len()];
+        for (i, j, p) in self.pairs() {
+            add(&mut out[i..i + depth], p, &self.v[j..j + depth]);
+        }
+        out
+    }
+
+    /// The derivatives by queries, keys and values.
+    pub(super) fn backward(&self, g: &[f64]) -> [Vec<f64>; 3] {
+        let depth = self.width / self.heads;
+        let mut out = [self.q, self.k, self.v].map(|m| vec![0.0; m.len()]);
+        for (i, j, p) in self.pairs() {
+            add(&mut out[2][j..j + depth], p, &g[i..i + depth]);
+            let by_distance = -p * dot(&g[i..i + depth], &self.v[j..j + depth]);
+            for f in 0..depth {
+                let slope = 2.0 * by_distance * (self.q[i + f] - self.k[j + f]);
+                out[0][i + f] += slope;
+                out[1][j + f] -= slope;
+            }
+        }
+        out
+    }
+}
+
+/// The derivative of the Gaussian error linear unit.
+pub(super) fn gelu_slope(x: f64) -> f64 {
+    let density = libm::exp(-x * x / 2.0) / libm::sqrt(2.0 * core::f64::consts::PI);
+    0.5 * (1.0 + libm::erf(x * core::f64::consts::FRAC_1_SQRT_2)) + x * density
+}
+
+/// `y + a x`, in place.
+pub(super) fn add(y: &mut [f64], a: f64, x: &[f64]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y += a * x);
+}
+
+pub(super) fn largest(x: &[f64]) -> f64 {
+    x.iter().fold(0.0, |m, x| m.max(x.abs()))
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
+const fn to_f64(n: usize) -> f64 {
+    n as f64
+}

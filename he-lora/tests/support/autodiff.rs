@@ -1,0 +1,250 @@
+//! Reverse-mode differentiation of scalars, and the model written with them: a second derivation of
+//! the gradient, which shares no formula with the first.
+
+use std::cell::RefCell;
+use std::ops::{Add, Mul, Sub};
+use std::rc::Rc;
+
+use he_core::refresh::Weights;
+use he_lora::parameters::{Parameters, Side, Vector};
+use he_lora::reference::{Example, Loss};
+use he_nn::model::Model;
+
+/// For each number, what it was made of and by what derivative.
+type Graph = Rc<RefCell<Vec<Vec<(usize, f64)>>>>;
+
+/// A number that knows where it comes from.
+#[derive(Clone)]
+pub(crate) struct Number {
+    graph: Graph,
+    index: usize,
+    pub(crate) value: f64,
+}
+
+impl Number {
+    fn new(graph: &Graph, value: f64, parents: Vec<(usize, f64)>) -> Self {
+        let index = graph.borrow().len();
+        graph.borrow_mut().push(parents);
+        Self { graph: Rc::clone(graph), index, value }
+    }
+
+    fn map(&self, value: f64, slope: f64) -> Self {
+        Self::new(&self.graph, value, vec![(self.index, slope)])
+    }
+
+    fn scaled(&self, factor: f64) -> Self {
+        self.map(self.value * factor, factor)
+    }
+
+    fn plus(&self, constant: f64) -> Self {
+        self.map(self.value + constant, 1.0)
+    }
+
+    fn exp(&self) -> Self {
+        self.map(self.value.exp(), self.value.exp())
+    }
+
+    fn ln(&self) -> Self {
+        self.map(self.value.ln(), 1.0 / self.value)
+    }
+
+    fn power(&self, exponent: f64) -> Self {
+        self.map(self.value.powf(exponent), exponent * self.value.powf(exponent - 1.0))
+    }
+
+    fn tanh(&self) -> Self {
+        self.map(self.value.tanh(), 1.0 / self.value.cosh().powi(2))
+    }
+
+    /// The error function; its slope is `2 e^(−x²) / √π`.
+    fn erf(&self) -> Self {
+        let slope = (-self.value * self.value).exp() * std::f64::consts::FRAC_2_SQRT_PI;
+        self.map(libm::erf(self.value), slope)
+    }
+
+    fn gelu(&self) -> Self {
+        let half = self.scaled(0.5);
+        &half + &(&half * &self.scaled(std::f64::consts::FRAC_1_SQRT_2).erf())
+    }
+
+    /// The derivatives of this number by all before it.
+    fn derivatives(&self) -> Vec<f64> {
+        let graph = self.graph.borrow();
+        let mut all = vec![0.0; graph.len()];
+        all[self.index] = 1.0;
+        for index in (0..=self.index).rev() {
+            for &(parent, slope) in &graph[index] {
+                all[parent] += all[index] * slope;
+            }
+        }
+        all
+    }
+}
+
+impl Add for &Number {
+    type Output = Number;
+    fn add(self, other: Self) -> Number {
+        let parents = vec![(self.index, 1.0), (other.index, 1.0)];
+        Number::new(&self.graph, self.value + other.value, parents)
+    }
+}
+
+impl Sub for &Number {
+    type Output = Number;
+    fn sub(self, other: Self) -> Number {
+        let parents = vec![(self.index, 1.0), (other.index, -1.0)];
+        Number::new(&self.graph, self.value - other.value, parents)
+    }
+}
+
+impl Mul for &Number {
+    type Output = Number;
+    fn mul(self, other: Self) -> Number {
+        let parents = vec![(self.index, other.value), (other.index, self.value)];
+        Number::new(&self.graph, self.value * other.value, parents)
+    }
+}
+
+fn sum(terms: impl IntoIterator<Item = Number>) -> Number {
+    terms.into_iter().reduce(|a, b| &a + &b).unwrap()
+}
+
+fn dot(a: &[Number], b: &[Number]) -> Number {
+    sum(a.iter().zip(b).map(|(a, b)| a * b))
+}
+
+fn product(x: &[Number], w: &Weights) -> Vec<Number> {
+    let unit = 1.0 / f64::from(1u32 << w.frac_bits);
+    let entry = |f: usize, g: usize| f64::from(w.entries[f * w.outputs + g]) * unit;
+    (0..w.outputs).map(|g| sum((0..w.inputs).map(|f| x[f].scaled(entry(f, g))))).collect()
+}
+
+fn norm(x: &[Number], extra: f64) -> Vec<Number> {
+    let mean = dot(x, x).scaled(1.0 / f64::from(u32::try_from(x.len()).unwrap()));
+    let root = mean.plus(extra).power(-0.5);
+    x.iter().map(|x| x * &root).collect()
+}
+
+fn added(x: &[Number], y: &[Number]) -> Vec<Number> {
+    x.iter().zip(y).map(|(x, y)| x + y).collect()
+}
+
+/// The model, with parameters as numbers.
+struct Net<'a> {
+    model: &'a Model,
+    parameters: &'a Parameters,
+    trained: Vec<Number>,
+    scaling: f64,
+}
+
+impl Net<'_> {
+    fn vector(&self, vector: Vector) -> &[Number] {
+        let shape = self.parameters.shape();
+        let (copy, place) = shape.place(vector);
+        let start = (copy * shape.places() + place) * shape.width();
+        &self.trained[start..start + shape.width()]
+    }
+
+    fn project(
+        &self,
+        x: &[Number],
+        w: &Weights,
+        vector: &dyn Fn(Side, usize) -> Vector,
+    ) -> Vec<Number> {
+        let mut y = product(x, w);
+        for r in 0..self.parameters.shape().rank() {
+            let inner = dot(self.vector(vector(Side::Down, r)), x).scaled(self.scaling);
+            let up = self.vector(vector(Side::Up, r));
+            y = y.iter().zip(up).map(|(y, b)| y + &(&inner * b)).collect();
+        }
+        y
+    }
+
+    /// A block for the tokens `asking`, of which the first `length` are real.
+    fn block(
+        &self,
+        layer: usize,
+        x: &[Vec<Number>],
+        asking: usize,
+        length: usize,
+    ) -> Vec<Vec<Number>> {
+        let (config, weights) = (self.model.config(), &self.model.layers()[layer]);
+        let padding = |t: usize| if t < length { 0.0 } else { 1.0 };
+        let n: Vec<Vec<Number>> = match layer {
+            0 => x.to_vec(),
+            _ => x.iter().enumerate().map(|(t, x)| norm(x, padding(t))).collect(),
+        };
+        let attention = &weights.attention;
+        let projected = |c: usize, w: &Weights| -> Vec<Vec<Number>> {
+            let vector = |side, r| Vector::Projection { layer, projection: c, side, r };
+            n.iter().map(|n| self.project(n, w, &vector)).collect()
+        };
+        let q = projected(0, &attention.query);
+        let k = projected(1, &attention.key);
+        let v = projected(2, &attention.value);
+        let depth = config.head_width();
+        (0..asking)
+            .map(|i| {
+                let mut out = Vec::new();
+                for h in (0..config.heads).map(|h| h * depth..(h + 1) * depth) {
+                    let kernel: Vec<Number> = (0..length)
+                        .map(|j| {
+                            let pairs = q[i][h.clone()].iter().zip(&k[j][h.clone()]);
+                            let difference: Vec<_> = pairs.map(|(q, k)| q - k).collect();
+                            dot(&difference, &difference).scaled(-1.0).exp()
+                        })
+                        .collect();
+                    out.extend(
+                        h.map(|f| sum(kernel.iter().enumerate().map(|(j, p)| p * &v[j][f]))),
+                    );
+                }
+                let x = added(&x[i], &product(&out, &attention.output));
+                let n = norm(&x, padding(i));
+                let gates = product(&n, &weights.feed_forward.gate);
+                let values = product(&n, &weights.feed_forward.value);
+                let hidden: Vec<_> =
+                    gates.iter().zip(&values).map(|(g, v)| &g.gelu() * v).collect();
+                added(&x, &product(&hidden, &weights.feed_forward.output))
+            })
+            .collect()
+    }
+}
+
+/// The loss and its derivative by every number among the parameters.
+pub(crate) fn loss_and_gradient(
+    model: &Model,
+    parameters: &Parameters,
+    scaling: f64,
+    example: Example<'_>,
+    loss: Loss,
+) -> (f64, Vec<f64>) {
+    let graph = Graph::default();
+    let leaf = |&value: &f64| Number::new(&graph, value, Vec::new());
+    let trained: Vec<Number> = parameters.numbers().iter().map(leaf).collect();
+    let count = trained.len();
+    let net = Net { model, parameters, trained, scaling };
+    let config = model.config();
+    let tokens = example.embedding.chunks_exact(config.width);
+    let x: Vec<Vec<Number>> = tokens.map(|row| row.iter().map(leaf).collect()).collect();
+    let x = net.block(0, &x, config.tokens, example.length);
+    let x = net.block(1, &x, 1, example.length);
+    let n = norm(&x[0], 0.0);
+    let dense = net.project(&n, &model.head().dense, &|side, r| Vector::Dense { side, r });
+    let hidden: Vec<Number> = dense.iter().map(Number::tanh).collect();
+    let scores: Vec<Number> =
+        (0..config.classes).map(|k| dot(net.vector(Vector::Class(k)), &hidden)).collect();
+    let value = match loss {
+        Loss::CrossEntropy => {
+            let total = sum(scores.iter().map(Number::exp)).ln();
+            sum(scores.iter().zip(example.label).map(|(z, &y)| (&total - z).scaled(y)))
+        }
+        Loss::Squared => {
+            let difference: Vec<_> =
+                scores.iter().zip(example.label).map(|(z, y)| z.plus(-y)).collect();
+            dot(&difference, &difference)
+        }
+    };
+    let mut gradient = value.derivatives();
+    gradient.truncate(count);
+    (value.value, gradient)
+}
