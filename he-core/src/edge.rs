@@ -36,7 +36,7 @@ pub trait LimbSink {
     /// What can go wrong on the way.
     type Error;
 
-    /// Takes the body `b` of one ciphertext modulo base prime number `prime`, in coefficients.
+    /// Takes the body `b` of one ciphertext modulo prime number `prime`, in coefficients.
     ///
     /// # Errors
     /// If it cannot be taken; encryption stops there.
@@ -54,13 +54,16 @@ impl LimbSink for alloc::vec::Vec<alloc::vec::Vec<u32>> {
     }
 }
 
-/// A secret ready for use: in evaluation form for both primes. Erased on drop.
+/// A secret ready for use: in evaluation form for each prime. Erased on drop.
+///
+/// An upload has [`BASE_PRIMES`]; a device that only wants short messages back may do with one prime
+/// and a degree that [`max_log_qp`](crate::params::max_log_qp) allows for it.
 #[expect(missing_debug_implementations, reason = "a secret is not printed")]
-pub struct EdgeKey<'a> {
-    rings: [EdgeRing<'a>; BASE_PRIMES],
+pub struct EdgeKey<'a, const PRIMES: usize = BASE_PRIMES> {
+    rings: [EdgeRing<'a>; PRIMES],
     /// `s · 2^32 / N`, so that a Montgomery product with a mask needs no factor after the inverse
     /// transform.
-    secrets: [&'a mut [u32]; BASE_PRIMES],
+    secrets: [&'a mut [u32]; PRIMES],
 }
 
 /// The buffers of an encryption: as many words and as many bytes as the degree.
@@ -72,15 +75,15 @@ pub struct Workspace<'a> {
     pub errors: &'a mut [i8],
 }
 
-impl<'a> EdgeKey<'a> {
+impl<'a, const PRIMES: usize> EdgeKey<'a, PRIMES> {
     /// Brings a secret into evaluation form on the caller's buffers.
     ///
     /// # Errors
     /// If rings, buffers and secret are not of one degree.
     pub fn expand<B: AsRef<[u8]> + AsMut<[u8]>>(
         secret: &Ternary<B>,
-        rings: [EdgeRing<'a>; BASE_PRIMES],
-        secrets: [&'a mut [u32]; BASE_PRIMES],
+        rings: [EdgeRing<'a>; PRIMES],
+        secrets: [&'a mut [u32]; PRIMES],
     ) -> Result<Self, Error> {
         let expected = secret.degree();
         let mut key = Self { rings, secrets };
@@ -98,14 +101,17 @@ impl<'a> EdgeKey<'a> {
     }
 
     /// The degree of the ring.
+    ///
+    /// # Panics
+    /// If there is no prime.
     #[must_use]
     pub const fn degree(&self) -> usize {
         self.rings[0].degree()
     }
 
-    /// The rings of the base primes.
+    /// The rings of the primes.
     #[must_use]
-    pub const fn rings(&self) -> &[EdgeRing<'a>; BASE_PRIMES] {
+    pub const fn rings(&self) -> &[EdgeRing<'a>; PRIMES] {
         &self.rings
     }
 
@@ -149,7 +155,7 @@ impl<'a> EdgeKey<'a> {
         result
     }
 
-    /// Starts the decryption of a ciphertext modulo base prime number `prime`: `limb` comes with
+    /// Starts the decryption of a ciphertext modulo prime number `prime`: `limb` comes with
     /// its mask `a` in evaluation form and becomes `a·s`.
     ///
     /// # Panics
@@ -169,7 +175,7 @@ impl<'a> EdgeKey<'a> {
     }
 }
 
-impl Drop for EdgeKey<'_> {
+impl<const PRIMES: usize> Drop for EdgeKey<'_, PRIMES> {
     fn drop(&mut self) {
         for secret in &mut self.secrets {
             secret.zeroize();

@@ -57,14 +57,14 @@ def uniform(seed, domain, index, q, count):
                 return out
 
 
-def ternary(seed):
+def ternary(seed, count=N):
     stream = words(seed, TERNARY, 0, 0)
-    return [(3 * next(stream) >> 32) - 1 for _ in range(N)]
+    return [(3 * next(stream) >> 32) - 1 for _ in range(count)]
 
 
-def errors(seed, index):
+def errors(seed, index, count=N):
     stream, out = words(seed, ERROR, index, 0), []
-    for _ in range(N // 32):
+    for _ in range(count // 32):
         drawn = [next(stream) for _ in range(42)]
         lanes = [sum(word >> j & 1 for word in drawn) - 21 for j in range(32)]
         out += [lanes[k // 4 + 8 * (k % 4)] for k in range(32)]
@@ -96,18 +96,19 @@ def messages():
     return out
 
 
-def least_root(q):
-    roots = (pow(x, (q - 1) // (2 * N), q) for x in range(2, q))
-    root = next(r for r in roots if pow(r, N, q) == q - 1)
-    return min(pow(root, k, q) for k in range(1, 2 * N, 2))
+def least_root(q, n=N):
+    roots = (pow(x, (q - 1) // (2 * n), q) for x in range(2, q))
+    root = next(r for r in roots if pow(r, n, q) == q - 1)
+    return min(pow(root, k, q) for k in range(1, 2 * n, 2))
 
 
 def evaluate(a, q, root):
     """a(root^(2 brev(i) + 1)) for every i: the order in which masks come."""
-    a, step = [x * pow(root, i, q) % q for i, x in enumerate(a)], N // 2
+    n = len(a)
+    a, step = [x * pow(root, i, q) % q for i, x in enumerate(a)], n // 2
     while step:
-        w = [pow(root, N // step * j, q) for j in range(step)]
-        for start in range(0, N, 2 * step):
+        w = [pow(root, n // step * j, q) for j in range(step)]
+        for start in range(0, n, 2 * step):
             for j in range(step):
                 x, y = a[start + j], a[start + j + step]
                 a[start + j], a[start + j + step] = (x + y) % q, (x - y) * w[j] % q
@@ -116,15 +117,16 @@ def evaluate(a, q, root):
 
 
 def interpolate(a, q, root):
+    n = len(a)
     a, step, inverse = a[:], 1, pow(root, -1, q)
-    while step < N:
-        w = [pow(inverse, N // step * j, q) for j in range(step)]
-        for start in range(0, N, 2 * step):
+    while step < n:
+        w = [pow(inverse, n // step * j, q) for j in range(step)]
+        for start in range(0, n, 2 * step):
             for j in range(step):
                 x, y = a[start + j], a[start + j + step] * w[j] % q
                 a[start + j], a[start + j + step] = (x + y) % q, (x - y) % q
         step *= 2
-    scale = pow(N, -1, q)
+    scale = pow(n, -1, q)
     return [x * scale * pow(inverse, i, q) % q for i, x in enumerate(a)]
 
 
@@ -163,6 +165,17 @@ def ciphertexts(digested=b""):
             a, s = uniform(masks, EDGE_MASK, index, q, N), evaluate([x % q for x in secret], q, root)
             product = interpolate([x * y % q for x, y in zip(a, s)], q, root)
             yield from [(m + e - p) % q for m, e, p in zip(message, error, product)]
+
+
+def small():
+    """A byte a coefficient, scaled by 2^16, at degree 1024 modulo one prime."""
+    n, q, key, text = 1024, PRIMES[0], bytes([4] * 32), b"a gripping, funny and deeply human film ."
+    (masks, noise), root = message_seeds(key, 1, key), least_root(PRIMES[0], 1024)
+    message, error = [byte << 16 for byte in text] + [0] * (n - len(text)), errors(noise, 0, n)
+    a = uniform(masks, EDGE_MASK, 0, q, n)
+    s = evaluate([x % q for x in ternary(bytes([2] * 32), n)], q, root)
+    product = interpolate([x * y % q for x, y in zip(a, s)], q, root)
+    return [(m + e - p) % q for m, e, p in zip(message, error, product)]
 
 
 def packed(coefficients):
@@ -228,6 +241,7 @@ def main():
     show("errors", bytes(e & 255 for e in errors(bytes([3] * 32), 5)))
     show("messages", little(messages()[0] + messages()[1]))
     show("ciphertexts", little(ciphertexts()))
+    show("small", little(small()))
 
 
 if __name__ == "__main__":

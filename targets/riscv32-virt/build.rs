@@ -3,7 +3,9 @@
 use std::env;
 
 fn main() {
-    let directory = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
-    println!("cargo::rustc-link-search={directory}");
+    for argument in ["-Tmemory.x", "-Tlink.x", "-Tdefmt.x"] {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
+    println!("cargo::rustc-link-search={}", env::var("CARGO_MANIFEST_DIR").unwrap_or_default());
     println!("cargo::rerun-if-changed=memory.x");
 }

@@ -6,7 +6,7 @@ mod table;
 
 use crate::compiler::{Compiler, root};
 use crate::console::Console;
-use crate::process::{self, Line, step};
+use crate::process::{self, step};
 use anyhow::{Context, Result, bail};
 use core::time::Duration;
 use std::fs;
@@ -193,8 +193,7 @@ impl Board {
         let mut report = TestReport::default();
         let step = console.step(&format!("test {} in QEMU", self.name));
         let finished = process::run_with(&mut command, TESTS_LIMIT, |line| {
-            let Line::Out(text) = line else { return };
-            if let Some(name) = report.line(text) {
+            if let Some(name) = report.line(line.text()) {
                 step.show(name);
             }
         });

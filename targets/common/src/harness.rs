@@ -68,9 +68,13 @@ impl<M: Machine> Bench<'_, M> {
 }
 
 /// Runs the cases whose name contains `filter` and returns how many failed.
-pub fn run_all<M: Machine>(machine: &mut M, cases: &[Case<M>], filter: &str) -> u32 {
+pub fn run_all<M: Machine>(
+    machine: &mut M,
+    cases: impl IntoIterator<Item = Case<M>>,
+    filter: &str,
+) -> u32 {
     let (mut passed, mut failed) = (0u32, 0u32);
-    for case in cases.iter().filter(|case| case.name.contains(filter)) {
+    for case in cases.into_iter().filter(|case| case.name.contains(filter)) {
         machine.print(format_args!("{{\"start\": {}}}", Quoted(case.name)));
         let mut bench = Bench { machine, figures: Vec::new() };
         let outcome = (case.run)(&mut bench);
@@ -164,7 +168,7 @@ mod tests {
     #[test]
     fn every_test_leaves_its_line_and_the_last_line_counts_them() {
         let mut machine = Recorder::default();
-        assert_eq!(run_all(&mut machine, &CASES, ""), 1);
+        assert_eq!(run_all(&mut machine, CASES, ""), 1);
         assert_eq!(machine.lines[1], r#"{"test": "good", "ok": true, "figures": {"two": 7}}"#);
         assert!(machine.lines[3].starts_with(r#"{"test": "bad", "ok": false, "what": "1 > 2""#));
         assert_eq!(machine.lines[4], r#"{"passed": 1, "failed": 1, "ram_bytes": 99}"#);
@@ -173,7 +177,7 @@ mod tests {
     #[test]
     fn a_filter_selects_by_name() {
         let mut machine = Recorder::default();
-        assert_eq!(run_all(&mut machine, &CASES, "goo"), 0);
+        assert_eq!(run_all(&mut machine, CASES, "goo"), 0);
         assert_eq!(machine.lines.len(), 3);
     }
 }

@@ -1,6 +1,7 @@
 //! The model's client side as it lies in flash, and the rings that its messages live in.
 
 use he_core::edge::{BASE_PRIMES, DEGREE, EdgeRing, EdgeTable};
+use he_core::modulus::Modulus;
 use he_core::params::EDGE_128;
 use he_nn::Error;
 use he_nn::client::embedding::EmbeddingTable;
@@ -39,6 +40,9 @@ pub fn rings() -> [EdgeRing<'static>; BASE_PRIMES] {
     TABLES.each_ref().map(EdgeTable::ring)
 }
 
+/// The first base prime, for those who need no ring.
+pub(crate) const BASE: Modulus = Modulus::new(EDGE_128.terminals[0]).unwrap();
+
 /// The tokenizer. The vocabulary is checked the first time only.
 ///
 /// # Errors
@@ -60,7 +64,6 @@ pub fn embedding() -> Result<EmbeddingTable<'static>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use he_core::modulus::Modulus;
     use he_core::primes::primitive_root_2n;
 
     #[test]

@@ -1,32 +1,23 @@
-//! The MPS2 AN386 board: three serial ports, a timer that counts instructions, the stack.
+//! The MPS2 AN386 board: its three serial ports, and what the emulator lends it.
 //!
-//! Register layouts: Arm DDI 0479 (Cortex-M System Design Kit), sections 4.2 (timer) and 4.3 (UART).
+//! Register layout: Arm DDI 0479 (Cortex-M System Design Kit), section 4.3 (UART).
 #![no_std]
 #![warn(missing_docs)]
 
-pub mod timer;
 pub mod uart;
 
 use core::fmt::Arguments;
-use core::sync::atomic::{AtomicBool, Ordering};
-use cortex_m as _; // The critical sections that defmt's logger asks for.
+use he_board::systick::SysTick;
 use he_firmware::machine::{Entropy, Exhausted, Machine};
-use he_firmware::stack::Stack;
 use semihosting::experimental::{random, time::SystemTime};
-use timer::Timer;
 
-unsafe extern "C" {
-    static mut __sdata: u32;
-    static mut __euninit: u32;
-    static mut _stack_start: u32;
-}
+/// The processor's clock, 25 MHz, in picoseconds.
+pub const TICK: u32 = 40_000;
 
 /// The board, once taken.
 #[derive(Debug)]
 pub struct Board {
-    timer: Timer,
-    stack: Stack,
-    statics: usize,
+    machine: he_board::Board<SysTick>,
     exchanges: u32,
 }
 
@@ -35,32 +26,23 @@ impl Board {
     /// processor. `None` if the board was already taken.
     #[must_use]
     pub fn take() -> Option<Self> {
-        static TAKEN: AtomicBool = AtomicBool::new(false);
-        if TAKEN.swap(true, Ordering::Relaxed) {
-            return None;
-        }
+        let machine = he_board::Board::take(SysTick::start(TICK)?)?;
         cortex_m::interrupt::disable();
-        let start = (&raw const __sdata).addr();
-        let end = (&raw const __euninit).addr();
-        // SAFETY: the linker script puts the stack, and nothing else, from the end of the last
-        // static to `_stack_start`; there is one processor and no heap.
-        let stack = unsafe { Stack::new(end, (&raw const _stack_start).addr()) };
-        stack.paint();
-        Some(Self { timer: Timer::start(), stack, statics: end - start, exchanges: 0 })
+        Some(Self { machine, exchanges: 0 })
     }
 }
 
 impl Machine for Board {
     fn instructions(&mut self) -> u64 {
-        self.timer.instructions()
+        self.machine.instructions()
     }
 
     fn ram_high_water(&self) -> usize {
-        self.statics + self.stack.deepest()
+        self.machine.ram_high_water()
     }
 
     fn print(&mut self, line: Arguments<'_>) {
-        semihosting::println!("{line}");
+        self.machine.print(line);
     }
 }
 
@@ -80,12 +62,4 @@ impl Entropy for Board {
         // Nanoseconds, as the other clients of the same server count.
         Ok(seconds * 1_000_000_000 + u64::from(self.exchanges))
     }
-}
-
-/// Says why and stops the emulator with a status of its own.
-#[cfg(target_os = "none")]
-#[panic_handler]
-fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
-    semihosting::eprintln!("{info}");
-    semihosting::process::exit(101)
 }

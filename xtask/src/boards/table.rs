@@ -8,13 +8,35 @@
 use super::{Board, Emulator, Image, Reports};
 
 /// Every board.
-pub(crate) static ALL: [&Board; 2] = [&MPS2_AN386, &RISCV32_VIRT];
+pub(crate) static ALL: [&Board; 7] = [
+    &LM3S6965EVB,
+    &MPS2_AN386,
+    &MPS2_AN500,
+    &MPS2_AN505,
+    &MPS3_AN547,
+    &RISCV32_VIRT,
+    &RISCV64_VIRT,
+];
 
 const ARM: Emulator = Emulator { program: "qemu-system-arm", package: "qemu-system-arm" };
 const RISCV32: Emulator = Emulator { program: "qemu-system-riscv32", package: "qemu-system-misc" };
+const RISCV64: Emulator = Emulator { program: "qemu-system-riscv64", package: "qemu-system-misc" };
 
 /// Most RAM that the client may take, statics and stack together.
 const CLIENT_RAM: (&str, u64) = ("ram_bytes", 64 * 1024);
+
+/// The smallest: 64 KB of RAM are all it has.
+static LM3S6965EVB: Board = Board {
+    name: "lm3s6965evb",
+    processor: "Cortex-M0",
+    triple: "thumbv6m-none-eabi",
+    emulator: ARM,
+    machine: &["-M", "lm3s6965evb", "-cpu", "cortex-m0"],
+    reports: Reports::Semihosting,
+    tests: &[&[Image { package: "lm3s6965evb", binary: "tests" }]],
+    is_counted: true,
+    budgets: &[("ram_bytes", 32 * 1024)],
+};
 
 /// The board of the demonstration, with the memory of an nRF52840.
 pub(crate) static MPS2_AN386: Board = Board {
@@ -29,6 +51,43 @@ pub(crate) static MPS2_AN386: Board = Board {
     budgets: &[CLIENT_RAM, ("encrypt_4096_instructions", 2_200_000)],
 };
 
+static MPS2_AN500: Board = Board {
+    name: "mps2-an500",
+    processor: "Cortex-M7",
+    triple: "thumbv7em-none-eabihf",
+    emulator: ARM,
+    machine: &["-M", "mps2-an500", "-cpu", "cortex-m7"],
+    reports: Reports::Semihosting,
+    tests: &[&[Image { package: "mps2-an500", binary: "tests" }]],
+    is_counted: true,
+    budgets: &[CLIENT_RAM],
+};
+
+/// All in the secure world.
+static MPS2_AN505: Board = Board {
+    name: "mps2-an505",
+    processor: "Cortex-M33",
+    triple: "thumbv8m.main-none-eabihf",
+    emulator: ARM,
+    machine: &["-M", "mps2-an505"],
+    reports: Reports::Semihosting,
+    tests: &[&[Image { package: "mps2-an505", binary: "tests" }]],
+    is_counted: true,
+    budgets: &[CLIENT_RAM],
+};
+
+static MPS3_AN547: Board = Board {
+    name: "mps3-an547",
+    processor: "Cortex-M55",
+    triple: "thumbv8m.main-none-eabihf",
+    emulator: ARM,
+    machine: &["-M", "mps3-an547"],
+    reports: Reports::Semihosting,
+    tests: &[&[Image { package: "mps3-an547", binary: "tests" }]],
+    is_counted: true,
+    budgets: &[CLIENT_RAM],
+};
+
 static RISCV32_VIRT: Board = Board {
     name: "riscv32-virt",
     processor: "RV32IMAC",
@@ -37,6 +96,18 @@ static RISCV32_VIRT: Board = Board {
     machine: &["-M", "virt", "-bios", "none", "-m", "16M"],
     reports: Reports::Semihosting,
     tests: &[&[Image { package: "riscv32-virt", binary: "tests" }]],
+    is_counted: true,
+    budgets: &[CLIENT_RAM],
+};
+
+static RISCV64_VIRT: Board = Board {
+    name: "riscv64-virt",
+    processor: "RV64GC",
+    triple: "riscv64gc-unknown-none-elf",
+    emulator: RISCV64,
+    machine: &["-M", "virt", "-bios", "none", "-m", "16M"],
+    reports: Reports::Semihosting,
+    tests: &[&[Image { package: "riscv64-virt", binary: "tests" }]],
     is_counted: true,
     budgets: &[CLIENT_RAM],
 };

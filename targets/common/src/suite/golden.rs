@@ -37,8 +37,8 @@ pub(super) fn agrees(name: &str, digest: Digest) -> bool {
 
 /// All digests as this machine computes them.
 #[cfg(test)]
-pub(super) fn computed() -> [(&'static str, u64); 5] {
-    use super::{crypto, numbers, text};
+pub(super) fn computed() -> [(&'static str, u64); 6] {
+    use super::{crypto, numbers, small, text};
     let mut seen = Digest::new();
     crypto::encrypt_golden(|_, limb| seen.words(limb)).unwrap();
     [
@@ -47,5 +47,6 @@ pub(super) fn computed() -> [(&'static str, u64); 5] {
         (numbers::ERRORS, numbers::errors_digest().value()),
         (text::MESSAGES, text::messages_digest().unwrap().value()),
         (crypto::NAME, seen.value()),
+        (small::NAME, small::digest().unwrap().value()),
     ]
 }

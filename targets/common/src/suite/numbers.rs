@@ -1,10 +1,11 @@
 //! Random numbers from seeds, and the instruction counter.
 
+use super::case;
 use super::golden::{Digest, agrees};
 use crate::check;
-use crate::harness::{Bench, Failure};
+use crate::harness::{Bench, Case, Failure};
 use crate::machine::Machine;
-use crate::model::rings;
+use crate::model::BASE;
 use he_core::edge::{DEGREE, EdgeSecret};
 use he_core::sample::{SecretSeed, Seed, Ternary, domain, errors, uniform};
 
@@ -15,25 +16,34 @@ pub(super) const ERRORS: &str = "errors";
 /// Residues of a mask that are compared: as many as fit beside the client's buffers.
 const MASK_SAMPLE: usize = 1024;
 
-pub(super) fn counter<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
+pub(super) const fn cases<M: Machine>() -> [Case<M>; 4] {
+    [
+        case("instructions_are_counted", counter),
+        case("masks_are_the_ones_of_the_host", uniform_residues),
+        case("secrets_are_the_ones_of_the_host", ternary_secret),
+        case("errors_are_the_ones_of_the_host", error_samples),
+    ]
+}
+
+fn counter<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
     let additions = || (0..1000u32).map(core::hint::black_box).sum::<u32>();
     check!(bench.measure("thousand_additions_instructions", additions) == 499_500);
     Ok(())
 }
 
-pub(super) fn uniform_residues<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
+fn uniform_residues<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
     let digest = bench.measure("uniform_1024_instructions", uniform_digest);
     check!(agrees(UNIFORM, digest));
     Ok(())
 }
 
-pub(super) fn ternary_secret<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
+fn ternary_secret<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
     let digest = bench.measure("ternary_4096_instructions", ternary_digest);
     check!(agrees(TERNARY, digest));
     Ok(())
 }
 
-pub(super) fn error_samples<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
+fn error_samples<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
     let digest = bench.measure("errors_4096_instructions", errors_digest);
     check!(agrees(ERRORS, digest));
     Ok(())
@@ -41,8 +51,7 @@ pub(super) fn error_samples<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), 
 
 pub(super) fn uniform_digest() -> Digest {
     let mut residues = [0; MASK_SAMPLE];
-    let modulus = rings()[0].modulus();
-    uniform(&Seed::new([1; 32]), domain::EDGE_MASK, 3, modulus, &mut residues);
+    uniform(&Seed::new([1; 32]), domain::EDGE_MASK, 3, BASE, &mut residues);
     let mut digest = Digest::new();
     digest.words(&residues);
     digest

@@ -1,8 +1,9 @@
 //! From text to the integers that are encrypted.
 
+use super::case;
 use super::golden::{Digest, agrees};
 use crate::check;
-use crate::harness::{Bench, Failure};
+use crate::harness::{Bench, Case, Failure};
 use crate::machine::Machine;
 use crate::model::{CIPHERTEXTS, SCALE_BITS, TOKENS, WIDTH, embedding, tokenizer};
 use he_core::edge::DEGREE;
@@ -15,7 +16,15 @@ const LINES: &str = include_str!(concat!(env!("OUT_DIR"), "/golden.txt"));
 pub(super) const SENTENCE: &str = "a gripping, funny and deeply human film .";
 pub(super) const MESSAGES: &str = "messages";
 
-pub(super) fn golden_lines<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
+pub(super) const fn cases<M: Machine>() -> [Case<M>; 3] {
+    [
+        case("the_tokenizer_agrees_with_the_reference", golden_lines),
+        case("an_empty_and_an_overlong_sentence_are_refused", refusals),
+        case("messages_are_the_ones_of_the_host", messages),
+    ]
+}
+
+fn golden_lines<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
     let Ok(tokenizer) = tokenizer() else {
         check!(false, "the vocabulary is damaged");
         return Ok(());
@@ -37,7 +46,7 @@ pub(super) fn golden_lines<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), F
     Ok(())
 }
 
-pub(super) fn refusals<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
+fn refusals<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
     let (Ok(tokenizer), Ok(table)) = (tokenizer(), embedding()) else {
         check!(false, "the model in flash is damaged");
         return Ok(());
@@ -52,7 +61,7 @@ pub(super) fn refusals<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> 
     Ok(())
 }
 
-pub(super) fn messages<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
+fn messages<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
     check!(bench.measure("embed_instructions", input).is_ok());
     check!(messages_digest().is_ok_and(|digest| agrees(MESSAGES, digest)));
     Ok(())

@@ -1,9 +1,10 @@
 //! Messages that are not what they should be.
 
+use super::case;
 use crate::check;
-use crate::harness::{Bench, Failure};
+use crate::harness::{Bench, Case, Failure};
 use crate::machine::Machine;
-use crate::model::rings;
+use crate::model::BASE;
 use he_core::Error;
 use he_core::params::EDGE_128;
 use he_core::sample::{SecretSeed, Ternary};
@@ -31,7 +32,7 @@ fn framed(mask: &[u32; MASK]) -> Bytes {
     let entries = [AnswerEntry { position: 3, body: 5 }];
     let answer = Answer { scale: 1024.0, mask, entries: &entries };
     let write = |piece: &[u8]| bytes.extend_from_slice(piece);
-    answer.write(&mut link, rings()[0].modulus(), write).ok();
+    answer.write(&mut link, BASE, write).ok();
     bytes
 }
 
@@ -41,7 +42,7 @@ fn read(bytes: &[u8], sequence: u64) -> Result<(), Error> {
     let mut link = Link::new(&key, EDGE_128.digest(), sequence);
     let (mut mask, mut entries) = ([0; MASK], [AnswerEntry::default(); 2]);
     let frame = link.reader(LIMIT, |piece: &mut [u8]| take(&mut rest, piece))?;
-    Answer::read(frame, rings()[0].modulus(), &mut mask, &mut entries).map(|_| ())
+    Answer::read(frame, BASE, &mut mask, &mut entries).map(|_| ())
 }
 
 fn take(rest: &mut &[u8], piece: &mut [u8]) -> Result<(), Error> {
@@ -51,7 +52,15 @@ fn take(rest: &mut &[u8], piece: &mut [u8]) -> Result<(), Error> {
     Ok(())
 }
 
-pub(super) fn damaged<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
+pub(super) const fn cases<M: Machine>() -> [Case<M>; 3] {
+    [
+        case("damaged_messages_are_refused", damaged),
+        case("messages_of_others_are_refused", foreign),
+        case("secrets_arrive_whole_or_not_at_all", provision),
+    ]
+}
+
+fn damaged<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
     let good = framed(&[17; MASK]);
     check!(read(&good, SEQUENCE).is_ok());
     for end in 0..good.len() {
@@ -67,10 +76,10 @@ pub(super) fn damaged<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn foreign<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
+fn foreign<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
     let good = framed(&[17; MASK]);
     check!(read(&good, SEQUENCE + 1).is_err(), "a frame of another exchange was accepted");
-    let q = rings()[0].modulus().value();
+    let q = BASE.value();
     let found = read(&framed(&[q; MASK]), SEQUENCE);
     check!(found == Err(Error::ResidueOutOfRange { modulus: q }));
     let length = u32::try_from(LIMIT).unwrap_or(0) + 1;
@@ -85,7 +94,7 @@ pub(super) fn foreign<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
 /// Bytes of a small secret.
 const SECRET: usize = 64;
 
-pub(super) fn provision<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
+fn provision<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
     let secret = || Ternary::uniform(&SecretSeed::new([2; 32]), 0, [0; SECRET]);
     let checksum = TransportKey::checksum();
     let mut link = Link::new(&checksum, EDGE_128.digest(), 1);

@@ -4,7 +4,6 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use defmt_semihosting as _;
 use he_firmware::client::{self, Links};
 use mps2_an386::Board;
 use mps2_an386::uart::{Port, Uart};

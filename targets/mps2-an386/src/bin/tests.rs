@@ -3,15 +3,10 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use he_firmware::{harness, suite};
-use mps2_an386::Board;
-use semihosting::{experimental::env, process};
+use he_board::systick::SysTick;
+use he_firmware::suite;
 
 #[entry]
 fn main() -> ! {
-    let Some(mut board) = Board::take() else { process::exit(2) };
-    let Ok(arguments) = env::args::<256>() else { process::exit(2) };
-    let filter = (&arguments).nth(1).and_then(Result::ok).unwrap_or("");
-    let failed = harness::run_all(&mut board, &suite::cases(), filter);
-    process::exit(i32::from(failed != 0))
+    he_board::run_tests(SysTick::start(mps2_an386::TICK), suite::cases())
 }
