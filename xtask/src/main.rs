@@ -17,6 +17,7 @@ mod bench;
 mod build;
 mod c_example;
 mod demo;
+mod interop;
 mod lint;
 mod size;
 mod test;
@@ -52,6 +53,8 @@ enum Task {
     Demo(demo::Arguments),
     /// Measure our operations, and those of other libraries beside them.
     Bench(bench::Arguments),
+    /// Exchange keys and ciphertexts with other libraries, and compare errors with predictions.
+    Interop(interop::Arguments),
     /// Check format, lints, documentation and the project's own rules.
     Lint(lint::Arguments),
     /// What continuous integration runs: lint, test, size, demo.
@@ -94,6 +97,7 @@ fn run(console: &Console, arguments: &Arguments) -> Result<bool> {
         Task::Test(arguments) => test::run(console, choice, arguments),
         Task::Demo(arguments) => demo::run(console, choice, arguments),
         Task::Bench(arguments) => bench::run(console, arguments),
+        Task::Interop(arguments) => interop::run(console, arguments),
         Task::Lint(arguments) => lint::run(console, choice, *arguments),
         Task::Ci => Ok(ci::run(console, choice)),
         Task::Size => size::run(console, choice),
