@@ -4,7 +4,7 @@ use crate::boards::{self, Board, MPS2_AN386, TestReport};
 use crate::compiler::{Choice, host_cargo, root, target_directory};
 use crate::console::Console;
 use crate::process::{Finished, output_of, run_with};
-use crate::{aarch64, build, c_example, setup};
+use crate::{aarch64, build, c_example, interop, setup};
 use anyhow::{Context, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use core::time::Duration;
@@ -14,6 +14,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 const LIMIT: Duration = Duration::from_secs(1800);
+/// Exchanges in each direction with each other library; `cargo xtask interop` makes more.
+const EXCHANGES: u32 = 20;
 
 /// What to test.
 #[derive(Debug, clap::Args)]
@@ -55,6 +57,8 @@ enum Part {
     Board(&'static Board),
     /// The static library for C in a firmware written in C, on the Cortex-M4F board.
     HeCoreC,
+    /// Keys and ciphertexts exchanged with other libraries, where their wheels can be had.
+    Interop,
 }
 
 /// How a part went.
@@ -118,7 +122,7 @@ impl Part {
             Self::FirmwareOnHost,
             Self::Builds,
         ];
-        first.into_iter().chain(boards).chain([Self::HeCoreC]).collect()
+        first.into_iter().chain(boards).chain([Self::HeCoreC, Self::Interop]).collect()
     }
 
     const fn name(self) -> &'static str {
@@ -131,6 +135,7 @@ impl Part {
             Self::Builds => "builds",
             Self::Board(board) => board.name,
             Self::HeCoreC => "he-core-c",
+            Self::Interop => "interop",
         }
     }
 
@@ -182,6 +187,9 @@ impl Part {
                 setup::c_compiler(console)?;
                 let mut command = c_example::build(console, &compiler)?;
                 cargo_test(console, "test he-core-c in QEMU", &mut command)
+            }
+            Self::Interop => {
+                Ok(Outcome::of_exchanges(console, interop::exchange(console, EXCHANGES)?))
             }
         }
     }
@@ -251,6 +259,30 @@ impl Outcome {
             match error {
                 None => outcome.passed += 1,
                 Some(error) => outcome.failures.push(format!("{name}: {error}")),
+            }
+        }
+        outcome.failed = outcome.failures.len();
+        outcome
+    }
+
+    /// A test for each group of exchanges, named by what was decrypted; none with a library that cannot
+    /// be had.
+    fn of_exchanges(console: &Console, found: Vec<(&str, interop::Verdict)>) -> Self {
+        let mut outcome = Self::default();
+        for (title, verdict) in found {
+            match verdict {
+                interop::Verdict::Unavailable(why) => {
+                    console.say(&format!("{title} cannot be installed: {why}"));
+                }
+                interop::Verdict::Exchanged(groups) => {
+                    for group in groups {
+                        if group.failed == 0 {
+                            outcome.passed += 1;
+                        } else {
+                            outcome.failures.push(format!("{group:?}"));
+                        }
+                    }
+                }
             }
         }
         outcome.failed = outcome.failures.len();
