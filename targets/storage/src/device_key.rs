@@ -6,7 +6,7 @@ use rand_core::TryCryptoRng;
 use zeroize::Zeroize;
 
 use crate::Error;
-use crate::flash::{LONGEST_WORD, erase, half, read, write};
+use crate::flash::{LONGEST_WORD, erase, part, read, write};
 
 const CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 const KEY: usize = 32;
@@ -30,11 +30,9 @@ impl DeviceKey {
     /// Those of the flash, or [`Error::Randomness`].
     pub fn open(flash: &mut impl NorFlash, rng: &mut impl TryCryptoRng) -> Result<Self, Error> {
         let mut record = [0; RECORD];
-        // Of the halves, only the sizes matter here.
-        half(flash)?;
+        let end = part(flash, 1)?;
         read(flash, 0, &mut record)?;
         if Self::parse(&record).is_none() {
-            let end = u32::try_from(flash.capacity()).map_err(|_| Error::Layout)?;
             record.fill(0xff);
             rng.try_fill_bytes(&mut record[..KEY]).map_err(|_| Error::Randomness)?;
             let check = CRC.checksum(&record[..KEY]).to_le_bytes();
@@ -75,7 +73,7 @@ mod tests {
     #[test]
     fn a_device_keeps_its_key_and_devices_differ() {
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
-        let (mut one, mut two) = (Simulated::<256, 4, 128>::new(), Simulated::<256, 4, 128>::new());
+        let (mut one, mut two) = (Simulated::<128, 4, 128>::new(), Simulated::<128, 4, 128>::new());
         let first = DeviceKey::open(&mut one, &mut rng).unwrap();
         let other = DeviceKey::open(&mut two, &mut rng).unwrap();
         let again = DeviceKey::open(&mut one, &mut rng).unwrap();
@@ -88,7 +86,7 @@ mod tests {
         for torn in 0..50 {
             for step in 0.. {
                 let mut rng = ChaCha20Rng::from_seed([2; 32]);
-                let mut flash = Simulated::<256, 4, 128>::new();
+                let mut flash = Simulated::<128, 4, 128>::new();
                 flash.cut_at(step, torn);
                 let used = DeviceKey::open(&mut flash, &mut rng).ok();
                 flash.restore();

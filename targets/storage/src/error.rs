@@ -19,6 +19,8 @@ pub enum Error {
     Exhausted,
     /// No random bytes.
     Randomness,
+    /// Nobody has looked yet what is there.
+    Closed,
     /// Sealed secrets are there, but not authentic: altered, or another device's.
     Unreadable,
     /// Sealed secrets are there, but older than the newest that the device had.
@@ -34,6 +36,7 @@ impl fmt::Display for Error {
             Self::Worn => "the flash is worn out",
             Self::Exhausted => "all numbers are used",
             Self::Randomness => "no randomness to seal with",
+            Self::Closed => "the sealed secrets were not opened",
             Self::Unreadable => "the sealed secrets are not authentic",
             Self::RolledBack => "the sealed secrets are old ones",
         })

@@ -42,14 +42,13 @@ pub(crate) fn is_blank(
     Ok(true)
 }
 
-/// Bytes of each half of a flash of two halves.
-pub(crate) fn half<F: NorFlash>(flash: &F) -> Result<u32, Error> {
-    let half = flash.capacity() / 2;
-    let fits = F::WRITE_SIZE <= LONGEST_WORD
-        && LONGEST_WORD.is_multiple_of(F::WRITE_SIZE)
+/// Bytes of each part of a flash of so many parts, each of whole pages.
+pub(crate) fn part<F: NorFlash>(flash: &F, parts: usize) -> Result<u32, Error> {
+    let part = flash.capacity() / parts;
+    let fits = LONGEST_WORD.is_multiple_of(F::WRITE_SIZE)
         && LONGEST_WORD.is_multiple_of(F::READ_SIZE)
-        && half > 0
-        && half.is_multiple_of(F::ERASE_SIZE)
-        && half.is_multiple_of(LONGEST_WORD);
-    if fits { u32::try_from(half).map_err(|_| Error::Layout) } else { Err(Error::Layout) }
+        && part > 0
+        && part.is_multiple_of(F::ERASE_SIZE)
+        && part.is_multiple_of(LONGEST_WORD);
+    if fits { u32::try_from(part).map_err(|_| Error::Layout) } else { Err(Error::Layout) }
 }

@@ -9,7 +9,7 @@ use crc::{CRC_32_ISO_HDLC, Crc, NoTable};
 use embedded_storage::nor_flash::NorFlash;
 
 use crate::Error;
-use crate::flash::{LONGEST_WORD, erase, half, is_blank, read, write};
+use crate::flash::{LONGEST_WORD, erase, is_blank, part, read, write};
 
 /// Bytes from record to record. The record is the first half.
 const STRIDE: u32 = 32;
@@ -36,7 +36,7 @@ impl<F: NorFlash> Monotonic<F> {
     /// # Errors
     /// [`Error::Absent`] if none is.
     pub fn open(mut flash: F) -> Result<Self, Error> {
-        let half = half(&flash)?;
+        let half = part(&flash, 2)?;
         let mut best = None;
         for start in [0, half] {
             for at in (start..start + half).step_by(STRIDE as usize) {
@@ -63,7 +63,7 @@ impl<F: NorFlash> Monotonic<F> {
     /// # Errors
     /// Those of the flash.
     pub fn create(mut flash: F, value: u64) -> Result<Self, Error> {
-        let half = half(&flash)?;
+        let half = part(&flash, 2)?;
         erase(&mut flash, 0, 2 * half)?;
         let mut number = Self { flash, half, value, holder: 0, next: 0 };
         if number.append(0, 0, value)? { Ok(number) } else { Err(Error::Worn) }

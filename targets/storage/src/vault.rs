@@ -20,7 +20,7 @@ use embedded_storage::nor_flash::NorFlash;
 use rand_core::TryCryptoRng;
 use zeroize::Zeroize;
 
-use crate::flash::{LONGEST_WORD, erase, half, is_blank, read, write};
+use crate::flash::{LONGEST_WORD, erase, is_blank, part, read, write};
 use crate::{DeviceKey, Error, Monotonic};
 
 const HEADER: usize = 64;
@@ -38,11 +38,30 @@ pub struct Vault<F, G> {
     slots: F,
     half: u32,
     version: Monotonic<G>,
-    /// The slot with the newest body, by its offset.
-    current: Option<u32>,
+    state: State,
+}
+
+/// What is known of the slots.
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Nothing yet.
+    Closed,
+    /// No body is in them.
+    Empty,
+    /// The newest body is in the slot at this offset.
+    Holds(u32),
 }
 
 impl<F: NorFlash, G: NorFlash> Vault<F, G> {
+    /// A vault in these pages.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] if they are not two slots.
+    pub fn new(slots: F, version: Monotonic<G>) -> Result<Self, Error> {
+        let half = part(&slots, 2)?;
+        Ok(Self { slots, half, version, state: State::Closed })
+    }
+
     /// Opens the vault and takes out what is in it: true if `body` has it now, false if nothing was ever
     /// stored or it was wiped. Finishes what a cut left undone.
     ///
@@ -50,20 +69,12 @@ impl<F: NorFlash, G: NorFlash> Vault<F, G> {
     /// Those of the flash; [`Error::Layout`] if `body` does not fit a slot or is not a multiple of 32
     /// bytes; [`Error::Unreadable`] or [`Error::RolledBack`] if there is something that must not be used. `body`
     /// is all zeros then.
-    pub fn open(
-        slots: F,
-        version: Monotonic<G>,
-        key: &DeviceKey,
-        body: &mut [u8],
-    ) -> Result<(Self, bool), Error> {
-        let half = half(&slots)?;
-        let mut vault = Self { slots, half, version, current: None };
-        vault.check(body)?;
-        let found = vault.find(key, body);
+    pub fn open(&mut self, key: &DeviceKey, body: &mut [u8]) -> Result<bool, Error> {
+        let found = self.check(body).and_then(|()| self.find(key, body));
         if found != Ok(true) {
             body.zeroize();
         }
-        Ok((vault, found?))
+        found
     }
 
     fn find(&mut self, key: &DeviceKey, body: &mut [u8]) -> Result<bool, Error> {
@@ -76,11 +87,11 @@ impl<F: NorFlash, G: NorFlash> Vault<F, G> {
         }
         let Some((version, start)) = best else {
             // Until something was stored whole, there is nothing to miss.
-            return if is_blank || self.version.value() == 0 {
-                Ok(false)
-            } else {
-                Err(Error::Unreadable)
-            };
+            if !is_blank && self.version.value() > 0 {
+                return Err(Error::Unreadable);
+            }
+            self.state = State::Empty;
+            return Ok(false);
         };
         if version < self.version.value() {
             return Err(Error::RolledBack);
@@ -93,8 +104,8 @@ impl<F: NorFlash, G: NorFlash> Vault<F, G> {
     /// Seals `body` in place of what was there; `body` is all zeros afterwards.
     ///
     /// # Errors
-    /// Those of the flash, of `body` as above, or of `rng`. The vault has the old body or the new one
-    /// then, as opening it again will tell.
+    /// Those of the flash, of `body` as above, or of `rng`; [`Error::Closed`] if the vault was not
+    /// opened. It has the old body or the new one then, as opening it again will tell.
     pub fn store(
         &mut self,
         key: &DeviceKey,
@@ -113,7 +124,11 @@ impl<F: NorFlash, G: NorFlash> Vault<F, G> {
         body: &mut [u8],
     ) -> Result<(), Error> {
         let version = self.version.value().checked_add(1).ok_or(Error::Exhausted)?;
-        let start = self.current.map_or(0, |current| self.half - current);
+        let start = match self.state {
+            State::Closed => return Err(Error::Closed),
+            State::Empty => 0,
+            State::Holds(current) => self.half - current,
+        };
         let mut header = [0; HEADER];
         header[..8].copy_from_slice(MAGIC);
         header[8..10].copy_from_slice(&FORMAT.to_le_bytes());
@@ -144,14 +159,16 @@ impl<F: NorFlash, G: NorFlash> Vault<F, G> {
     pub fn wipe(&mut self) -> Result<(), Error> {
         let newer = self.version.value().checked_add(1).ok_or(Error::Exhausted)?;
         self.version.raise(newer)?;
-        self.current = None;
-        erase(&mut self.slots, 0, 2 * self.half)
+        self.state = State::Closed;
+        erase(&mut self.slots, 0, 2 * self.half)?;
+        self.state = State::Empty;
+        Ok(())
     }
 
     /// What every store ends with: nothing older is accepted, and the other slot is erased.
     fn settle(&mut self, version: u64, start: u32) -> Result<(), Error> {
         self.version.raise(version)?;
-        self.current = Some(start);
+        self.state = State::Holds(start);
         let other = self.half - start;
         if is_blank(&mut self.slots, other, self.half)? {
             return Ok(());
@@ -225,11 +242,13 @@ mod tests {
             Self { slots, number, key: [9; 32], rng: 0 }
         }
 
+        fn vault(&mut self) -> Result<Vault<&mut Slots, &mut Number>, Error> {
+            Vault::new(&mut self.slots, Monotonic::open(&mut self.number)?)
+        }
+
         fn open(&mut self) -> Result<Option<[u8; LENGTH]>, Error> {
-            let mut body = [0xaa; LENGTH];
-            let number = Monotonic::open(&mut self.number)?;
-            let key = DeviceKey::new(self.key);
-            let opened = Vault::open(&mut self.slots, number, &key, &mut body).map(|(_, is)| is);
+            let (key, mut body) = (DeviceKey::new(self.key), [0xaa; LENGTH]);
+            let opened = self.vault()?.open(&key, &mut body);
             if opened != Ok(true) {
                 assert_eq!(body, [0; LENGTH]);
             }
@@ -240,17 +259,14 @@ mod tests {
             self.rng = self.rng.wrapping_add(1);
             let mut rng = ChaCha20Rng::from_seed([self.rng; 32]);
             let (key, mut body) = (DeviceKey::new(self.key), [0; LENGTH]);
-            let number = Monotonic::open(&mut self.number)?;
-            let (mut vault, _) = Vault::open(&mut self.slots, number, &key, &mut body)?;
+            let mut vault = self.vault()?;
+            vault.open(&key, &mut body)?;
             body = [content; LENGTH];
             vault.store(&key, &mut rng, &mut body)
         }
 
         fn wipe(&mut self) -> Result<(), Error> {
-            let (key, mut body) = (DeviceKey::new(self.key), [0; LENGTH]);
-            let number = Monotonic::open(&mut self.number)?;
-            let (mut vault, _) = Vault::open(&mut self.slots, number, &key, &mut body)?;
-            vault.wipe()
+            self.vault()?.wipe()
         }
 
         /// Power fails in a step of the slots' flash, or in one of the number's.
@@ -358,6 +374,19 @@ mod tests {
         wiped.wipe().unwrap();
         *wiped.slots.bytes() = old;
         assert_eq!(wiped.open(), Err(Error::RolledBack));
+        wiped.wipe().unwrap();
+        assert_eq!(wiped.open(), Ok(None));
+    }
+
+    #[test]
+    fn nothing_is_overwritten_before_it_was_looked_at() {
+        let mut device = Device::new();
+        device.store(1).unwrap();
+        let key = DeviceKey::new(device.key);
+        let mut rng = ChaCha20Rng::from_seed([1; 32]);
+        let stored = device.vault().unwrap().store(&key, &mut rng, &mut [2; LENGTH]);
+        assert_eq!(stored, Err(Error::Closed));
+        assert_eq!(device.open(), Ok(Some([1; LENGTH])));
     }
 
     #[test]
@@ -372,10 +401,8 @@ mod tests {
     fn a_body_that_does_not_fit_is_refused() {
         let mut device = Device::new();
         for length in [LENGTH + 1, 224] {
-            let mut body = [0; 256];
-            let number = Monotonic::open(&mut device.number).unwrap();
-            let key = DeviceKey::new(device.key);
-            let opened = Vault::open(&mut device.slots, number, &key, &mut body[..length]);
+            let (key, mut body) = (DeviceKey::new(device.key), [0; 256]);
+            let opened = device.vault().unwrap().open(&key, &mut body[..length]);
             assert_eq!(opened.err(), Some(Error::Layout));
         }
     }
