@@ -1,0 +1,103 @@
+//! A key authority and a source of randomness on tape, for tests: every run sees the same secrets.
+
+use core::mem;
+
+use embedded_io::{ErrorKind, ErrorType, Read};
+use he_core::edge::{DEGREE, EdgeSecret};
+use he_core::params::EDGE_128;
+use he_core::sample::{SecretSeed, Ternary};
+use he_core::wire::{Link, Provision, TransportKey};
+use he_firmware::machine::{Entropy, Exhausted};
+
+/// Bytes of a frame with secrets.
+const FRAME: usize = 32 + 64 + DEGREE / 4 + 16;
+/// The transport key of the vectors, which the tests' server knows.
+pub const TRANSPORT: [u8; 32] = [9; 32];
+/// The secret that scans look for.
+pub const SCANNED: u8 = 1;
+
+/// Provisions with secret number 0, then 1, and so on. Each exchange has the same fresh bytes, and the
+/// numbers of exchanges start again with every secret, so that exchanges differ by their secrets only.
+#[derive(Debug)]
+pub struct Tape {
+    frame: [u8; FRAME],
+    taken: usize,
+    secret: u8,
+    sequence: u64,
+    /// Called when a frame but for its tag has been read.
+    listener: fn(),
+}
+
+/// Secret number `number`; number 0 is that of the vectors.
+#[must_use]
+pub fn secret(number: u8) -> EdgeSecret {
+    let seed = match number {
+        0 => [2; 32],
+        SCANNED => include!("tape/secret.in"),
+        _ => [20 + number; 32],
+    };
+    Ternary::uniform(&SecretSeed::new(seed), 0, [0; DEGREE / 4])
+}
+
+impl Tape {
+    /// A tape at its start.
+    #[must_use]
+    pub const fn new(listener: fn()) -> Self {
+        Self { frame: [0; FRAME], taken: FRAME, secret: 0, sequence: 0, listener }
+    }
+
+    /// Makes the next frame.
+    fn next(&mut self) {
+        let messages = if self.secret == 0 { [4; 32] } else { include!("tape/messages.in") };
+        let provision = Provision {
+            transport: TransportKey::new(SecretSeed::new(TRANSPORT)),
+            messages: SecretSeed::new(messages),
+            secret: secret(self.secret),
+        };
+        let checksum = TransportKey::checksum();
+        let mut link = Link::new(&checksum, EDGE_128.digest(), 0);
+        let mut rest = &mut self.frame[..];
+        let write = |bytes: &[u8]| {
+            let (front, back) = mem::take(&mut rest).split_at_mut(bytes.len());
+            front.copy_from_slice(bytes);
+            rest = back;
+            Ok::<(), ErrorKind>(())
+        };
+        provision.write(&mut link, write).ok();
+        (self.taken, self.sequence) = (0, 0);
+        self.secret += 1;
+    }
+}
+
+impl ErrorType for Tape {
+    type Error = ErrorKind;
+}
+
+impl Read for Tape {
+    /// Erases what was read.
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, ErrorKind> {
+        if self.taken == FRAME {
+            self.next();
+        }
+        if self.taken == FRAME - 16 {
+            (self.listener)();
+        }
+        let from = &mut self.frame[self.taken..];
+        let length = bytes.len().min(from.len());
+        bytes[..length].copy_from_slice(&from[..length]);
+        from[..length].fill(0);
+        self.taken += length;
+        Ok(length)
+    }
+}
+
+impl Entropy for Tape {
+    fn fresh(&mut self) -> Result<[u8; 32], Exhausted> {
+        Ok([4; 32])
+    }
+
+    fn sequence(&mut self) -> Result<u64, Exhausted> {
+        self.sequence += 1;
+        Ok(self.sequence)
+    }
+}

@@ -1,0 +1,90 @@
+//! A vault under observation, for tests: it looks through memory when the application asks.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::memory::{Access, Memory};
+use crate::scan::{self, Form};
+use crate::vault::Application;
+
+/// Asks for the number of windows of form `SCAN + form` in all RAM.
+pub const SCAN: u32 = 0x100;
+/// Asks for the same of the packed secret when it was last read from the authority.
+pub const SEEN: u32 = 0x200;
+/// Makes the vault panic.
+pub const PANIC: u32 = 0x300;
+
+static PACKED_SEEN: AtomicU32 = AtomicU32::new(0);
+
+/// An application that can ask for more, and the vault's dead stack as it finds it.
+#[derive(Debug)]
+pub struct Watched<A> {
+    application: A,
+    places: &'static Places,
+    dirty: u32,
+}
+
+/// Where a board's memory is. Ends are multiples of four.
+#[derive(Debug)]
+pub struct Places {
+    /// All RAM, on both sides of the wall.
+    pub ram: fn() -> [Range<usize>; 2],
+    /// The lowest address of the vault's stack.
+    pub stack: fn() -> usize,
+}
+
+impl Places {
+    /// Windows of a form in all RAM.
+    #[must_use]
+    pub fn count(&self, form: Form) -> u32 {
+        // SAFETY: a board states where there is RAM, and the vault may read all of it.
+        (self.ram)().into_iter().map(|range| unsafe { scan::count(range, form) }).sum()
+    }
+
+    /// To be called when the packed secret must be somewhere.
+    pub fn see_packed(&self) {
+        PACKED_SEEN.store(self.count(Form::Packed), Ordering::Relaxed);
+    }
+}
+
+impl<A> Watched<A> {
+    /// The application, watched.
+    pub const fn new(application: A, places: &'static Places) -> Self {
+        Self { application, places, dirty: 0 }
+    }
+}
+
+// SAFETY: the same memory as the application's.
+unsafe impl<A: Memory> Memory for Watched<A> {
+    fn allows(&self, first: usize, last: usize, access: Access) -> bool {
+        self.application.allows(first, last, access)
+    }
+}
+
+/// Bytes below a local variable that belong to its function and those it was called from.
+const MARGIN: usize = 128;
+
+impl<A: Application> Application for Watched<A> {
+    #[expect(clippy::panic, reason = "that is what is tested")]
+    fn resume(&mut self, mut status: u32) -> Option<(u32, usize)> {
+        loop {
+            let call = self.application.resume(status)?;
+            let mark = 0u32;
+            let top = (core::ptr::from_ref(&mark).addr() - MARGIN) & !3;
+            // SAFETY: the dead part of the vault's stack, as the board states it.
+            self.dirty = unsafe { scan::not_zero((self.places.stack)()..top) };
+            status = match call.0 {
+                PANIC => panic!("as the application asked"),
+                SEEN => PACKED_SEEN.load(Ordering::Relaxed),
+                number => match Form::ALL.into_iter().find(|&form| SCAN + form as u32 == number) {
+                    Some(form) => self.places.count(form),
+                    None => return Some(call),
+                },
+            };
+        }
+    }
+
+    fn observed(&self) -> (u32, u32) {
+        (self.application.observed().0, self.dirty)
+    }
+}
