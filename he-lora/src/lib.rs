@@ -10,6 +10,8 @@ pub mod parameters;
 pub mod reference;
 
 pub mod adapter;
+pub mod state;
+pub mod adamw;
 mod forward;
 
 pub use adapter::Adapter;

@@ -4,6 +4,7 @@
 
 #[path = "support/autodiff.rs"]
 mod autodiff;
+#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/small.rs"]
 mod small;
 #[expect(dead_code, reason = "other tests use the rest")]

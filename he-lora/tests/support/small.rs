@@ -1,10 +1,13 @@
 //! A small model of two classes, parameters and examples for it.
 
+use he_core::eval::clear::Clear;
+use he_core::eval::position::{RowShape, Shape as ClearShape};
+use he_lora::adamw::{AdamW, Schedule};
 use he_lora::parameters::{Parameters, Shape};
 use he_nn::TensorName;
 use he_nn::model::{Config, Element, Model, Tensor};
 
-use crate::synthetic::{self, WIDTH};
+use crate::synthetic::{self, FRAC_BITS, TOKENS, WIDTH};
 
 /// `alpha / rank`.
 pub(crate) const SCALING: f64 = 4.0;
@@ -41,4 +44,30 @@ pub(crate) fn parameters(seed: u64, size: f64) -> Parameters {
         }
     }
     parameters
+}
+
+/// Slots and chain of a degree of 2^10.
+pub(crate) fn insecure() -> Clear {
+    let rows = RowShape {
+        tokens: TOKENS,
+        frac_bits: FRAC_BITS,
+        product_scale: 2f64.powi(38),
+        rows_level: 3,
+        computing_level: 14,
+    };
+    Clear::new(ClearShape::nominal(1 << 9).unwrap().with_rows(rows).unwrap())
+}
+
+/// An optimizer with a window for gradients up to 2.
+pub(crate) fn optimizer() -> AdamW {
+    AdamW {
+        rate: 0.01,
+        schedule: Schedule::Linear { warmup: 2, total: 20 },
+        mean_decay: 0.9,
+        square_decay: 0.99,
+        weight_decay: 0.05,
+        epsilon: 0.125,
+        limit: 4.0,
+        degree: 31,
+    }
 }

@@ -1,0 +1,223 @@
+//! The training state in one ciphertext: packed before it is encrypted, and unpacked to what the forward
+//! and the backward pass multiply with.
+//!
+//! Slots are `j + T·(c + 4·f)`: copy `c` and feature `f` as in [`he_nn::layer::normalisation::layout`], and
+//! `j = kind·T/4 + place`.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use he_core::complex::Complex;
+use he_core::eval::mul_values;
+use he_core::refresh::Refresh;
+use he_nn::Error;
+use he_nn::layout::sum_rotations;
+
+use crate::adapter::{Adapter, LayerAdapter};
+use crate::parameters::{HEAD, Parameters, Shape, Side, Vector};
+
+/// Copies of a feature.
+const COPIES: usize = 4;
+
+/// What a quarter of a block holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Parameters.
+    Parameter,
+    /// The mean of gradients.
+    Mean,
+    /// The mean of their squares.
+    Square,
+    /// The gradient of the next step.
+    Gradient,
+}
+
+const KINDS: [Kind; 4] = [Kind::Parameter, Kind::Mean, Kind::Square, Kind::Gradient];
+
+/// Where the numbers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    shape: Shape,
+    tokens: usize,
+}
+
+impl Places {
+    /// For an evaluator whose packs the model fills.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn new<E: Refresh>(eval: &E, shape: Shape) -> Result<Self, Error> {
+        let tokens = eval.tokens();
+        if COPIES * tokens * shape.width() != eval.slots() || 4 * shape.places() > tokens {
+            return Err(Error::Unsupported("the state does not fill the slots"));
+        }
+        Ok(Self { shape, tokens })
+    }
+
+    /// The rotation that brings a kind to the place of parameters.
+    #[must_use]
+    pub const fn step(&self, kind: Kind) -> isize {
+        (kind as usize * (self.tokens / 4)).cast_signed()
+    }
+
+    /// Slots by kind, and whether a number is there.
+    pub fn values(&self, value: impl Fn(Kind, bool) -> f64) -> Vec<Complex> {
+        let places = self.shape.places();
+        self.slots(|j, _, _| value(KINDS[4 * j / self.tokens], j % (self.tokens / 4) < places))
+    }
+
+    /// The slots of one kind of state, zero elsewhere.
+    #[must_use]
+    pub fn pack(&self, kind: Kind, numbers: &Parameters) -> Vec<Complex> {
+        let mut slots = vec![Complex::ZERO; COPIES * self.tokens * self.shape.width()];
+        for vector in self.shape.vectors() {
+            let (copy, place) = self.shape.place(vector);
+            for (f, &x) in numbers.vector(vector).iter().enumerate() {
+                let block = self.tokens * (copy + COPIES * f);
+                slots[block + self.step(kind).cast_unsigned() + place] = Complex::real(x);
+            }
+        }
+        slots
+    }
+
+    /// The numbers of one kind, from all slots.
+    ///
+    /// # Errors
+    /// If there are too few slots.
+    pub fn read(&self, kind: Kind, slots: &[Complex]) -> Result<Parameters, Error> {
+        let mut numbers = Parameters::zeros(self.shape);
+        for vector in self.shape.vectors() {
+            let (copy, place) = self.shape.place(vector);
+            for (f, x) in numbers.vector_mut(vector).iter_mut().enumerate() {
+                let block = self.tokens * (copy + COPIES * f);
+                let slot = slots.get(block + self.step(kind).cast_unsigned() + place);
+                *x = slot.ok_or(Error::Unsupported("too few slots"))?.re;
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// Slots by place in the block, copy and feature.
+    pub(crate) fn slots(&self, value: impl Fn(usize, usize, usize) -> f64) -> Vec<Complex> {
+        let all = COPIES * self.tokens * self.shape.width();
+        let slot = |s: usize| {
+            let block = s / self.tokens;
+            value(s % self.tokens, block % COPIES, block / COPIES)
+        };
+        (0..all).map(|s| Complex::real(slot(s))).collect()
+    }
+
+    /// Slot 0 of the block of a copy, or of several.
+    fn first(&self, is_here: impl Fn(usize, usize) -> bool) -> Vec<Complex> {
+        self.slots(|j, c, f| if j == 0 && is_here(c, f) { 1.0 } else { 0.0 })
+    }
+
+    /// The slots from slot 0 of copy `from` in the places of vectors in copy `to`.
+    fn distance(&self, from: usize, to: usize) -> isize {
+        self.tokens.cast_signed() * (to.cast_signed() - from.cast_signed())
+    }
+}
+
+/// What passes multiply with, in the slots of a pack of the stream.
+#[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
+pub struct Trained<E: Refresh> {
+    /// The update of the projections.
+    pub adapter: Adapter<E>,
+    /// Rows of the dense layer's update, in the lower half of all copies.
+    pub(crate) down: Vec<E::Ciphertext>,
+    /// Columns of the dense layer's update, likewise.
+    pub(crate) up: Vec<E::Ciphertext>,
+    /// The column of class `c` in the lower half of copy `c`.
+    pub(crate) classes: E::Ciphertext,
+}
+
+impl<E: Refresh> Trained<E> {
+    /// From the state, one level down; updates are scaled by `scaling`.
+    ///
+    /// # Errors
+    /// If a key is missing, or the scaling or the level is not usable.
+    pub fn unpack(
+        eval: &E,
+        shape: Shape,
+        scaling: f64,
+        state: &E::Ciphertext,
+    ) -> Result<Self, Error> {
+        let places = Places::new(eval, shape)?;
+        let tokens = places.tokens;
+        let taken = |place: usize, copies: &dyn Fn(usize) -> bool, move_by: isize| {
+            let mask = places.slots(|j, c, _| if j == place && copies(c) { 1.0 } else { 0.0 });
+            let x = mul_values(eval, state, &mask, eval.default_scale())?;
+            eval.rotate(&x, place.cast_signed() - move_by)
+        };
+        let spread = |x: &E::Ciphertext, to: usize| sum_rotations(eval, x, -1, 1..to);
+        let projection = |layer: usize, side: Side| {
+            let vector = |r| Vector::Projection { layer, projection: 0, side, r };
+            let one = |r| spread(&taken(shape.place(vector(r)).1, &|c| c < HEAD, 0)?, tokens);
+            (0..shape.rank()).map(one).collect::<Result<Vec<_>, Error>>()
+        };
+        let layer =
+            |layer| LayerAdapter::new(projection(layer, Side::Down)?, projection(layer, Side::Up)?);
+        let layers = (0..2).map(layer).collect::<Result<Vec<_>, _>>()?;
+        let adapter = Adapter::new(layers, scaling, shape.width(), places.feature_step())?;
+        let dense = |side: Side| {
+            let one = |r| {
+                let (copy, place) = shape.place(Vector::Dense { side, r });
+                let x = taken(place, &|c| c == copy, places.distance(HEAD, 0))?;
+                let x = spread(&x, tokens / 2)?;
+                sum_rotations(eval, &x, -tokens.cast_signed(), 1..COPIES)
+            };
+            (0..shape.rank()).map(one).collect::<Result<Vec<_>, Error>>()
+        };
+        let mut classes: Option<E::Ciphertext> = None;
+        for k in 0..shape.classes() {
+            let (copy, place) = shape.place(Vector::Class(k));
+            let x = taken(place, &|c| c == copy, places.distance(HEAD, k))?;
+            classes = Some(match classes {
+                None => x,
+                Some(others) => eval.add(&others, &x)?,
+            });
+        }
+        let classes = spread(&classes.ok_or(Error::Unsupported("no classes"))?, tokens / 2)?;
+        Ok(Self { adapter, down: dense(Side::Down)?, up: dense(Side::Up)?, classes })
+    }
+}
+
+impl Places {
+    /// The rotation to the next feature.
+    pub(crate) const fn feature_step(&self) -> isize {
+        (COPIES * self.tokens).cast_signed()
+    }
+
+    /// Gathers gradients at their places: each comes with its vector (any projection stands for all
+    /// three of its layer and side) and the copy it lies in, in slot 0 of blocks; all else is left
+    /// out. At the default scale, one level down.
+    pub(crate) fn gather<E: Refresh>(
+        &self,
+        eval: &E,
+        gradients: &[(Vector, usize, E::Ciphertext)],
+    ) -> Result<E::Ciphertext, Error> {
+        let mut total: Option<E::Ciphertext> = None;
+        for (vector, copy, x) in gradients {
+            let (home, place) = self.shape.place(*vector);
+            let is_here = |c: usize, f: usize| match *vector {
+                Vector::Projection { layer, side, r, .. } => {
+                    let vector = Vector::Projection { layer, projection: c, side, r };
+                    c < HEAD && self.shape.is_trained(vector, f)
+                }
+                _ => c == *copy,
+            };
+            let moved = match vector {
+                Vector::Projection { .. } => 0,
+                _ => self.distance(*copy, home),
+            };
+            let x = mul_values(eval, x, &self.first(is_here), eval.default_scale())?;
+            let by = self.step(Kind::Gradient) + place.cast_signed() + moved;
+            let x = eval.rotate(&x, -by)?;
+            total = Some(match total {
+                None => x,
+                Some(total) => eval.add(&total, &x)?,
+            });
+        }
+        total.ok_or(Error::Unsupported("no gradients"))
+    }
+}
