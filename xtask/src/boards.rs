@@ -2,22 +2,30 @@
 //! entries of [`table`].
 
 mod report;
+mod sizes;
 mod table;
 
 use crate::compiler::{Compiler, root};
 use crate::console::Console;
+use crate::log;
 use crate::process::{self, step};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use core::time::Duration;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
+use std::thread::{self, JoinHandle};
 
 pub(crate) use report::TestReport;
+pub(crate) use sizes::Sizes;
 pub(crate) use table::{ALL, MPS2_AN386};
 
 const BUILD_LIMIT: Duration = Duration::from_secs(1200);
 const TESTS_LIMIT: Duration = Duration::from_secs(600);
+/// The figure that is the flash of all images of a run.
+pub(crate) const FLASH: &str = "flash_bytes";
+/// The figure that is the RAM they take, with the deepest stack.
+pub(crate) const RAM: &str = "ram_bytes";
 /// Subdirectory of cargo's target directory for all board packages.
 const AREA: &str = "firmware";
 
@@ -168,8 +176,8 @@ impl Board {
         command
     }
 
-    /// Builds the test images, runs them and collects what they report. Tests whose name lacks
-    /// `filter` are left out by the images.
+    /// Builds the test images, runs them and collects what they report, with their sizes. Tests whose
+    /// name lacks `filter` are left out by the images.
     ///
     /// # Errors
     /// If something cannot be built or started or runs out of time. A crash is a failed test.
@@ -183,7 +191,11 @@ impl Board {
         for images in self.tests {
             let build = |&image: &Image| self.build(console, compiler, image);
             let images = images.iter().map(build).collect::<Result<Vec<_>>>()?;
-            report.join(self.run_tests(console, &images, filter)?);
+            let mut run = self.run_tests(console, &images, filter)?;
+            let sizes = images.iter().map(|image| Sizes::of(image)).collect::<Result<Vec<_>>>()?;
+            let flash = sizes.iter().map(Sizes::flash).sum();
+            run.figures.push((FLASH.to_owned(), flash));
+            report.join(run);
         }
         Ok(report)
     }
@@ -192,26 +204,17 @@ impl Board {
         let mut command = self.emulate(images, &[], &["tests", filter]);
         let mut report = TestReport::default();
         let step = console.step(&format!("test {} in QEMU", self.name));
-        let finished = process::run_with(&mut command, TESTS_LIMIT, |line| {
+        let mut child = process::spawn(&mut command)?;
+        let log = log_of(images, &mut child)?;
+        let finished = process::follow(child, &process::describe(&command), TESTS_LIMIT, |line| {
             if let Some(name) = report.line(line.text()) {
                 step.show(name);
             }
         });
-        let finished = match finished {
-            Ok(finished) => finished,
-            Err(error) => {
-                step.fail();
-                let last = report.under_way.unwrap_or_default();
-                return Err(error).with_context(|| format!("{}, in test {last}", self.name));
-            }
-        };
-        if let Some(name) = report.under_way.take() {
-            report.failed.push(format!("{name}: {}\n{}", finished.status, finished.tail(5)));
-        } else if !report.is_complete {
-            step.fail();
-            bail!("{}: {}\n{}", self.name, finished.status, finished.tail(20));
-        } else if report.failed.is_empty() && finished.code != Some(self.reports.good_status()) {
-            report.failed.push(format!("all tests passed, but then: {}", finished.status));
+        report.log = log.and_then(|log| log.join().ok()).unwrap_or_default();
+        match finished {
+            Ok(finished) => report.end(&finished, self.reports.good_status()),
+            Err(error) => report.failed.push(format!("{error:#}")),
         }
         if report.failed.is_empty() {
             step.pass();
@@ -220,6 +223,21 @@ impl Board {
         }
         Ok(report)
     }
+}
+
+/// Where the first image logs by `defmt`, standard output is that log: the thread that decodes it.
+fn log_of(images: &[PathBuf], child: &mut Child) -> Result<Option<JoinHandle<Vec<String>>>> {
+    let Some(path) = images.first() else { return Ok(None) };
+    let image = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    if !log::has_table(&image) {
+        return Ok(None);
+    }
+    let Some(output) = child.stdout.take() else { return Ok(None) };
+    Ok(Some(thread::spawn(move || {
+        let mut lines = Vec::new();
+        log::decode(&image, output, |line| lines.push(line)).ok();
+        lines
+    })))
 }
 
 #[cfg(test)]

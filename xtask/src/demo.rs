@@ -5,7 +5,6 @@
 //! QEMU) and this one, which plays the operator at the device's console. Each knows only what its
 //! own side would: the server gets evaluation keys, the device its edge secret, the operator text.
 
-mod log;
 mod report;
 mod session;
 

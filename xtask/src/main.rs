@@ -2,6 +2,7 @@
 
 mod compiler;
 mod console;
+mod log;
 mod process;
 
 mod boards;
@@ -16,6 +17,7 @@ mod aarch64;
 mod bench;
 mod build;
 mod c_example;
+mod counted;
 mod demo;
 mod interop;
 mod lint;
@@ -59,14 +61,15 @@ enum Task {
     Lint(lint::Arguments),
     /// What continuous integration runs: lint, test, size, demo.
     Ci,
-    /// Show what the firmware takes of flash and RAM, against its budgets.
+    /// Show what every image takes of flash and RAM, against the budgets of the client.
     Size,
 }
 
 const EXAMPLES: &str = "Examples:
   cargo xtask setup                          what everything else needs
   cargo xtask test                           every test
-  cargo xtask test --part mps2-an386         the firmware tests of one board
+  cargo xtask test --target mps2-an386       the firmware tests of one board
+  cargo xtask test --counted                 count the instructions of every board again
   cargo xtask demo 'a dull film'             one sentence under encryption
   cargo xtask bench --peers                  our operations beside those of other libraries
   cargo xtask test --filter tokenizer        tests whose name contains a word";

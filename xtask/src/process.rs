@@ -52,10 +52,19 @@ impl Line {
 pub(crate) fn run_with(
     command: &mut Command,
     limit: Duration,
+    each: impl FnMut(&Line),
+) -> Result<Finished> {
+    follow(spawn(command)?, &describe(command), limit, each)
+}
+
+/// The same for a program called `name` that has been started; of its outputs, those that nobody has
+/// taken.
+pub(crate) fn follow(
+    mut child: Child,
+    name: &str,
+    limit: Duration,
     mut each: impl FnMut(&Line),
 ) -> Result<Finished> {
-    let name = describe(command);
-    let mut child = spawn(command)?;
     let lines = listen(&mut child);
     let deadline = Instant::now() + limit;
     let mut finished = Finished::default();

@@ -87,6 +87,7 @@ pub fn run_tests<C: Counter>(
 #[cfg(target_os = "none")]
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    defmt::error!("{}", defmt::Display2Format(info));
     semihosting::eprintln!("{info}");
     process::exit(101)
 }

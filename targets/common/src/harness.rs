@@ -63,6 +63,7 @@ impl<M: Machine> Bench<'_, M> {
 
     /// Reports `value` as figure `name`. The ninth figure of a test, and later ones, are dropped.
     pub fn report(&mut self, name: &'static str, value: u64) {
+        defmt::info!("{=str} = {=u64}", name, value);
         self.figures.push((name, value)).ok();
     }
 }
@@ -76,6 +77,7 @@ pub fn run_all<M: Machine>(
     let (mut passed, mut failed) = (0u32, 0u32);
     for case in cases.into_iter().filter(|case| case.name.contains(filter)) {
         machine.print(format_args!("{{\"start\": {}}}", Quoted(case.name)));
+        defmt::info!("{=str}", case.name);
         let mut bench = Bench { machine, figures: Vec::new() };
         let outcome = (case.run)(&mut bench);
         let figures = bench.figures;
@@ -90,6 +92,7 @@ pub fn run_all<M: Machine>(
             }
             Err(Failure { what, file, line }) => {
                 failed += 1;
+                defmt::warn!("{=str} does not hold, {=str}:{=u32}", what, file, line);
                 machine.print(format_args!(
                     "{{\"test\": {}, \"ok\": false, \"what\": {}, \"file\": {}, \"line\": {line}, \
                      \"figures\": {{{}}}}}",

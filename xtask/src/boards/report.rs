@@ -1,5 +1,7 @@
 //! What a test image says: one JSON object a line, as `targets/common/src/harness.rs` writes it.
 
+use super::RAM;
+use crate::process::Finished;
 use serde_json::Value;
 
 /// What the test images of a board reported.
@@ -11,6 +13,8 @@ pub(crate) struct TestReport {
     pub failed: Vec<String>,
     /// Figures that the tests measured: name and value.
     pub figures: Vec<(String, u64)>,
+    /// The decoded log.
+    pub log: Vec<String>,
     /// The test that has begun and not ended.
     pub under_way: Option<String>,
     /// Whether the last line has come.
@@ -31,15 +35,29 @@ impl TestReport {
             self.take(name, &value);
         } else if value["failed"].is_u64() {
             self.is_complete = true;
-            self.take_figure("ram_bytes", &value["ram_bytes"]);
+            self.take_figure(RAM, &value[RAM]);
         }
         None
+    }
+
+    /// Takes the end of the run, which was good if the emulator's status was `good`. A test under way
+    /// and a run without its last line have failed.
+    pub(super) fn end(&mut self, finished: &Finished, good: i32) {
+        let Finished { status, code, .. } = finished;
+        if let Some(name) = self.under_way.take() {
+            self.failed.push(format!("{name}: {status}\n{}", finished.tail(5)));
+        } else if !self.is_complete {
+            self.failed.push(format!("{status}\n{}", finished.tail(20)));
+        } else if self.failed.is_empty() && *code != Some(good) {
+            self.failed.push(format!("all tests passed, but then: {status}"));
+        }
     }
 
     /// Adds what another run of the same board reported. Of a figure that both have, the larger stays.
     pub(super) fn join(&mut self, other: Self) {
         self.passed.extend(other.passed);
         self.failed.extend(other.failed);
+        self.log.extend(other.log);
         for (name, value) in other.figures {
             match self.figures.iter_mut().find(|(n, _)| *n == name) {
                 Some((_, ours)) => *ours = value.max(*ours),
@@ -93,6 +111,24 @@ mod tests {
             (report.figure("x_instructions"), report.figure("ram_bytes")),
             (Some(7), Some(9))
         );
+    }
+
+    #[test]
+    fn a_run_that_stops_early_or_ends_badly_has_failed() {
+        let ended = |lines: &[&str], code| {
+            let mut report = TestReport::default();
+            for line in lines {
+                report.line(line);
+            }
+            report.end(&Finished { code, status: "status".into(), ..Finished::default() }, 33);
+            report.failed.len()
+        };
+        let last = r#"{"passed": 1, "failed": 0, "ram_bytes": 9}"#;
+        assert_eq!(ended(&[last], Some(33)), 0);
+        assert_eq!(ended(&[last], Some(0)), 1);
+        assert_eq!(ended(&[last], None), 1);
+        assert_eq!(ended(&[], Some(33)), 1);
+        assert_eq!(ended(&[r#"{"start": "a"}"#, last], Some(33)), 1);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The conversation: starts the processes, types the sentence, waits for the device's answer.
 
-use super::{Prepared, log, read_json};
+use super::{Prepared, read_json};
 use crate::boards::MPS2_AN386;
 use crate::console::{Console, Step};
+use crate::log;
 use crate::process::{self, Line};
 use anyhow::{Context, Result, bail};
 use core::time::Duration;

@@ -181,6 +181,7 @@ fn constant_time<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
     for (seed, count) in (10..).zip(&mut counts) {
         // The mask is public and takes a time of its own; everything else differs.
         let seeds = MessageSeeds { mask: Seed::new([1; 32]), error: SecretSeed::new([seed; 32]) };
+        defmt::info!("secrets and errors of {=u8}", seed);
         with_key(seed, |key, workspace| {
             let mut sink = Each(|_, _: &[u32]| ());
             // Another message for every seed, at the same cost.
@@ -188,6 +189,7 @@ fn constant_time<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
             let message = |i| message(i) ^ flip;
             let encrypt = || key.encrypt(&seeds, 0, message, workspace, &mut sink);
             let (Ok(()), instructions) = bench.count(encrypt);
+            defmt::info!("{=u64} instructions", instructions);
             *count = instructions;
             Ok(())
         })?;

@@ -1,8 +1,13 @@
-//! The device's log: `defmt` frames on its semihosting output, decoded with the image's own table.
+//! A device's log: `defmt` frames on its semihosting output, decoded with the image's own table.
 
 use anyhow::{Context, Result};
 use defmt_decoder::{DecodeError, Table};
 use std::io::Read;
+
+/// Whether `image` logs at all.
+pub(crate) fn has_table(image: &[u8]) -> bool {
+    matches!(Table::parse(image), Ok(Some(_)))
+}
 
 /// Decodes `stream` to its end and calls `each` with every message.
 ///
