@@ -10,65 +10,78 @@
 //! The last layers of the forward transform pair words that one register holds. Each exchanges a
 //! bit of the lanes' numbers with the choice between two registers, from the highest bit down, so
 //! that in the end one register of a pair has the words of even places and the other the odd ones.
+//!
+//! Between layers words are below twice a limit: the prime, or twice the prime if that fits, which
+//! saves two reductions a butterfly. After Harvey, *Faster arithmetic for number-theoretic
+//! transforms* (2014), section 3.
 
-use he_core::{modulus::Factor, ntt::NttTable};
+use he_core::{
+    modulus::{Factor, Modulus},
+    ntt::{NttTable, bit_reversed},
+};
 
-use crate::lanes::{self, Factors, Lanes, Task, reduce_once};
-use crate::pointwise::ScaleAssign;
+use crate::lanes::{Factors, Lanes, Task, reduce_once};
 
 /// Words that are transformed layer by layer: they fit the first cache.
+///
+/// The subtree of node `i` evaluates its words, a polynomial in `X`, where `X` to the width of a register is
+/// `γ_i^width` times a power of `ψ` that does not depend on `i`: `γ_i = ψ^rev(i)`, with the bits of `i` only. In
+/// a larger transform (`FAR`) the word in lane `k` is multiplied by `γ_i^k`, so that all
+/// subtrees go on with the same few factors, and the many of the last layers need not come from
+/// memory.
 const CLOSE: usize = 1 << 12;
 
-/// Factors that fit the first cache.
-///
-/// Bit reversal keeps sums of numbers without a common bit, so
-/// `ψ^rev(i + j) = ψ^rev(i) · ψ^rev(j)` for `j` below this and `i` a multiple of it. A larger
-/// transform takes the many factors of its last layers apart in this way (`FAR`): it multiplies
-/// once more, and a sixteenth of its factors have to come from memory.
-const NEAR: usize = 1 << 12;
+/// Primes below this many bits leave room for four times the prime in a word.
+const LAZY_BITS: u32 = 30;
 
 /// Coefficients to evaluations; at least two registers.
-pub(crate) fn forward<L: Lanes>(lanes: L, table: &NttTable<'_>, limb: &mut [L::Words]) {
-    let (q, roots) = (table.modulus().value(), table.roots());
-    let tree = Node { q, roots, number: 1, words: limb };
-    match roots.len() > NEAR {
-        true => tree.split::<true>(lanes),
-        false => tree.split::<false>(lanes),
+pub(crate) fn forward<L: Lanes>(lanes: L, table: &NttTable<'_>, words: &mut [L::Words]) {
+    let (q, roots) = (table.modulus(), table.roots());
+    let is_far = roots.len() > CLOSE;
+    match (q.value() >> LAZY_BITS == 0, is_far) {
+        (true, true) => Node::<L, true, true>::root(q, roots, words).split(lanes),
+        (true, false) => Node::<L, true, false>::root(q, roots, words).split(lanes),
+        (false, true) => Node::<L, false, true>::root(q, roots, words).split(lanes),
+        (false, false) => Node::<L, false, false>::root(q, roots, words).split(lanes),
     }
 }
 
 /// Evaluations to coefficients; at least two registers.
-pub(crate) fn inverse<L: Lanes>(lanes: L, table: &NttTable<'_>, limb: &mut [L::Words]) {
-    let (q, roots) = (table.modulus().value(), table.inverse_roots());
-    let tree = Node { q, roots, number: 1, words: &mut *limb };
-    match roots.len() > NEAR {
-        true => tree.join::<true>(lanes),
-        false => tree.join::<false>(lanes),
+pub(crate) fn inverse<L: Lanes>(lanes: L, table: &NttTable<'_>, words: &mut [L::Words]) {
+    let (q, roots) = (table.modulus(), table.inverse_roots());
+    let (is_far, scale) = (roots.len() > CLOSE, table.inverse_degree());
+    match (q.value() >> LAZY_BITS == 0, is_far) {
+        (true, true) => Node::<L, true, true>::root(q, roots, words).join_all(lanes, scale),
+        (true, false) => Node::<L, true, false>::root(q, roots, words).join_all(lanes, scale),
+        (false, true) => Node::<L, false, true>::root(q, roots, words).join_all(lanes, scale),
+        (false, false) => Node::<L, false, false>::root(q, roots, words).join_all(lanes, scale),
     }
-    lanes.run(ScaleAssign { q: table.modulus(), acc: limb, f: table.inverse_degree() });
 }
 
 /// A node of the tree, and the words of its subtree.
-struct Node<'a, L: Lanes> {
-    q: u32,
+struct Node<'a, L: Lanes, const LAZY: bool, const FAR: bool> {
+    q: Modulus,
     roots: &'a [Factor],
     number: usize,
     words: &'a mut [L::Words],
 }
 
 /// All layers below a node, forward.
-struct Split<'a, L: Lanes, const FAR: bool>(Node<'a, L>);
+struct Split<'a, L: Lanes, const LAZY: bool, const FAR: bool>(Node<'a, L, LAZY, FAR>);
 
 /// The layer of a node, forward.
-struct SplitOnce<'a, L: Lanes>(Node<'a, L>);
+struct SplitOnce<'a, L: Lanes, const LAZY: bool, const FAR: bool>(Node<'a, L, LAZY, FAR>);
 
-/// All layers below a node, backwards.
-struct Join<'a, L: Lanes, const FAR: bool>(Node<'a, L>);
+/// All layers below a node, backwards, and its own if it is not the root.
+struct Join<'a, L: Lanes, const LAZY: bool, const FAR: bool>(Node<'a, L, LAZY, FAR>);
 
-/// The layer of a node, backwards.
-struct JoinOnce<'a, L: Lanes>(Node<'a, L>);
+/// The layer of a node that is not the root, backwards.
+struct JoinOnce<'a, L: Lanes, const LAZY: bool, const FAR: bool>(Node<'a, L, LAZY, FAR>);
 
-impl<L: Lanes, const FAR: bool> Task<L> for Split<'_, L, FAR> {
+/// The layer of the root, backwards, and the multiplication of everything by a factor.
+struct JoinLast<'a, L: Lanes, const LAZY: bool, const FAR: bool>(Node<'a, L, LAZY, FAR>, Factor);
+
+impl<L: Lanes, const LAZY: bool, const FAR: bool> Task<L> for Split<'_, L, LAZY, FAR> {
     #[inline(always)]
     fn run(self, lanes: L) {
         let mut node = self.0;
@@ -78,85 +91,131 @@ impl<L: Lanes, const FAR: bool> Task<L> for Split<'_, L, FAR> {
             size /= 2;
         }
         if L::WIDTH > 8 {
-            node.forward_within::<8, FAR>(lanes);
+            node.forward_within::<8>(lanes);
         }
         if L::WIDTH > 4 {
-            node.forward_within::<4, FAR>(lanes);
+            node.forward_within::<4>(lanes);
         }
-        node.forward_within::<2, FAR>(lanes);
-        node.forward_within::<1, FAR>(lanes);
+        node.forward_within::<2>(lanes);
+        node.forward_within::<1>(lanes);
     }
 }
 
-impl<L: Lanes> Task<L> for SplitOnce<'_, L> {
+impl<L: Lanes, const LAZY: bool, const FAR: bool> Task<L> for SplitOnce<'_, L, LAZY, FAR> {
     #[inline(always)]
     fn run(mut self, lanes: L) {
         self.0.forward_layer(lanes, self.0.words.len());
     }
 }
 
-impl<L: Lanes, const FAR: bool> Task<L> for Join<'_, L, FAR> {
+impl<L: Lanes, const LAZY: bool, const FAR: bool> Task<L> for Join<'_, L, LAZY, FAR> {
     #[inline(always)]
     fn run(self, lanes: L) {
         let mut node = self.0;
-        node.inverse_within::<1, FAR>(lanes);
-        node.inverse_within::<2, FAR>(lanes);
+        node.inverse_within::<1>(lanes);
+        node.inverse_within::<2>(lanes);
         if L::WIDTH > 4 {
-            node.inverse_within::<4, FAR>(lanes);
+            node.inverse_within::<4>(lanes);
         }
         if L::WIDTH > 8 {
-            node.inverse_within::<8, FAR>(lanes);
+            node.inverse_within::<8>(lanes);
         }
+        let top = if node.number == 1 { node.words.len() / 2 } else { node.words.len() };
         let mut size = 2;
-        while size <= node.words.len() {
+        while size <= top {
             node.inverse_layer(lanes, size);
             size *= 2;
         }
     }
 }
 
-impl<L: Lanes> Task<L> for JoinOnce<'_, L> {
+impl<L: Lanes, const LAZY: bool, const FAR: bool> Task<L> for JoinOnce<'_, L, LAZY, FAR> {
     #[inline(always)]
     fn run(mut self, lanes: L) {
         self.0.inverse_layer(lanes, self.0.words.len());
     }
 }
 
-impl<'a, L: Lanes> Node<'a, L> {
-    /// All layers from here down, forward.
-    fn split<const FAR: bool>(self, lanes: L) {
-        if self.words.len() * L::WIDTH <= CLOSE {
-            return lanes.run(Split::<L, FAR>(self));
+impl<L: Lanes, const LAZY: bool, const FAR: bool> Task<L> for JoinLast<'_, L, LAZY, FAR> {
+    #[inline(always)]
+    fn run(self, lanes: L) {
+        let Self(node, scale) = self;
+        let residues = node.residues(lanes);
+        let difference = node.q.factor(node.q.mul_factor(scale.value(), node.roots[1]));
+        let (scale, difference) = (Factors::splat(lanes, scale), Factors::splat(lanes, difference));
+        let (left, right) = node.words.split_at_mut(node.words.len() / 2);
+        for (a, b) in left.iter_mut().zip(right) {
+            let (x, y) = (lanes.load(a), lanes.load(b));
+            let sum = residues.times(lanes, lanes.wrapping_add(x, y), scale);
+            let rest = residues.times(lanes, residues.sub(lanes, x, y), difference);
+            lanes.store(a, residues.finish(lanes, sum));
+            lanes.store(b, residues.finish(lanes, rest));
         }
-        let Self { q, roots, number, words } = self;
-        lanes.run(SplitOnce(Node { q, roots, number, words: &mut *words }));
-        let (left, right) = words.split_at_mut(words.len() / 2);
-        Node { q, roots, number: 2 * number, words: left }.split::<FAR>(lanes);
-        Node { q, roots, number: 2 * number + 1, words: right }.split::<FAR>(lanes);
+    }
+}
+
+impl<'a, L: Lanes, const LAZY: bool, const FAR: bool> Node<'a, L, LAZY, FAR> {
+    fn root(q: Modulus, roots: &'a [Factor], words: &'a mut [L::Words]) -> Self {
+        Self { q, roots, number: 1, words }
     }
 
-    /// All layers up to here, backwards.
-    fn join<const FAR: bool>(self, lanes: L) {
-        if self.words.len() * L::WIDTH <= CLOSE {
-            return lanes.run(Join::<L, FAR>(self));
-        }
+    /// The same words, for a while.
+    fn reborrow(&mut self) -> Node<'_, L, LAZY, FAR> {
+        Node { q: self.q, roots: self.roots, number: self.number, words: self.words }
+    }
+
+    fn is_close(&self) -> bool {
+        self.words.len() * L::WIDTH <= CLOSE
+    }
+
+    fn children(self) -> [Self; 2] {
         let Self { q, roots, number, words } = self;
         let (left, right) = words.split_at_mut(words.len() / 2);
-        Node { q, roots, number: 2 * number, words: left }.join::<FAR>(lanes);
-        Node { q, roots, number: 2 * number + 1, words: right }.join::<FAR>(lanes);
-        lanes.run(JoinOnce(Node { q, roots, number, words }));
+        [(2 * number, left), (2 * number + 1, right)].map(|(number, words)| Node {
+            q,
+            roots,
+            number,
+            words,
+        })
+    }
+
+    /// All layers from here down, forward.
+    fn split(mut self, lanes: L) {
+        if self.is_close() {
+            return lanes.run(Split(self));
+        }
+        lanes.run(SplitOnce(self.reborrow()));
+        self.children().into_iter().for_each(|child| child.split(lanes));
+    }
+
+    /// All layers up to here, backwards, without that of the root.
+    fn join(mut self, lanes: L) {
+        if self.is_close() {
+            return lanes.run(Join(self));
+        }
+        self.reborrow().children().into_iter().for_each(|child| child.join(lanes));
+        if self.number > 1 {
+            lanes.run(JoinOnce(self));
+        }
+    }
+
+    /// All layers of the root, backwards, and the multiplication by a factor.
+    fn join_all(mut self, lanes: L, scale: Factor) {
+        self.reborrow().join(lanes);
+        lanes.run(JoinLast(self, scale));
     }
 
     /// The layer of nodes of `size` registers, forward.
     #[inline(always)]
     fn forward_layer(&mut self, lanes: L, size: usize) {
-        let (q, roots) =
-            (lanes.splat(self.q), self.roots[self.words.len() / size * self.number..].iter());
+        let residues = self.residues(lanes);
+        let roots = self.roots[self.words.len() / size * self.number..].iter();
         for (&f, words) in roots.zip(self.words.chunks_exact_mut(size)) {
             let (left, right) = words.split_at_mut(size / 2);
             let f = Factors::splat(lanes, f);
             for (a, b) in left.iter_mut().zip(right) {
-                let (x, y) = forward_butterfly(lanes, lanes.load(a), lanes.load(b), f, q);
+                let x = residues.reduce(lanes, lanes.load(a));
+                let (x, y) = residues.forward(lanes, x, lanes.load(b), f);
                 lanes.store(a, x);
                 lanes.store(b, y);
             }
@@ -166,29 +225,39 @@ impl<'a, L: Lanes> Node<'a, L> {
     /// The layer of nodes of `size` registers, backwards.
     #[inline(always)]
     fn inverse_layer(&mut self, lanes: L, size: usize) {
-        let (q, roots) =
-            (lanes.splat(self.q), self.roots[self.words.len() / size * self.number..].iter());
+        let residues = self.residues(lanes);
+        let roots = self.roots[self.words.len() / size * self.number..].iter();
         for (&f, words) in roots.zip(self.words.chunks_exact_mut(size)) {
             let (left, right) = words.split_at_mut(size / 2);
             let f = Factors::splat(lanes, f);
             for (a, b) in left.iter_mut().zip(right) {
-                let (sum, difference) = inverse_butterfly(lanes, lanes.load(a), lanes.load(b), q);
-                lanes.store(a, sum);
-                lanes.store(b, f.mul(lanes, difference, q));
+                let (x, y) = residues.inverse(lanes, lanes.load(a), lanes.load(b), f);
+                lanes.store(a, x);
+                lanes.store(b, y);
             }
         }
     }
 
     /// The layer that pairs words at a distance of `BIT`, forward.
     #[inline(always)]
-    fn forward_within<const BIT: usize, const FAR: bool>(&mut self, lanes: L) {
-        let (q, (common, factors)) = (lanes.splat(self.q), self.factors::<BIT, FAR>(lanes));
+    fn forward_within<const BIT: usize>(&mut self, lanes: L) {
+        let (residues, factors) = (self.residues(lanes), self.factors::<BIT>());
+        let is_turned = FAR && 2 * BIT == L::WIDTH;
+        let turn = self.turn(lanes);
         for ([a, b], f) in self.words.as_chunks_mut().0.iter_mut().zip(factors) {
-            let (x, y) = lanes.exchange::<BIT>(lanes.load(a), lanes.load(b));
-            let y = if FAR { common.mul_lazy(lanes, y, q) } else { y };
-            let (mut x, mut y) = forward_butterfly(lanes, x, y, lanes.factors::<BIT>(f), q);
+            let (mut x, mut y) = (lanes.load(a), lanes.load(b));
+            if is_turned {
+                (x, y) = (residues.times(lanes, x, turn), residues.times(lanes, y, turn));
+            }
+            (x, y) = lanes.exchange::<BIT>(x, y);
+            if !is_turned {
+                x = residues.reduce(lanes, x);
+            }
+            (x, y) = residues.forward(lanes, x, y, lanes.factors::<BIT>(f));
             if BIT == 1 {
-                (x, y) = lanes.zip(reduce_once(lanes, x, q), reduce_once(lanes, y, q));
+                x = residues.finish(lanes, residues.reduce(lanes, x));
+                y = residues.finish(lanes, residues.reduce(lanes, y));
+                (x, y) = lanes.zip(x, y);
             }
             lanes.store(a, x);
             lanes.store(b, y);
@@ -197,59 +266,111 @@ impl<'a, L: Lanes> Node<'a, L> {
 
     /// The layer that pairs words at a distance of `BIT`, backwards.
     #[inline(always)]
-    fn inverse_within<const BIT: usize, const FAR: bool>(&mut self, lanes: L) {
-        let (q, (common, factors)) = (lanes.splat(self.q), self.factors::<BIT, FAR>(lanes));
+    fn inverse_within<const BIT: usize>(&mut self, lanes: L) {
+        let (residues, factors) = (self.residues(lanes), self.factors::<BIT>());
+        let is_turned = FAR && 2 * BIT == L::WIDTH;
+        let turn = self.turn(lanes);
         for ([a, b], f) in self.words.as_chunks_mut().0.iter_mut().zip(factors) {
             let (mut x, mut y) = (lanes.load(a), lanes.load(b));
             if BIT == 1 {
                 (x, y) = lanes.unzip(x, y);
             }
-            let (x, y) = inverse_butterfly(lanes, x, y, q);
-            let y = if FAR { common.mul_lazy(lanes, y, q) } else { y };
-            let (x, y) = lanes.exchange::<BIT>(x, lanes.factors::<BIT>(f).mul(lanes, y, q));
+            (x, y) = residues.inverse(lanes, x, y, lanes.factors::<BIT>(f));
+            (x, y) = lanes.exchange::<BIT>(x, y);
+            if is_turned {
+                (x, y) = (residues.times(lanes, x, turn), residues.times(lanes, y, turn));
+            }
             lanes.store(a, x);
             lanes.store(b, y);
         }
     }
 
-    /// The factors of the layer that pairs words at a distance of `BIT`: one that all have in
-    /// common if they are `FAR`, and for each pair of registers the near ones that it is
-    /// multiplied by.
+    /// The factors of the layer that pairs words at a distance of `BIT`, those of each pair of
+    /// registers.
     #[inline(always)]
-    fn factors<const BIT: usize, const FAR: bool>(
+    fn factors<const BIT: usize>(
         &self,
-        lanes: L,
-    ) -> (Factors<L>, impl Iterator<Item = &'a [Factor]> + use<'a, L, BIT, FAR>) {
+    ) -> impl Iterator<Item = &'a [Factor]> + use<'a, L, LAZY, FAR, BIT> {
         let each = L::WIDTH / BIT;
         let count = self.words.len() * each / 2;
-        let place = self.number * count;
-        debug_assert!(!FAR || place % NEAR + count <= NEAR);
-        let common = if FAR { place - place % NEAR } else { 0 };
-        let factors = self.roots[place - common..][..count].chunks_exact(each);
-        (Factors::splat(lanes, self.roots[common]), factors)
+        let place = if FAR { 0 } else { self.number * count };
+        self.roots[place..][..count].chunks_exact(each)
+    }
+
+    /// `γ^k` for lane `k`.
+    #[inline(always)]
+    fn turn(&self, lanes: L) -> Factors<L> {
+        let exponent = bit_reversed(self.number, (self.number + 1).next_power_of_two());
+        let mut powers = [Factor::default(); 16];
+        for (k, power) in powers[..L::WIDTH].iter_mut().enumerate() {
+            *power = self.roots[bit_reversed(k * exponent % self.roots.len(), self.roots.len())];
+        }
+        lanes.factors::<1>(&powers[..L::WIDTH])
+    }
+
+    #[inline(always)]
+    fn residues(&self, lanes: L) -> Residues<L, LAZY> {
+        let q = self.q.value();
+        Residues { q: lanes.splat(q), limit: lanes.splat(if LAZY { 2 * q } else { q }) }
     }
 }
 
-/// `(a + b·f, a − b·f)`, all below `2q`: wider residues would not fit a word.
-#[inline(always)]
-fn forward_butterfly<L: Lanes>(
-    lanes: L,
-    a: L::Register,
-    b: L::Register,
-    f: Factors<L>,
+/// The arithmetic between layers.
+#[derive(Clone, Copy)]
+struct Residues<L: Lanes, const LAZY: bool> {
     q: L::Register,
-) -> (L::Register, L::Register) {
-    let (a, b) = (reduce_once(lanes, a, q), f.mul(lanes, b, q));
-    (lanes.wrapping_add(a, b), lanes.wrapping_sub(lanes.wrapping_add(a, q), b))
+    /// `2q` if `LAZY`, else `q`.
+    limit: L::Register,
 }
 
-/// `(a + b, a − b)`, the sum below `q` and the difference, still to be multiplied, below `2q`.
-#[inline(always)]
-fn inverse_butterfly<L: Lanes>(
-    lanes: L,
-    a: L::Register,
-    b: L::Register,
-    q: L::Register,
-) -> (L::Register, L::Register) {
-    (lanes::add(lanes, a, b, q), lanes.wrapping_sub(lanes.wrapping_add(a, q), b))
+impl<L: Lanes, const LAZY: bool> Residues<L, LAZY> {
+    /// `(a + b·f, a − b·f)`, both below twice the limit, for `a` below it and any word `b`.
+    #[inline(always)]
+    fn forward(
+        self,
+        lanes: L,
+        a: L::Register,
+        b: L::Register,
+        f: Factors<L>,
+    ) -> (L::Register, L::Register) {
+        let b = self.times(lanes, b, f);
+        (lanes.wrapping_add(a, b), self.sub(lanes, a, b))
+    }
+
+    /// `(a + b, (a − b)·f)`, all below the limit.
+    #[inline(always)]
+    fn inverse(
+        self,
+        lanes: L,
+        a: L::Register,
+        b: L::Register,
+        f: Factors<L>,
+    ) -> (L::Register, L::Register) {
+        let sum = self.reduce(lanes, lanes.wrapping_add(a, b));
+        (sum, self.times(lanes, self.sub(lanes, a, b), f))
+    }
+
+    /// `a − b` below twice the limit, for both below it.
+    #[inline(always)]
+    fn sub(self, lanes: L, a: L::Register, b: L::Register) -> L::Register {
+        lanes.wrapping_sub(lanes.wrapping_add(a, self.limit), b)
+    }
+
+    /// `a · f` below the limit, for any word `a`.
+    #[inline(always)]
+    fn times(self, lanes: L, a: L::Register, f: Factors<L>) -> L::Register {
+        if LAZY { f.mul_lazy(lanes, a, self.q) } else { f.mul(lanes, a, self.q) }
+    }
+
+    /// What is below twice the limit, below the limit.
+    #[inline(always)]
+    fn reduce(self, lanes: L, x: L::Register) -> L::Register {
+        reduce_once(lanes, x, self.limit)
+    }
+
+    /// What is below the limit, below the prime.
+    #[inline(always)]
+    fn finish(self, lanes: L, x: L::Register) -> L::Register {
+        if LAZY { reduce_once(lanes, x, self.q) } else { x }
+    }
 }
