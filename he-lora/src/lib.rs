@@ -13,6 +13,7 @@ pub mod adapter;
 pub mod state;
 pub mod adamw;
 mod forward;
+pub mod training;
 
 pub use adapter::Adapter;
 pub use forward::level;

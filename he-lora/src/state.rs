@@ -188,36 +188,69 @@ impl Places {
         (COPIES * self.tokens).cast_signed()
     }
 
-    /// Gathers gradients at their places: each comes with its vector (any projection stands for all
-    /// three of its layer and side) and the copy it lies in, in slot 0 of blocks; all else is left
-    /// out. At the default scale, one level down.
+    /// Gathers gradients at their places: each comes with its vector, where any projection stands for all
+    /// three of its layer and side, and any class for all of them. They lie in slot 0 of blocks: in copy
+    /// `c` those of projection or class `c`, in copy 0 those of the dense layer. All else is left out.
+    /// At the default scale, a level below the lowest.
     pub(crate) fn gather<E: Refresh>(
         &self,
         eval: &E,
-        gradients: &[(Vector, usize, E::Ciphertext)],
+        gradients: &[(Vector, E::Ciphertext)],
     ) -> Result<E::Ciphertext, Error> {
+        let level = gradients.iter().map(|(_, x)| eval.level(x)).min().unwrap_or(0);
         let mut total: Option<E::Ciphertext> = None;
-        for (vector, copy, x) in gradients {
-            let (home, place) = self.shape.place(*vector);
-            let is_here = |c: usize, f: usize| match *vector {
-                Vector::Projection { layer, side, r, .. } => {
-                    let vector = Vector::Projection { layer, projection: c, side, r };
-                    c < HEAD && self.shape.is_trained(vector, f)
-                }
-                _ => c == *copy,
-            };
-            let moved = match vector {
-                Vector::Projection { .. } => 0,
-                _ => self.distance(*copy, home),
-            };
-            let x = mul_values(eval, x, &self.first(is_here), eval.default_scale())?;
-            let by = self.step(Kind::Gradient) + place.cast_signed() + moved;
-            let x = eval.rotate(&x, -by)?;
-            total = Some(match total {
-                None => x,
-                Some(total) => eval.add(&total, &x)?,
-            });
+        for (vector, x) in gradients {
+            let x = eval.drop_level(x, level)?;
+            for moved in self.moves(*vector) {
+                let mask =
+                    self.first(|c, f| moved.copies.contains(&c) && moved.is_trained(self, f, c));
+                let x = mul_values(eval, &x, &mask, eval.default_scale())?;
+                let x = eval.rotate(&x, -(self.step(Kind::Gradient) + moved.by))?;
+                total = Some(match total {
+                    None => x,
+                    Some(total) => eval.add(&total, &x)?,
+                });
+            }
         }
         total.ok_or(Error::Unsupported("no gradients"))
+    }
+
+    /// How the gradients that lie where that of `vector` does come to their places.
+    fn moves(&self, vector: Vector) -> Vec<Move> {
+        let one = |vector, copies: core::ops::Range<usize>| {
+            let (home, place) = self.shape.place(vector);
+            let home = if copies.len() > 1 { copies.start } else { home };
+            let by = place.cast_signed() + self.distance(copies.start, home);
+            Move { vector, copies, by }
+        };
+        match vector {
+            Vector::Projection { .. } => vec![one(vector, 0..HEAD)],
+            Vector::Dense { .. } => vec![one(vector, 0..1)],
+            Vector::Class(_) => {
+                (0..self.shape.classes()).map(|k| one(Vector::Class(k), k..k + 1)).collect()
+            }
+        }
+    }
+}
+
+/// What moves a gradient.
+struct Move {
+    vector: Vector,
+    /// Copies that it is taken from.
+    copies: core::ops::Range<usize>,
+    /// Slots to the right, besides those to the place of gradients.
+    by: isize,
+}
+
+impl Move {
+    /// Whether feature `f` of copy `c` is trained.
+    fn is_trained(&self, places: &Places, f: usize, c: usize) -> bool {
+        let vector = match self.vector {
+            Vector::Projection { layer, side, r, .. } => {
+                Vector::Projection { layer, projection: c, side, r }
+            }
+            other => other,
+        };
+        places.shape.is_trained(vector, f)
     }
 }

@@ -8,7 +8,7 @@ use he_core::circuit::chebyshev::Chebyshev;
 
 use crate::Error;
 use crate::model::Window;
-use crate::reference::gelu;
+use crate::reference::{gelu, gelu_slope};
 
 /// Five levels.
 const DEGREE: usize = 31;
@@ -38,6 +38,14 @@ pub fn error_linear(largest: f64) -> Result<Chebyshev, Error> {
     Ok(Chebyshev::fit(gelu, (-largest, largest), DEGREE)?)
 }
 
+/// The derivative of the Gaussian error linear unit: within `2^-16` on `±6`.
+///
+/// # Errors
+/// If the domain is empty.
+pub fn error_linear_slope(largest: f64) -> Result<Chebyshev, Error> {
+    Ok(Chebyshev::fit(gelu_slope, (-largest, largest), DEGREE)?)
+}
+
 /// The hyperbolic tangent: within `2^-17` on `±4`.
 ///
 /// # Errors
@@ -63,6 +71,8 @@ mod tests {
         assert!(bits(root * libm::sqrt(0.5)) > 18.0, "{}", bits(root * libm::sqrt(0.5)));
         let gelu_error = error_linear(6.0).unwrap().max_error(gelu);
         assert!(bits(gelu_error) > 20.0, "{}", bits(gelu_error));
+        let slope_error = error_linear_slope(6.0).unwrap().max_error(gelu_slope);
+        assert!(bits(slope_error) > 16.0, "{}", bits(slope_error));
         let tanh = tangent(4.0).unwrap().max_error(libm::tanh);
         assert!(bits(tanh) > 17.0, "{}", bits(tanh));
     }

@@ -18,8 +18,10 @@ use crate::layer::normalisation::{Normalisation, Padding, joined, layout, refres
 use crate::layer::token_attention::token_attention;
 use crate::layer::wide_attention::WideAttention;
 use crate::layout::{broadcast, row};
+use crate::levels::Levels;
 use crate::model::{AttentionWeights, Config, LayerRanges, LayerWeights, Model, Window};
 use crate::stage::{Event, Stage};
+use crate::tape::Tape;
 
 /// An encrypted update of queries, keys and values.
 pub trait QkvUpdate<E: Refresh> {
@@ -40,23 +42,43 @@ pub struct Forward<'a, E: Refresh> {
     eval: &'a E,
     model: &'a Model,
     adapter: Option<&'a dyn QkvUpdate<E>>,
-    levels: Option<&'a [usize]>,
+    levels: Levels<'a>,
+    tape: Option<Tape<E>>,
     progress: &'a mut dyn FnMut(Event),
     stage: usize,
-    bootstraps: usize,
+}
+
+/// What a forward pass comes to before the head.
+#[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
+pub struct Features<E: Refresh> {
+    /// The first token's normalised features in every place, and a row of zeros.
+    pub rows: E::Rows,
+    /// The mask, whose first token is the canary.
+    pub mask: E::Rows,
+    /// What the way back needs.
+    pub tape: Tape<E>,
+    /// How many bootstraps there were, those before this pass included.
+    pub bootstraps: usize,
 }
 
 impl<'a, E: Refresh> Forward<'a, E> {
     /// A pass of `model` on `eval`, reporting to `progress`.
     pub fn new(eval: &'a E, model: &'a Model, progress: &'a mut dyn FnMut(Event)) -> Self {
-        Self { eval, model, adapter: None, levels: None, progress, stage: 0, bootstraps: 0 }
+        let levels = Levels::default();
+        Self { eval, model, adapter: None, levels, tape: None, progress, stage: 0 }
     }
 
     /// With the level that each bootstrap returns to, in order of execution, as planned for this model
     /// and adapter; without, each returns to the highest.
     #[must_use]
     pub fn with_levels(self, levels: &'a [usize]) -> Self {
-        Self { levels: Some(levels), ..self }
+        Self { levels: Levels::planned(levels), ..self }
+    }
+
+    /// With the levels that are left of a plan for more than this pass.
+    #[must_use]
+    pub fn resuming(self, levels: Levels<'a>) -> Self {
+        Self { levels, ..self }
     }
 
     /// With a personal update of the attention's projections.
@@ -71,6 +93,33 @@ impl<'a, E: Refresh> Forward<'a, E> {
     /// # Errors
     /// If the upload or the evaluator does not fit the model, or a key is missing.
     pub fn run(mut self, upload: &E::Rows) -> Result<E::Ciphertext, Error> {
+        let stream = self.blocks(upload)?;
+        let rows = self.head_rows(&stream)?;
+        let (eval, config) = (self.eval, self.model.config());
+        let stage = self.begin();
+        let mask = eval.select(&stream, &rows_of(config.width..config.width + 1))?;
+        let level = self.levels.next(eval)?;
+        let answer = classify(eval, config, self.model.head(), &rows, &mask, level)?;
+        self.end(stage, eval.level(&answer));
+        Ok(answer)
+    }
+
+    /// All but the head, with what the way back needs.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn features(mut self, upload: &E::Rows) -> Result<Features<E>, Error> {
+        self.tape = Some(Tape::default());
+        let stream = self.blocks(upload)?;
+        let rows = self.head_rows(&stream)?;
+        let width = self.model.config().width;
+        let mask = self.eval.select(&stream, &rows_of(width..width + 1))?;
+        let tape = self.tape.unwrap_or_default();
+        Ok(Features { rows, mask, tape, bootstraps: self.levels.used() })
+    }
+
+    /// The residual stream of the first token, in every place, and the mask.
+    fn blocks(&mut self, upload: &E::Rows) -> Result<E::Rows, Error> {
         let model = self.model;
         let config = model.config();
         let ([first, last], [first_ranges, last_ranges]) = (model.layers(), &config.layers[..])
@@ -86,8 +135,7 @@ impl<'a, E: Refresh> Forward<'a, E> {
         let stream = self.first_attention(upload, &first.attention, first_ranges)?;
         let stream = self.feed_forward(&stream, first, first_ranges, Padding::Masked)?;
         let stream = self.last_attention(&stream, &last.attention, last_ranges, window)?;
-        let stream = self.feed_forward(&stream, last, last_ranges, Padding::None)?;
-        self.head(&stream)
+        self.feed_forward(&stream, last, last_ranges, Padding::None)
     }
 
     /// `X + Wo · attention(X)` for every token, and the mask, from an upload.
@@ -105,10 +153,11 @@ impl<'a, E: Refresh> Forward<'a, E> {
             None => eval.matmul(upload, &upload_weights(config, weights, 0))?,
             Some(adapter) => {
                 let plain = eval.matmul(upload, &upload_weights(config, weights, 0))?;
-                let stream = eval.select(&plain, &rows(3 * width..4 * width + 1))?;
-                let level = self.next_level()?;
+                let stream = eval.select(&plain, &rows_of(3 * width..4 * width + 1))?;
+                let level = self.levels.next(eval)?;
                 let input = refresh(eval, config, &stream, Padding::None, level)?;
                 let update = eval.slots_to_rows(&adapter.update(eval, 0, &input)?)?;
+                self.record(|tape| tape.inputs.push(input));
                 let update = eval.select(&update, &self.update_rows()?)?;
                 let all = eval.concat(upload, &update)?;
                 eval.matmul(&all, &upload_weights(config, weights, 3 * width))?
@@ -117,14 +166,18 @@ impl<'a, E: Refresh> Forward<'a, E> {
         self.end(stage, 0);
 
         let stage = self.begin();
-        let levels = (0..attention.pack_count()).map(|_| self.next_level());
+        let levels = (0..attention.pack_count()).map(|_| self.levels.next(eval));
         let levels = levels.collect::<Result<Vec<_>, _>>()?;
         let packs = attention.packs(eval, &projections, &levels)?;
         self.end(stage, packs.level(eval));
 
         let stage = self.begin();
-        let (out, level) = attention.attend(eval, &packs, ranges.exponent)?;
-        let stream = eval.select(&projections, &rows(3 * width..4 * width + 1))?;
+        let (out, level, kernel) = attention.attend(eval, &packs, ranges.exponent)?;
+        self.record(|tape| {
+            tape.packs.push(packs);
+            tape.wide.push(kernel);
+        });
+        let stream = eval.select(&projections, &rows_of(3 * width..4 * width + 1))?;
         let stream =
             eval.add_rows(&stream, &eval.matmul(&out, &output_weights(config, weights))?)?;
         self.end(stage, level);
@@ -142,13 +195,15 @@ impl<'a, E: Refresh> Forward<'a, E> {
         let (eval, config) = (self.eval, self.model.config());
         let width = config.width;
         let stage = self.begin();
-        let level = self.next_level()?;
+        let level = self.levels.next(eval)?;
         let padding = Padding::Masked;
         let normalisation = Normalisation::new(eval, config, stream, window, padding, level)?;
         let (mut inputs, level) = normalisation.first_token_rows(eval)?;
         if let Some(adapter) = self.adapter {
             let layer = self.model.layers().len() - 1;
-            let update = adapter.update(eval, layer, &normalisation.slots(eval)?)?;
+            let input = normalisation.slots(eval)?;
+            let update = adapter.update(eval, layer, &input)?;
+            self.record(|tape| tape.inputs.push(input));
             let layout = layout(eval, config)?;
             let mask = layout.values(
                 |[u, c, _], token| {
@@ -157,19 +212,22 @@ impl<'a, E: Refresh> Forward<'a, E> {
             );
             let update = mul_values(eval, &update, &mask, eval.default_scale())?;
             let update = eval.select(&eval.slots_to_rows(&update)?, &self.update_rows()?)?;
-            let queries = broadcast(eval, &eval.select(&update, &rows(0..width))?)?;
+            let queries = broadcast(eval, &eval.select(&update, &rows_of(0..width))?)?;
             inputs = eval.concat(&inputs, &queries)?;
-            inputs = eval.concat(&inputs, &eval.select(&update, &rows(width..3 * width))?)?;
+            inputs = eval.concat(&inputs, &eval.select(&update, &rows_of(width..3 * width))?)?;
         }
+        self.record(|tape| tape.normalisations.push(normalisation));
         self.end(stage, level);
 
         let stage = self.begin();
         let product = eval.matmul(&inputs, &self.last_weights(weights))?;
-        let all = eval.concat(&product, &eval.select(stream, &rows(width..width + 1))?)?;
+        let all = eval.concat(&product, &eval.select(stream, &rows_of(width..width + 1))?)?;
         let (canary, mask) = (3 * width, 3 * width + 1);
-        let level = self.next_level()?;
-        let (out, level) = token_attention(eval, config, ranges.exponent, &all, mask, level)?;
-        let mut sums = rows(2 * width..3 * width);
+        let level = self.levels.next(eval)?;
+        let (out, level, kernel) =
+            token_attention(eval, config, ranges.exponent, &all, mask, level)?;
+        self.record(|tape| tape.token.push(kernel));
+        let mut sums = rows_of(2 * width..3 * width);
         sums.push(alloc::vec![row(mask), row(canary)]);
         let stream = eval.select(&all, &sums)?;
         let stream =
@@ -188,33 +246,32 @@ impl<'a, E: Refresh> Forward<'a, E> {
     ) -> Result<E::Rows, Error> {
         let (eval, config) = (self.eval, self.model.config());
         let stage = self.begin();
-        let (window, level) = (ranges.feed_forward_norm, self.next_level()?);
-        let (normalised, level) =
-            Normalisation::new(eval, config, stream, window, padding, level)?.rows(eval)?;
+        let (window, level) = (ranges.feed_forward_norm, self.levels.next(eval)?);
+        let normalisation = Normalisation::new(eval, config, stream, window, padding, level)?;
+        let (normalised, level) = normalisation.rows(eval)?;
+        self.record(|tape| tape.normalisations.push(normalisation));
         self.end(stage, level);
 
         let stage = self.begin();
-        let (weights, level) = (&weights.feed_forward, self.next_level()?);
-        let (update, level) = feed_forward(eval, config, weights, ranges.gate, &normalised, level)?;
+        let (weights, level) = (&weights.feed_forward, self.levels.next(eval)?);
+        let (update, level, gates) =
+            feed_forward(eval, config, weights, ranges.gate, &normalised, level)?;
+        self.record(|tape| tape.gates.push(gates));
         let stream = eval.add_rows(stream, &update)?;
         self.end(stage, level);
         Ok(stream)
     }
 
-    fn head(&mut self, stream: &E::Rows) -> Result<E::Ciphertext, Error> {
+    fn head_rows(&mut self, stream: &E::Rows) -> Result<E::Rows, Error> {
         let (eval, config) = (self.eval, self.model.config());
         let stage = self.begin();
-        let (window, padding, level) = (config.head_norm, Padding::None, self.next_level()?);
-        let (normalised, level) =
-            Normalisation::new(eval, config, stream, window, padding, level)?.rows(eval)?;
+        let (window, level) = (config.head_norm, self.levels.next(eval)?);
+        let (padding, norm) = (Padding::None, Normalisation::new);
+        let normalisation = norm(eval, config, stream, window, padding, level)?;
+        let (rows, level) = normalisation.rows(eval)?;
+        self.record(|tape| tape.normalisations.push(normalisation));
         self.end(stage, level);
-
-        let stage = self.begin();
-        let mask = eval.select(stream, &rows(config.width..config.width + 1))?;
-        let level = self.next_level()?;
-        let answer = classify(eval, config, self.model.head(), &normalised, &mask, level)?;
-        self.end(stage, eval.level(&answer));
-        Ok(answer)
+        Ok(rows)
     }
 
     /// The updates of queries, keys and values as rows of all tokens.
@@ -248,13 +305,10 @@ impl<'a, E: Refresh> Forward<'a, E> {
             .finish()
     }
 
-    /// Where the next bootstrap returns to.
-    fn next_level(&mut self) -> Result<usize, Error> {
-        let number = self.bootstraps;
-        self.bootstraps += 1;
-        let level = self.levels.map(|levels| levels.get(number).copied());
-        let unplanned = Error::Unsupported("the levels are planned for another model");
-        level.unwrap_or(Some(self.eval.computing_level())).ok_or(unplanned)
+    fn record(&mut self, note: impl FnOnce(&mut Tape<E>)) {
+        if let Some(tape) = &mut self.tape {
+            note(tape);
+        }
     }
 
     fn begin(&mut self) -> Stage {
@@ -294,6 +348,6 @@ fn output_weights(config: &Config, weights: &AttentionWeights) -> Weights {
 }
 
 /// These rows, as they are.
-fn rows(range: core::ops::Range<usize>) -> Vec<Vec<Term>> {
+fn rows_of(range: core::ops::Range<usize>) -> Vec<Vec<Term>> {
     range.map(|index| alloc::vec![row(index)]).collect()
 }

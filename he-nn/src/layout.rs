@@ -134,6 +134,24 @@ pub fn factor_scale<E: Evaluator>(eval: &E, a: &E::Ciphertext, level: usize) -> 
     eval.default_scale() * eval.step(level) / eval.scale(a)
 }
 
+/// `a · b`, rescaled, at exactly `scale`: one level below the lower of the two, or two if they are at
+/// the same.
+///
+/// # Errors
+/// If a key is missing or no level is left.
+pub fn mul_to<E: Evaluator>(
+    eval: &E,
+    a: &E::Ciphertext,
+    b: &E::Ciphertext,
+    scale: f64,
+) -> Result<E::Ciphertext, Error> {
+    let (high, low) = if eval.level(a) >= eval.level(b) { (a, b) } else { (b, a) };
+    let level = eval.level(low).min(eval.level(high).saturating_sub(1));
+    let low = eval.drop_level(low, level)?;
+    let high = eval.adjust(high, level, scale * eval.step(level) / eval.scale(&low))?;
+    Ok(eval.mul_rescaled(&high, &low)?)
+}
+
 /// The sum of `a` over the `2^k`-th multiples of `step`, for `from ≤ 2^k < to`: a sum over all
 /// values of a cyclic digit for `from = 1` and `to` its size.
 ///

@@ -27,9 +27,15 @@ pub mod layout;
 #[cfg(feature = "alloc")]
 pub mod layer;
 #[cfg(feature = "alloc")]
+pub mod levels;
+#[cfg(feature = "alloc")]
+pub mod tape;
+#[cfg(feature = "alloc")]
 pub mod stage;
 #[cfg(feature = "alloc")]
 pub mod forward;
+#[cfg(feature = "alloc")]
+pub mod backward;
 
 pub use error::Error;
 pub use names::TensorName;

@@ -159,6 +159,13 @@ pub fn gelu(x: f64) -> f64 {
     0.5 * x * (1.0 + libm::erf(x * core::f64::consts::FRAC_1_SQRT_2))
 }
 
+/// Its derivative `Φ(x) + x φ(x)`.
+#[must_use]
+pub fn gelu_slope(x: f64) -> f64 {
+    let density = libm::exp(-x * x / 2.0) / libm::sqrt(2.0 * core::f64::consts::PI);
+    0.5 * (1.0 + libm::erf(x * core::f64::consts::FRAC_1_SQRT_2)) + x * density
+}
+
 fn normalise_tokens(x: &mut [f64], width: usize, mask: &[f64], trace: &mut Trace) {
     let mut range = (f64::INFINITY, 0.0f64);
     for (row, mask) in x.chunks_exact_mut(width).zip(mask) {

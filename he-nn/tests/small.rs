@@ -147,7 +147,7 @@ fn attention_covers_every_pair_once() {
     let attention = WideAttention::new(&eval, &config).unwrap();
     let rows = product_rows(&eval, &projections, 3 * WIDTH);
     let packs = attention.packs(&eval, &rows, &[eval.computing_level()]).unwrap();
-    let (out, level) = attention.attend(&eval, &packs, 16.0).unwrap();
+    let (out, level, _) = attention.attend(&eval, &packs, 16.0).unwrap();
     assert_eq!(level, 3);
     for (i, h, f) in (0..TOKENS).flat_map(|i| (0..WIDTH).map(move |j| (i, j / 4, j % 4))) {
         let weight = |j: usize| {
@@ -173,7 +173,7 @@ fn the_first_token_attends_to_every_token_that_the_mask_shows() {
         row[2 * WIDTH] = if t < length { 1.0 } else { 0.0 };
     }
     let product = product_rows(&eval, &rows, columns);
-    let (out, _) =
+    let (out, ..) =
         token_attention(&eval, &config, 16.0, &product, 2 * WIDTH, eval.computing_level()).unwrap();
     for (h, f) in (0..WIDTH).map(|j| (j / 4, j % 4)) {
         let weight = |row: &[f64]| (-(0..4).map(|f| row[h * 4 + f].powi(2)).sum::<f64>()).exp();
@@ -198,7 +198,7 @@ fn feed_forward_updates_the_stream_and_passes_canaries_on() {
     let values: Vec<f64> = n.chunks_exact(WIDTH).enumerate().flat_map(with_canary).collect();
     let feature = |f: usize| values.iter().skip(f).step_by(WIDTH + 1).copied().collect();
     let rows = eval.encrypt_rows(&(0..=WIDTH).map(feature).collect::<Vec<_>>()).unwrap();
-    let (update, _) =
+    let (update, ..) =
         feed_forward(&eval, &config, weights, 6.0, &rows, eval.computing_level()).unwrap();
     let unit = 2f64.powi(-10);
     let product = |x: &[f64], w: &Weights, g: usize| -> f64 {

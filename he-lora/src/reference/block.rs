@@ -4,11 +4,10 @@ use alloc::vec::Vec;
 
 use he_core::refresh::Weights;
 use he_nn::model::{LayerWeights, Model};
-use he_nn::reference::gelu;
+use he_nn::reference::{gelu, gelu_slope};
 
 use super::math::{
-    Attention, add, gelu_slope, largest, normalise, normalise_back, product, product_back, update,
-    update_back,
+    Attention, add, largest, normalise, normalise_back, product, product_back, update, update_back,
 };
 use crate::parameters::{Parameters, Side, Vector};
 use crate::plain::PROJECTIONS;

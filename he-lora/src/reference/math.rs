@@ -144,12 +144,6 @@ impl Attention<'_> {
     }
 }
 
-/// The derivative of the Gaussian error linear unit.
-pub(super) fn gelu_slope(x: f64) -> f64 {
-    let density = libm::exp(-x * x / 2.0) / libm::sqrt(2.0 * core::f64::consts::PI);
-    0.5 * (1.0 + libm::erf(x * core::f64::consts::FRAC_1_SQRT_2)) + x * density
-}
-
 /// `y + a x`, in place.
 pub(super) fn add(y: &mut [f64], a: f64, x: &[f64]) {
     y.iter_mut().zip(x).for_each(|(y, x)| *y += a * x);

@@ -4,6 +4,8 @@ use he_core::eval::clear::Clear;
 use he_core::eval::position::{RowShape, Shape as ClearShape};
 use he_lora::adamw::{AdamW, Schedule};
 use he_lora::parameters::{Parameters, Shape};
+use he_lora::reference::Loss;
+use he_lora::training::Training;
 use he_nn::TensorName;
 use he_nn::model::{Config, Element, Model, Tensor};
 
@@ -69,5 +71,17 @@ pub(crate) fn optimizer() -> AdamW {
         epsilon: 0.125,
         limit: 4.0,
         degree: 31,
+    }
+}
+
+/// A run of training.
+pub(crate) fn training(loss: Loss) -> Training {
+    Training {
+        shape: Shape::new(1, &config()).unwrap(),
+        scaling: SCALING,
+        loss,
+        gain: 4,
+        largest_score: 4.0,
+        optimizer: optimizer(),
     }
 }

@@ -6,6 +6,8 @@
 //! device and the host send the same bits; the inverse square root takes a fixed number of Newton
 //! steps, and nothing branches on a value.
 
+use core::hint::black_box;
+
 use crate::Error;
 
 /// The largest message coefficient: leaves room for an error below 2^31.
@@ -106,16 +108,14 @@ impl<'a> EmbeddingTable<'a> {
     }
 }
 
-/// `x` limited to `±LIMIT`, without a branch.
+/// `x` limited to `±LIMIT` without a branch: the masks are hidden from compilers, which make jumps of
+/// them otherwise.
+#[expect(clippy::cast_possible_truncation, reason = "what is cut off is replaced")]
 fn saturated(x: i64) -> i32 {
     let limit = i64::from(LIMIT);
-    let above = (limit - x) >> 63;
-    let x = (x & !above) | (limit & above);
-    let below = (x + limit) >> 63;
-    let x = (x & !below) | (-limit & below);
-    #[expect(clippy::cast_possible_truncation, reason = "within 31 bits after saturation")]
-    let word = x as i32;
-    word
+    let above = black_box(((limit - x) >> 63) as i32);
+    let below = black_box(((limit + x) >> 63) as i32);
+    (x as i32 & !(above | below)) | (LIMIT & above) | (-LIMIT & below)
 }
 
 /// `2^bits / sqrt(x)`, to a relative error below `2^-35`, for `x < 2^41`; some number for `x = 0`.

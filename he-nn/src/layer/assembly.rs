@@ -39,6 +39,26 @@ impl Assembly {
         self
     }
 
+    /// Adds `factor` times the transposed block from row `input` and column `output` on.
+    ///
+    /// # Panics
+    /// If it does not fit.
+    #[must_use]
+    pub fn with_transposed(
+        mut self,
+        input: usize,
+        output: usize,
+        block: &Weights,
+        factor: i32,
+    ) -> Self {
+        for (o, row) in block.entries.chunks_exact(block.outputs).enumerate() {
+            for (i, &w) in row.iter().enumerate() {
+                *self.entry(input + i, output + o) += factor * (w << GAIN);
+            }
+        }
+        self
+    }
+
     /// Adds an identity of size `count` from row `input` and column `output` on.
     ///
     /// # Panics
@@ -104,6 +124,14 @@ mod tests {
         let folded = Assembly::new(3, 2, 4).with(0, 0, &w, 1).with_last_feature_rebuilt(2).finish();
         let expected = [1 - 5, 2 - 6, 3 - 5, 4 - 6, 0, 0].map(|w| w << GAIN);
         assert_eq!(folded.entries, expected);
+    }
+
+    #[test]
+    fn a_transposed_block_has_its_rows_as_columns() {
+        let w = Weights { inputs: 2, outputs: 3, entries: vec![1, 2, 3, 4, 5, 6], frac_bits: 4 };
+        let transposed = Assembly::new(3, 3, 4).with_transposed(0, 1, &w, -2).finish();
+        let expected = [0, -2, -8, 0, -4, -10, 0, -6, -12].map(|w| w << GAIN);
+        assert_eq!(transposed.entries, expected);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use he_core::refresh::Refresh;
 use super::assembly::Assembly;
 use super::normalisation::joined;
 use crate::Error;
-use crate::approx::error_linear;
+use crate::approx::{error_linear, error_linear_slope};
 use crate::layout::{Layout, factor_scale, low_half, row, upper_half};
 use crate::model::{Config, FeedForwardWeights};
 
@@ -20,7 +20,20 @@ use crate::model::{Config, FeedForwardWeights};
 const KIND: usize = 1;
 const GATE: usize = 0;
 
-/// What to add to the residual stream, mask row included, and the level that was reached. `rows`
+/// Gates and values in slots, for the way back.
+#[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
+pub struct Gates<E: Refresh> {
+    layout: Layout<3>,
+    domain: f64,
+    /// Gates and values as they came.
+    x: E::Ciphertext,
+    /// Gates alone, as polynomials take them.
+    gates: E::Ciphertext,
+    /// `gelu(gate)` in the gates' slots.
+    units: E::Ciphertext,
+}
+
+/// What to add to the residual stream, mask row included, the level that was reached, and the gates. `rows`
 /// are the normalised features and a row of zeros; canaries are added to the mask row. The bootstrap is
 /// to `level`.
 ///
@@ -33,7 +46,7 @@ pub fn feed_forward<E: Refresh>(
     largest_gate: f64,
     rows: &E::Rows,
     level: usize,
-) -> Result<(E::Rows, usize), Error> {
+) -> Result<(E::Rows, usize, Gates<E>), Error> {
     let (width, hidden, tokens) = (config.width, config.hidden, config.tokens);
     let layout = Layout::new([2, 2, hidden], tokens, eval.rows_per_pack())?;
     let inner = Assembly::new(width + 1, 2 * hidden + 1, config.weight_frac_bits)
@@ -47,7 +60,7 @@ pub fn feed_forward<E: Refresh>(
         alloc::vec![if u == 0 { row(index) } else { upper_half(index, tokens) }]
     });
     let x = low_half(eval, &eval.select(&product, &sums)?, level)?;
-    let slots = gated(eval, &layout, largest_gate, &x)?;
+    let (slots, gates) = gated(eval, layout, largest_gate, x)?;
 
     let units: Vec<_> = (0..hidden).map(|f| joined(&layout, GATE, f, tokens)).collect();
     let units = eval.select(&eval.slots_to_rows(&slots)?, &units)?;
@@ -60,22 +73,43 @@ pub fn feed_forward<E: Refresh>(
     let both = eval.concat(&update, &eval.select(&product, &[alloc::vec![row(2 * hidden)]])?)?;
     let mut sums: Vec<_> = (0..width).map(|f| alloc::vec![row(f)]).collect();
     sums.push(alloc::vec![row(width), row(width + 1)]);
-    Ok((eval.select(&both, &sums)?, eval.level(&slots)))
+    Ok((eval.select(&both, &sums)?, eval.level(&slots), gates))
+}
+
+/// Derivatives by gates (kind 0) and values (kind 1) over that by their product, which is
+/// expected in both kinds: `value · gelu'(gate)` and `gelu(gate)`.
+///
+/// # Errors
+/// If a key is missing or no level is left.
+pub fn slopes<E: Refresh>(eval: &E, tape: &Gates<E>) -> Result<E::Ciphertext, Error> {
+    let Gates { layout, domain, x, gates, units } = tape;
+    let slope = error_linear_slope(*domain)?;
+    let level = eval.level(gates).saturating_sub(slope.depth());
+    let scale = factor_scale(eval, x, level);
+    let slope = polynomial::evaluate(eval, gates, &slope, scale)?;
+    let values = eval.rotate(&eval.drop_level(x, level + 1)?, layout.step(KIND))?;
+    let is_gate = layout.values(|[_, kind, _], _| if kind == GATE { 1.0 } else { 0.0 });
+    let values = mul_values(eval, &values, &is_gate, eval.scale(x))?;
+    let by_gate = eval.mul_rescaled(&slope, &values)?;
+    let by_value = eval.adjust(units, eval.level(&by_gate), eval.scale(&by_gate))?;
+    let by_value = eval.rotate(&by_value, -layout.step(KIND))?;
+    Ok(eval.add(&by_gate, &by_value)?)
 }
 
 /// `gelu(gate) · value` in the gates' slots.
 fn gated<E: Refresh>(
     eval: &E,
-    layout: &Layout<3>,
+    layout: Layout<3>,
     largest_gate: f64,
-    x: &E::Ciphertext,
-) -> Result<E::Ciphertext, Error> {
+    x: E::Ciphertext,
+) -> Result<(E::Ciphertext, Gates<E>), Error> {
     let unit = error_linear(largest_gate)?;
     let mask = layout.values(|[_, kind, _], _| if kind == GATE { 1.0 } else { 0.0 });
-    let scale = polynomial::input_scale(eval, eval.level(x) - 1, unit.domain());
-    let gates = mul_values(eval, x, &mask, scale)?;
+    let scale = polynomial::input_scale(eval, eval.level(&x) - 1, unit.domain());
+    let gates = mul_values(eval, &x, &mask, scale)?;
     let level = eval.level(&gates).saturating_sub(unit.depth());
-    let gates = polynomial::evaluate(eval, &gates, &unit, factor_scale(eval, x, level))?;
-    let values = eval.rotate(&eval.drop_level(x, eval.level(&gates))?, layout.step(KIND))?;
-    Ok(eval.mul_rescaled(&gates, &values)?)
+    let units = polynomial::evaluate(eval, &gates, &unit, factor_scale(eval, &x, level))?;
+    let values = eval.rotate(&eval.drop_level(&x, eval.level(&units))?, layout.step(KIND))?;
+    let product = eval.mul_rescaled(&units, &values)?;
+    Ok((product, Gates { layout, domain: largest_gate, x, gates, units }))
 }

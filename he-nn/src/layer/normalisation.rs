@@ -21,10 +21,10 @@ use crate::layout::{
 use crate::model::{Config, Window};
 
 /// Copies of the stream.
-const COPIES: usize = 3;
+pub const COPIES: usize = 3;
 /// The digit of the copy, and that of the feature.
-const COPY: usize = 1;
-const FEATURE: usize = 2;
+pub(crate) const COPY: usize = 1;
+pub(crate) const FEATURE: usize = 2;
 
 /// Whether there may be padding among the tokens of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +38,9 @@ pub enum Padding {
 /// A residual stream in slots, with the inverse root of its mean squares.
 #[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
 pub struct Normalisation<E: Refresh> {
-    layout: Layout<3>,
-    stream: E::Ciphertext,
-    root: E::Ciphertext,
+    pub(crate) layout: Layout<3>,
+    pub(crate) stream: E::Ciphertext,
+    pub(crate) root: E::Ciphertext,
     tokens: usize,
 }
 

@@ -16,15 +16,26 @@ use crate::layout::{Layout, broadcast, low_half, row, sum_rotations, upper_half}
 use crate::model::Config;
 
 /// The digits.
-const KIND: usize = 0;
-const FEATURE: usize = 3;
+pub(crate) const KIND: usize = 0;
+pub(crate) const HALF: usize = 1;
+pub(crate) const FEATURE: usize = 3;
 /// Kinds of rows.
-const DIFFERENCE: usize = 0;
-const VALUE: usize = 1;
-const MASK: usize = 2;
+pub(crate) const DIFFERENCE: usize = 0;
+pub(crate) const VALUE: usize = 1;
+pub(crate) const MASK: usize = 2;
 
-/// The attention's output for the first token, in every place: rows of `d` features, and the level
-/// that was reached. `rows` are differences and values, `d` each, and the mask at index `mask`.
+/// Differences, values and mask in slots with the kernel, for the way back.
+#[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
+pub struct TokenKernel<E: Refresh> {
+    pub(crate) layout: Layout<4>,
+    /// All kinds.
+    pub(crate) x: E::Ciphertext,
+    /// `exp(−|difference|²)` in the differences' slots.
+    pub(crate) kernel: E::Ciphertext,
+}
+
+/// The attention's output for the first token, in every place: rows of `d` features, the level
+/// that was reached, and the kernel. `rows` are differences and values, `d` each, and the mask at index `mask`.
 /// The bootstrap is to `level`.
 ///
 /// # Errors
@@ -36,7 +47,7 @@ pub fn token_attention<E: Refresh>(
     rows: &E::Rows,
     mask: usize,
     level: usize,
-) -> Result<(E::Rows, usize), Error> {
+) -> Result<(E::Rows, usize, TokenKernel<E>), Error> {
     let (width, depth, tokens) = (config.width, config.head_width(), config.tokens);
     let layout = Layout::new([4, 2, config.heads, depth], tokens, eval.rows_per_pack())?;
     let sums = layout.pack(|[kind, u, h, f]| {
@@ -49,24 +60,25 @@ pub fn token_attention<E: Refresh>(
         alloc::vec![if u == 0 { row(index) } else { upper_half(index, tokens) }]
     });
     let x = low_half(eval, &eval.select(rows, &sums)?, level)?;
-    let out = weighted_values(eval, &layout, tokens, largest_exponent, &x)?;
+    let (out, kernel) = weighted_values(eval, &layout, tokens, largest_exponent, &x)?;
 
     let halves = |i: usize, u| layout.row([DIFFERENCE, u, i / depth, i % depth]);
     let both = |i| alloc::vec![row(halves(i, 0)), row(halves(i, 1))];
     let sums =
         eval.select(&eval.slots_to_rows(&out)?, &(0..width).map(both).collect::<Vec<_>>())?;
-    Ok((broadcast(eval, &sums)?, eval.level(&out)))
+    let tape = TokenKernel { layout, x, kernel };
+    Ok((broadcast(eval, &sums)?, eval.level(&out), tape))
 }
 
 /// `Σ_j exp(−|difference_j|²) · mask_j · value_j` over the tokens of each half, in the slot of the
-/// half's first token; 0 elsewhere.
+/// half's first token; 0 elsewhere. And the exponentials.
 fn weighted_values<E: Refresh>(
     eval: &E,
     layout: &Layout<4>,
     tokens: usize,
     largest_exponent: f64,
     x: &E::Ciphertext,
-) -> Result<E::Ciphertext, Error> {
+) -> Result<(E::Ciphertext, E::Ciphertext), Error> {
     let exp = exponential(largest_exponent)?;
     let square = eval.mul_rescaled(x, x)?;
     let is_difference = layout.values(|[kind, ..], _| indicator(kind == DIFFERENCE));
@@ -85,9 +97,9 @@ fn weighted_values<E: Refresh>(
     let weighted = eval.mul_rescaled(&kernel, &values)?;
     let total = sum_rotations(eval, &weighted, 1, 1..tokens / 2)?;
     let is_result = layout.values(|[kind, ..], token| indicator(kind == DIFFERENCE && token == 0));
-    Ok(mul_values(eval, &total, &is_result, eval.default_scale())?)
+    Ok((mul_values(eval, &total, &is_result, eval.default_scale())?, kernel))
 }
 
-const fn indicator(holds: bool) -> f64 {
+pub(crate) const fn indicator(holds: bool) -> f64 {
     if holds { 1.0 } else { 0.0 }
 }

@@ -36,28 +36,28 @@ use crate::layout::{Layout, factor_scale, low_half, row, sum_rotations, upper_ha
 use crate::model::Config;
 
 /// The digits.
-const HEAD: usize = 0;
-const COPY: usize = 1;
-const FEATURE: usize = 2;
+pub(crate) const HEAD: usize = 0;
+pub(crate) const COPY: usize = 1;
+pub(crate) const FEATURE: usize = 2;
 
 /// What the copies of a pack hold before they are spread.
-const QUERIES: usize = 0;
-const KEYS: usize = 1;
-const VALUES: usize = 2;
+pub(crate) const QUERIES: usize = 0;
+pub(crate) const KEYS: usize = 1;
+pub(crate) const VALUES: usize = 2;
 const KINDS: usize = 3;
 
 /// A ciphertext for tokens below `T/2` and one for the others.
-struct Both<E: Refresh> {
-    low: E::Ciphertext,
-    high: E::Ciphertext,
+pub(crate) struct Both<E: Refresh> {
+    pub(crate) low: E::Ciphertext,
+    pub(crate) high: E::Ciphertext,
 }
 
 /// The layout of a pack, and how many pairs it holds.
 #[derive(Clone, Copy, Debug)]
 pub struct WideAttention {
-    layout: Layout<3>,
-    tokens: usize,
-    variants: usize,
+    pub(crate) layout: Layout<3>,
+    pub(crate) tokens: usize,
+    pub(crate) variants: usize,
 }
 
 /// Queries, keys and values in slots: kind `k` is the `2k`-th copy, counted over all packs, lower
@@ -78,9 +78,13 @@ impl<E: Refresh> Packs<E> {
     }
 }
 
+/// The kernel in slots before it is spread, for the way back: one number for each pair.
+#[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
+pub struct WideKernel<E: Refresh>(pub(crate) Both<E>);
+
 /// Which token of a row a copy holds in the place of slot `τ`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
+pub(crate) enum Order {
     /// `τ` in every copy.
     Same,
     /// `τ xor rev(c)` in copy `c`.
@@ -142,7 +146,7 @@ impl WideAttention {
         Ok(Packs(levels.iter().enumerate().map(pack).collect::<Result<_, Error>>()?))
     }
 
-    /// The attention's output: rows of `d` features, and the level that was reached.
+    /// The attention's output: rows of `d` features, the level that was reached, and the kernel.
     ///
     /// # Errors
     /// If a key is missing.
@@ -151,7 +155,7 @@ impl WideAttention {
         eval: &E,
         packs: &Packs<E>,
         largest_exponent: f64,
-    ) -> Result<(E::Rows, usize), Error> {
+    ) -> Result<(E::Rows, usize, WideKernel<E>), Error> {
         let exp = exponential(largest_exponent)?;
         let level = eval.level(packs.pack(KEYS, self.layout.size(COPY))?);
         let keys = self.copies(eval, packs, KEYS, (Order::Partners, level))?;
@@ -168,10 +172,11 @@ impl WideAttention {
         let [low, high] = dft::split(eval, &merged)?;
         let kernel = |x: &E::Ciphertext| {
             let x = eval.with_scale(x, 2.0 * eval.scale(x));
-            let y = polynomial::evaluate(eval, &x, &exp, eval.default_scale())?;
-            self.spread(eval, &y)
+            polynomial::evaluate(eval, &x, &exp, eval.default_scale())
         };
-        let (low, high) = (kernel(&low)?, kernel(&high)?);
+        let kernel = WideKernel(Both { low: kernel(&low)?, high: kernel(&high)? });
+        let low = self.spread(eval, &kernel.0.low)?;
+        let high = self.spread(eval, &kernel.0.high)?;
 
         let level = eval.level(&low[0]);
         let values = self.copies(eval, packs, VALUES, (Order::Partners, level + 2))?;
@@ -184,7 +189,16 @@ impl WideAttention {
             pairs.extend([(low, for_low), (high, for_high)]);
         }
         let out = eval.dot_rescaled(&pairs)?;
-        let rows = eval.slots_to_rows(&out)?;
+        Ok((self.summed_copies(eval, &out)?, eval.level(&out), kernel))
+    }
+
+    /// Rows of `d` features, each the sum over its copies.
+    pub(crate) fn summed_copies<E: Refresh>(
+        &self,
+        eval: &E,
+        out: &E::Ciphertext,
+    ) -> Result<E::Rows, Error> {
+        let rows = eval.slots_to_rows(out)?;
         let depth = self.layout.size(FEATURE);
         let sums: Vec<Vec<_>> = (0..self.layout.size(HEAD) * depth)
             .map(|i| {
@@ -192,12 +206,16 @@ impl WideAttention {
                 copies.map(|c| row(self.layout.row([i / depth, c, i % depth]))).collect()
             })
             .collect();
-        Ok((eval.select(&rows, &sums)?, eval.level(&out)))
+        Ok(eval.select(&rows, &sums)?)
     }
 
     /// For variant `g`: what meets the lower and what meets the upper tokens. Variants beyond
     /// `G/2` exchange the halves.
-    fn sources<'a, E: Refresh>(&self, variants: &'a [Both<E>], g: usize) -> [&'a E::Ciphertext; 2] {
+    pub(crate) fn sources<'a, E: Refresh>(
+        &self,
+        variants: &'a [Both<E>],
+        g: usize,
+    ) -> [&'a E::Ciphertext; 2] {
         let half = self.variants / 2;
         let Both { low, high } = &variants[g % half];
         if g < half { [low, high] } else { [high, low] }
@@ -205,7 +223,7 @@ impl WideAttention {
 
     /// The rows of one kind in every copy, from packs dropped to `level`; one level down, at half the
     /// default scale.
-    fn copies<E: Refresh>(
+    pub(crate) fn copies<E: Refresh>(
         &self,
         eval: &E,
         packs: &Packs<E>,
@@ -238,7 +256,7 @@ impl WideAttention {
 
     /// `G/2` variants, one level down: slot `τ xor x` in the place of slot `τ`, for each `x` below
     /// `G/2`; at the scale `to`.
-    fn all_variants<E: Refresh>(
+    pub(crate) fn all_variants<E: Refresh>(
         &self,
         eval: &E,
         z: &E::Ciphertext,
@@ -285,7 +303,7 @@ impl WideAttention {
     ///
     /// `Σ_k rot_k(V_k)` with `V_k = Σ_g [f ≡ g + k] Z_g` sums windows of `G` features; rotations by
     /// multiples of `G` do the rest.
-    fn merged<E: Refresh>(
+    pub(crate) fn merged<E: Refresh>(
         &self,
         eval: &E,
         distances: &[E::Ciphertext],
@@ -308,7 +326,11 @@ impl WideAttention {
     }
 
     /// The inverse: for each `g`, the value where `f ≡ g (mod G)` in every place; one level down.
-    fn spread<E: Refresh>(&self, eval: &E, a: &E::Ciphertext) -> Result<Vec<E::Ciphertext>, Error> {
+    pub(crate) fn spread<E: Refresh>(
+        &self,
+        eval: &E,
+        a: &E::Ciphertext,
+    ) -> Result<Vec<E::Ciphertext>, Error> {
         let masks = self.feature_masks(eval, a, eval.default_scale())?;
         let step = self.layout.step(FEATURE);
         let steps: Vec<isize> = (0..self.variants).map(|k| step * k.cast_signed()).collect();
@@ -339,18 +361,18 @@ impl WideAttention {
 }
 
 /// Lower and upper tokens, from real and imaginary parts at half the scale.
-fn split<E: Refresh>(eval: &E, z: &E::Ciphertext) -> Result<Both<E>, Error> {
+pub(crate) fn split<E: Refresh>(eval: &E, z: &E::Ciphertext) -> Result<Both<E>, Error> {
     let [low, high] =
         dft::split(eval, z)?.map(|part| eval.with_scale(&part, 2.0 * eval.scale(&part)));
     Ok(Both { low, high })
 }
 
 /// How far slot `τ xor x` is from slot `τ`.
-const fn offset_at(slot: usize, x: usize) -> isize {
+pub(crate) const fn offset_at(slot: usize, x: usize) -> isize {
     (slot ^ x).cast_signed() - slot.cast_signed()
 }
 
 /// All that [`offset_at`] is for the slots of a row.
-fn offsets(half: usize, x: usize) -> BTreeSet<isize> {
+pub(crate) fn offsets(half: usize, x: usize) -> BTreeSet<isize> {
     (0..half).map(|slot| offset_at(slot, x)).collect()
 }

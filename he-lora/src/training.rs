@@ -1,0 +1,238 @@
+//! One step of private fine-tuning: forward with a tape, backward, optimizer. `docs/training.md` has the
+//! formulas and the order.
+
+mod head;
+mod projections;
+mod softmax;
+
+use alloc::vec::Vec;
+
+use he_core::refresh::Refresh;
+use he_nn::Error;
+use he_nn::backward::feed_forward::feed_forward;
+use he_nn::backward::normalisation::{normalisation, stream_rows, through};
+use he_nn::backward::token_attention::token_attention;
+use he_nn::backward::wide_attention::wide_attention;
+use he_nn::forward::{Features, Forward};
+use he_nn::layer::assembly::Assembly;
+use he_nn::layout::low_half;
+use he_nn::levels::Levels;
+use he_nn::model::{Config, Model};
+use he_nn::tape::Tape;
+
+use self::head::Head;
+use self::projections::Projections;
+use crate::adamw::{self, AdamW};
+use crate::parameters::{Shape, Vector};
+use crate::reference::Loss;
+use crate::state::{Places, Trained};
+
+/// What a run of training is declared with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Training {
+    /// How many vectors are trained.
+    pub shape: Shape,
+    /// What updates are multiplied by: `alpha / rank`.
+    pub scaling: f64,
+    /// What is minimised.
+    pub loss: Loss,
+    /// What gradients are multiplied by, a power of two from 1 to 16.
+    pub gain: i32,
+    /// The largest difference of a score and the mean of scores that the softmax is declared for.
+    pub largest_score: f64,
+    /// The optimizer's settings.
+    pub optimizer: AdamW,
+}
+
+/// An encrypted example.
+#[derive(Clone, Copy, Debug)]
+pub struct Encrypted<'a, R> {
+    /// As [`Forward::run`] takes it.
+    pub upload: &'a R,
+    /// One row for each class, whose lower tokens all are its label.
+    pub label: &'a R,
+}
+
+/// Gradients and the vectors they belong to; that of a projection stands for all three, that of a class
+/// for all classes.
+type Gradients<E> = Vec<(Vector, <E as he_core::eval::Evaluator>::Ciphertext)>;
+
+/// Brings a state or a gradient to slots at the next level.
+///
+/// # Errors
+/// If a key is missing or the level is too low.
+pub fn refresh<E: Refresh>(
+    eval: &E,
+    config: &Config,
+    state: &E::Ciphertext,
+    levels: &mut Levels<'_>,
+) -> Result<E::Ciphertext, Error> {
+    let all = eval.rows_per_pack();
+    let identity = Assembly::new(all, all, config.weight_frac_bits).with_identity(0, 0, all);
+    let rows = eval.matmul(&eval.slots_to_rows(state)?, &identity.finish())?;
+    low_half(eval, &rows, levels.next(eval)?)
+}
+
+/// The gradient of an example, times the gain, in its places of the state.
+///
+/// # Errors
+/// If the example or the evaluator does not fit the model, or a key is missing.
+pub fn gradient<E: Refresh>(
+    eval: &E,
+    (model, training): (&Model, &Training),
+    trained: &Trained<E>,
+    example: Encrypted<'_, E::Rows>,
+    levels: &mut Levels<'_>,
+) -> Result<E::Ciphertext, Error> {
+    let (config, mut silent) = (model.config(), |_| {});
+    let forward = Forward::new(eval, model, &mut silent).with_adapter(&trained.adapter);
+    let features = forward.resuming(*levels).features(example.upload)?;
+    let Features { rows, tape, bootstraps, .. } = features;
+    levels.resume(bootstraps);
+    let both = (model, training);
+    let head = Head::forward(eval, both, trained, &rows, levels.next(eval)?)?;
+    let scores = head.scores(eval, config)?;
+    let setting = (config, training);
+    let next = || levels.next(eval);
+    let by_scores = softmax::derivative(eval, setting, &scores, example.label, next)?;
+    let mut gradients = Vec::new();
+    let back = (&by_scores, levels.next(eval)?);
+    let rows = head.backward(eval, both, trained, back, &mut gradients)?;
+
+    let mut back = Backward { eval, model, training, trained, tape: &tape, levels, gradients };
+    let stream = back.last_layer(&rows)?;
+    back.first_layer(&stream)?;
+    Places::new(eval, training.shape)?.gather(eval, &back.gradients)
+}
+
+/// The state after step `number`, from 1: from the state as [`refresh`] gives it, and the sum of the
+/// gradients of `examples` examples.
+///
+/// # Errors
+/// If a key is missing or no level is left.
+pub fn step<E: Refresh>(
+    eval: &E,
+    (config, training): (&Config, &Training),
+    number: u32,
+    state: &E::Ciphertext,
+    (gradient, examples): (&E::Ciphertext, u32),
+    levels: &mut Levels<'_>,
+) -> Result<E::Ciphertext, Error> {
+    let sum = refresh(eval, config, gradient, levels)?;
+    let mean = eval.with_scale(&sum, eval.scale(&sum) * f64::from(examples));
+    let level = eval.level(state).min(eval.level(&mean));
+    let mean = if examples == 1 {
+        mean
+    } else {
+        eval.adjust(&mean, level.saturating_sub(1), eval.default_scale())?
+    };
+    let all = eval.add(&eval.drop_level(state, eval.level(&mean).min(level))?, &mean)?;
+    adamw::step(eval, training.shape, &training.optimizer, number, &all)
+}
+
+/// The way back through the layers.
+struct Backward<'a, 'b, E: Refresh> {
+    eval: &'a E,
+    model: &'a Model,
+    training: &'a Training,
+    trained: &'a Trained<E>,
+    tape: &'a Tape<E>,
+    levels: &'a mut Levels<'b>,
+    gradients: Gradients<E>,
+}
+
+impl<'a, E: Refresh> Backward<'a, '_, E> {
+    /// From the derivative by the features of the head, as rows of a product, to that by the stream before the last
+    /// layer, as rows from slots.
+    fn last_layer(&mut self, rows: &E::Rows) -> Result<E::Rows, Error> {
+        let (eval, model, tape) = (self.eval, self.model, self.tape);
+        let config = model.config();
+        let ([_, weights], [_, before_attention, inner, head], [_, gates], [kernel], [_, input]) = (
+            model.layers(),
+            &tape.normalisations[..],
+            &tape.gates[..],
+            &tape.token[..],
+            &tape.inputs[..],
+        ) else {
+            return Err(UNRECORDED);
+        };
+        let stream = normalisation(eval, config, head, rows, self.levels.next(eval)?)?;
+        let stream = self.feed_forward(&stream, (1, gates), inner)?;
+
+        let level = self.levels.next(eval)?;
+        let all = token_attention(eval, config, &weights.attention, kernel, &stream, level)?;
+        let (width, attention) = (config.width, &weights.attention);
+        // Differences, values, queries.
+        let passed = Assembly::new(4 * width, 4 * width, config.weight_frac_bits)
+            .with_identity(2 * width, 0, width)
+            .with_scaled_identity(0, width, width, -1)
+            .with_identity(width, 2 * width, width)
+            .with_transposed(2 * width, 3 * width, &attention.query, 1)
+            .with_transposed(0, 3 * width, &attention.key, -1)
+            .with_transposed(width, 3 * width, &attention.value, 1)
+            .finish();
+        let projections = self.projections(1, input)?;
+        let g = projections.packed(&eval.matmul(&all, &passed)?, self.levels.next(eval)?)?;
+        let weights = projections.gradients(&g, &mut self.gradients)?;
+        let by_input = projections.input(&g, &weights)?;
+        let before = through(eval, before_attention, &by_input)?;
+        let before = stream_rows(eval, config, &before)?;
+        let first = (3 * width..4 * width).map(|f| alloc::vec![he_nn::layout::row(f)]);
+        Ok(eval.add_rows(&before, &eval.select(&all, &first.collect::<Vec<_>>())?)?)
+    }
+
+    /// From the derivative by the stream after the first layer.
+    fn first_layer(&mut self, stream: &E::Rows) -> Result<(), Error> {
+        let (eval, model, tape) = (self.eval, self.model, self.tape);
+        let config = model.config();
+        let ([weights, _], [inner, ..], [gates, _], [packs], [kernel], [input, _]) = (
+            model.layers(),
+            &tape.normalisations[..],
+            &tape.gates[..],
+            &tape.packs[..],
+            &tape.wide[..],
+            &tape.inputs[..],
+        ) else {
+            return Err(UNRECORDED);
+        };
+        let stream = self.feed_forward(stream, (0, gates), inner)?;
+        let levels = [self.levels.next(eval)?, self.levels.next(eval)?];
+        let attention = (packs, kernel);
+        let rows = wide_attention(eval, config, &weights.attention, attention, &stream, levels)?;
+        let count = 3 * config.width;
+        let identity =
+            Assembly::new(count, count, config.weight_frac_bits).with_identity(0, 0, count);
+        let projections = self.projections(0, input)?;
+        let rows = eval.matmul(&rows, &identity.finish())?;
+        let g = projections.packed(&rows, self.levels.next(eval)?)?;
+        projections.gradients(&g, &mut self.gradients)?;
+        Ok(())
+    }
+
+    /// Back through a feed-forward network and the normalisation before it.
+    fn feed_forward(
+        &mut self,
+        stream: &E::Rows,
+        (layer, gates): (usize, &he_nn::layer::feed_forward::Gates<E>),
+        inner: &he_nn::layer::normalisation::Normalisation<E>,
+    ) -> Result<E::Rows, Error> {
+        let (eval, config) = (self.eval, self.model.config());
+        let weights = self.model.layers().get(layer).ok_or(UNRECORDED)?;
+        let level = self.levels.next(eval)?;
+        let rows = feed_forward(eval, config, &weights.feed_forward, gates, stream, level)?;
+        let before = normalisation(eval, config, inner, &rows, self.levels.next(eval)?)?;
+        Ok(eval.add_rows(stream, &before)?)
+    }
+
+    fn projections(
+        &self,
+        layer: usize,
+        input: &'a E::Ciphertext,
+    ) -> Result<Projections<'a, E>, Error> {
+        let Self { eval, model, training, trained, .. } = *self;
+        let adapter = trained.adapter.layers.get(layer).ok_or(UNRECORDED)?;
+        Ok(Projections { eval, config: model.config(), training, layer, adapter, input })
+    }
+}
+
+const UNRECORDED: Error = Error::Unsupported("a tape of two layers");

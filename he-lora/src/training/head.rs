@@ -1,0 +1,175 @@
+//! The head that is trained, forward and back: dense layer with an update, hyperbolic tangent, classes.
+//!
+//! Rows `u + 2·(c + 4·f)` as in [`he_nn::layer::normalisation::layout`]. Forward the dense layer is in
+//! every copy of `u = 0` and the normalised features in `u = 1`; back the derivative by the score of
+//! class `c` is in copy `c` of `u = 0`, and the tangent in `u = 1`.
+
+use alloc::vec::Vec;
+
+use he_core::circuit::polynomial;
+use he_core::eval::mul_values;
+use he_core::refresh::{Refresh, Term};
+use he_nn::Error;
+use he_nn::approx::tangent;
+use he_nn::layer::assembly::Assembly;
+use he_nn::layer::normalisation::layout;
+use he_nn::layout::{Layout, low_half, mul_to, row, sum_rotations, to_upper_half};
+use he_nn::model::{Config, Model};
+
+use super::{Gradients, Training};
+use crate::parameters::{Side, Vector};
+use crate::state::Trained;
+
+/// The digits.
+const HALF: usize = 0;
+const COPY: usize = 1;
+const FEATURE: usize = 2;
+/// Where the tangent is beside the scores.
+const TANGENT: usize = 3;
+
+/// What the way back needs.
+pub(super) struct Head<E: Refresh> {
+    layout: Layout<3>,
+    /// The normalised features in `u = 0`.
+    features: E::Ciphertext,
+    /// `⟨down_r, n⟩` for each `r`.
+    inner: Vec<E::Ciphertext>,
+    /// Scores, one row a class, then the tangent, one row a feature; lower tokens only.
+    rows: E::Rows,
+}
+
+impl<E: Refresh> Head<E> {
+    /// From rows of normalised features and a row of zeros. The bootstrap is to `level`.
+    pub(super) fn forward(
+        eval: &E,
+        (model, training): (&Model, &Training),
+        trained: &Trained<E>,
+        rows: &E::Rows,
+        level: usize,
+    ) -> Result<Self, Error> {
+        let config = model.config();
+        let (width, layout) = (config.width, layout(eval, config)?);
+        let dense = Assembly::new(width + 1, 2 * width, config.weight_frac_bits)
+            .with(0, 0, &model.head().dense, 1)
+            .with_identity(0, width, width)
+            .finish();
+        let sums = layout.pack(|[u, _, f]| alloc::vec![row(u * width + f)]);
+        let x = low_half(eval, &eval.select(&eval.matmul(rows, &dense)?, &sums)?, level)?;
+        let features = eval.rotate(&x, layout.step(HALF))?;
+        let inner = trained.down.iter().map(|down| {
+            let product = eval.mul_rescaled(&features, down)?;
+            sum_rotations(eval, &product, layout.step(FEATURE), 1..width)
+        });
+        let inner = inner.collect::<Result<Vec<_>, _>>()?;
+        let pairs: Vec<_> = inner.iter().zip(&trained.up).collect();
+        let update = eval.dot_rescaled(&pairs)?;
+        let update = eval.with_scale(&update, eval.scale(&update) / training.scaling);
+        let is_lower = layout.values(|[u, ..], _| indicator(u == 0));
+        let dense = eval.drop_level(&x, eval.level(&update) + 1)?;
+        let dense = mul_values(eval, &dense, &is_lower, eval.scale(&update))?;
+        let dense = eval.add(&dense, &update)?;
+
+        let tanh = tangent(config.tanh)?;
+        let hidden = polynomial::prepare(eval, &dense, tanh.domain())?;
+        let scale = eval.default_scale();
+        let hidden = polynomial::evaluate(eval, &hidden, &tanh, scale)?;
+        let scores = mul_to(eval, &trained.classes, &hidden, scale)?;
+        let scores = sum_rotations(eval, &scores, layout.step(FEATURE), 1..width)?;
+        let is_kept = layout.values(|[u, c, _], _| indicator(u == 0 && c == TANGENT));
+        let kept = eval.drop_level(&hidden, eval.level(&scores) + 1)?;
+        let both = eval.add(&scores, &mul_values(eval, &kept, &is_kept, scale)?)?;
+        let scores = (0..config.classes).map(|c| layout.row([0, c, 0]));
+        let all = scores.chain((0..width).map(|f| layout.row([0, TANGENT, f])));
+        let all: Vec<_> = all.map(|index| alloc::vec![row(index)]).collect();
+        let rows = eval.select(&eval.slots_to_rows(&both)?, &all)?;
+        Ok(Self { layout, features, inner, rows })
+    }
+
+    /// One row for each class, lower tokens only.
+    pub(super) fn scores(&self, eval: &E, config: &Config) -> Result<E::Rows, Error> {
+        let all: Vec<_> = (0..config.classes).map(|c| alloc::vec![row(c)]).collect();
+        Ok(eval.select(&self.rows, &all)?)
+    }
+
+    /// The derivative by the normalised features, as rows of a product, from that by the scores as rows
+    /// from slots. The bootstrap is to `level`.
+    pub(super) fn backward(
+        &self,
+        eval: &E,
+        (model, training): (&Model, &Training),
+        trained: &Trained<E>,
+        (rows, level): (&E::Rows, usize),
+        gradients: &mut Gradients<E>,
+    ) -> Result<E::Rows, Error> {
+        let (config, layout, scale) = (model.config(), &self.layout, eval.default_scale());
+        let width = config.width;
+        let x = self.packed(eval, (config, training), rows, level)?;
+        let hidden = eval.rotate(&x, layout.step(HALF))?;
+        gradients.push((Vector::Class(0), mul_to(eval, &hidden, &x, scale)?));
+
+        let is_first = layout.values(|[u, c, _], _| indicator(u == 0 && c == 0));
+        let hidden = mul_values(eval, &hidden, &is_first, scale)?;
+        let slope = eval.neg(&eval.mul_rescaled(&hidden, &hidden)?);
+        let one = eval.encode(&is_first, eval.level(&slope), eval.scale(&slope))?;
+        let slope = eval.add_plain(&slope, &one)?;
+        let by_hidden = mul_to(eval, &trained.classes, &x, scale)?;
+        let by_hidden = sum_rotations(eval, &by_hidden, layout.step(COPY), 1..layout.size(COPY))?;
+        let by_dense = mul_to(eval, &slope, &by_hidden, scale)?;
+
+        let scaled = |x: &E::Ciphertext| eval.with_scale(x, eval.scale(x) / training.scaling);
+        let mut weights = Vec::new();
+        for (r, up) in trained.up.iter().enumerate() {
+            let product = mul_to(eval, up, &by_dense, scale)?;
+            let sum = sum_rotations(eval, &product, layout.step(FEATURE), 1..width)?;
+            let weight = scaled(&sum);
+            let by_down = eval.mul_rescaled(&weight, &self.features)?;
+            let by_up = scaled(&eval.mul_rescaled(&self.inner[r], &by_dense)?);
+            gradients.push((Vector::Dense { side: Side::Down, r }, by_down));
+            gradients.push((Vector::Dense { side: Side::Up, r }, by_up));
+            weights.push(weight);
+        }
+        let pairs: Vec<_> = weights.iter().zip(&trained.down).collect();
+        let update = eval.dot_rescaled(&pairs)?;
+        let level = eval.level(&update).saturating_sub(1);
+        let update = eval.adjust(&update, level, scale)?;
+        let update = eval.rotate(&update, -layout.step(COPY))?;
+        let both = eval.add(&eval.drop_level(&by_dense, level)?, &update)?;
+        let place = |i: usize| -> Vec<Term> {
+            let index = layout.row([0, i / width, i % width]);
+            alloc::vec![row(index), to_upper_half(index, config.tokens)]
+        };
+        let all: Vec<_> = (0..2 * width).map(place).collect();
+        let both = eval.select(&eval.slots_to_rows(&both)?, &all)?;
+        let inner = Assembly::new(2 * width, width, config.weight_frac_bits)
+            .with_transposed(0, 0, &model.head().dense, 1)
+            .with_identity(width, 0, width)
+            .finish();
+        Ok(eval.matmul(&both, &inner)?)
+    }
+
+    /// Derivatives by scores, times the gain, and the tangent in slots.
+    fn packed(
+        &self,
+        eval: &E,
+        (config, training): (&Config, &Training),
+        rows: &E::Rows,
+        level: usize,
+    ) -> Result<E::Ciphertext, Error> {
+        let (width, classes) = (config.width, config.classes);
+        let all = eval.concat(rows, &self.rows)?;
+        let identity = Assembly::new(2 * classes + width, classes + width, config.weight_frac_bits)
+            .with_scaled_identity(0, 0, classes, training.gain)
+            .with_identity(2 * classes, classes, width)
+            .finish();
+        let sums = self.layout.pack(|[u, c, f]| match u {
+            0 if c < classes => alloc::vec![row(c)],
+            0 => Vec::new(),
+            _ => alloc::vec![row(classes + f)],
+        });
+        low_half(eval, &eval.select(&eval.matmul(&all, &identity)?, &sums)?, level)
+    }
+}
+
+const fn indicator(holds: bool) -> f64 {
+    if holds { 1.0 } else { 0.0 }
+}

@@ -1,0 +1,95 @@
+//! Gradients of the updates of queries, keys and values, and what goes on from them.
+//!
+//! Rows `u + 2·(c + 4·f)`: derivatives by queries, keys and values for `c = 0, 1, 2`, as the forward pass
+//! has its updates; for `c = 3` what their frozen matrices pass on.
+
+use alloc::vec::Vec;
+
+use he_core::eval::mul_values;
+use he_core::refresh::Refresh;
+use he_nn::Error;
+use he_nn::layer::normalisation::layout;
+use he_nn::layout::{Layout, low_half, mul_to, row, sum_rotations, upper_half};
+use he_nn::model::Config;
+
+use super::{Gradients, Training};
+use crate::adapter::LayerAdapter;
+use crate::parameters::{HEAD, Side, Vector};
+
+/// The digits.
+const COPY: usize = 1;
+const FEATURE: usize = 2;
+
+/// One layer on the way back.
+pub(super) struct Projections<'a, E: Refresh> {
+    pub(super) eval: &'a E,
+    pub(super) config: &'a Config,
+    pub(super) training: &'a Training,
+    pub(super) layer: usize,
+    pub(super) adapter: &'a LayerAdapter<E>,
+    /// The normalised input, in three copies.
+    pub(super) input: &'a E::Ciphertext,
+}
+
+impl<E: Refresh> Projections<'_, E> {
+    /// Brings three or four times `d` rows of a product to slots at `level`.
+    pub(super) fn packed(&self, rows: &E::Rows, level: usize) -> Result<E::Ciphertext, Error> {
+        let (eval, width, tokens) = (self.eval, self.config.width, self.config.tokens);
+        let copies = eval.row_count(rows) / width;
+        let sums = self.layout()?.pack(|[u, c, f]| match (u, c) {
+            _ if c >= copies => Vec::new(),
+            (0, _) => alloc::vec![row(c * width + f)],
+            _ => alloc::vec![upper_half(c * width + f, tokens)],
+        });
+        low_half(eval, &eval.select(rows, &sums)?, level)
+    }
+
+    /// Adds the gradients of the layer's vectors; returns `s ⟨up_r, g⟩` for each `r`.
+    pub(super) fn gradients(
+        &self,
+        g: &E::Ciphertext,
+        gradients: &mut Gradients<E>,
+    ) -> Result<Vec<E::Ciphertext>, Error> {
+        let (eval, layout, scale) = (self.eval, self.layout()?, self.eval.default_scale());
+        let width = self.config.width;
+        let over_features = |x: &E::Ciphertext| {
+            let sum = sum_rotations(eval, x, layout.step(FEATURE), 1..width)?;
+            Ok::<_, Error>(eval.with_scale(&sum, eval.scale(&sum) / self.training.scaling))
+        };
+        let over_tokens = |x: &E::Ciphertext| sum_rotations(eval, x, 1, 1..self.config.tokens);
+        let mut weights = Vec::new();
+        for (r, (down, up)) in self.adapter.down.iter().zip(&self.adapter.up).enumerate() {
+            let weight = over_features(&mul_to(eval, up, g, scale)?)?;
+            let inner = over_features(&mul_to(eval, down, self.input, scale)?)?;
+            let by_down = mul_to(eval, &weight, self.input, scale)?;
+            let by_up = mul_to(eval, &inner, g, scale)?;
+            for (side, x) in [(Side::Down, by_down), (Side::Up, by_up)] {
+                let vector = Vector::Projection { layer: self.layer, projection: 0, side, r };
+                gradients.push((vector, over_tokens(&x)?));
+            }
+            weights.push(weight);
+        }
+        Ok(weights)
+    }
+
+    /// The derivative by the input in the first copy: what frozen matrices and updates pass on. Other
+    /// copies hold other sums.
+    pub(super) fn input(
+        &self,
+        g: &E::Ciphertext,
+        weights: &[E::Ciphertext],
+    ) -> Result<E::Ciphertext, Error> {
+        let (eval, layout) = (self.eval, self.layout()?);
+        let pairs: Vec<_> = weights.iter().zip(&self.adapter.down).collect();
+        let updates = eval.dot_rescaled(&pairs)?;
+        let is_frozen = layout.values(|[_, c, _], _| if c == HEAD { 1.0 } else { 0.0 });
+        let frozen = eval.drop_level(g, eval.level(&updates) + 1)?;
+        let frozen = mul_values(eval, &frozen, &is_frozen, eval.scale(&updates))?;
+        let both = eval.add(&updates, &frozen)?;
+        sum_rotations(eval, &both, layout.step(COPY), 1..layout.size(COPY))
+    }
+
+    fn layout(&self) -> Result<Layout<3>, Error> {
+        layout(self.eval, self.config)
+    }
+}

@@ -1,0 +1,113 @@
+//! The derivative of the loss by the scores.
+//!
+//! A softmax does not change when all scores do by the same, so it is taken of scores less their mean, `u`: then
+//! `Σ e^u ≥ C`, and both polynomials have a window that the largest `|u|` alone declares.
+
+use alloc::vec::Vec;
+
+use he_core::circuit::chebyshev::Chebyshev;
+use he_core::circuit::polynomial;
+use he_core::eval::mul_values;
+use he_core::refresh::{Refresh, Weights};
+use he_nn::Error;
+use he_nn::layer::normalisation::layout;
+use he_nn::layout::{factor_scale, low_half, negated, row, sum_rotations};
+use he_nn::model::Config;
+
+use super::Training;
+use crate::reference::Loss;
+
+/// The digit of the class.
+const COPY: usize = 1;
+/// Scores are divided by this on rows, for the sake of the polynomial's scale.
+const PART: i32 = 4;
+
+/// Rows of derivatives from rows of scores and of labels, one for each class. `level` is where the bootstrap of a
+/// softmax returns to.
+pub(super) fn derivative<E: Refresh>(
+    eval: &E,
+    (config, training): (&Config, &Training),
+    scores: &E::Rows,
+    labels: &E::Rows,
+    level: impl FnOnce() -> Result<usize, Error>,
+) -> Result<E::Rows, Error> {
+    let values = match training.loss {
+        Loss::CrossEntropy => softmax(eval, config, training.largest_score, scores, level()?)?,
+        Loss::Squared => scores.clone(),
+    };
+    let both = eval.concat(&values, labels)?;
+    let classes = config.classes;
+    let times = match training.loss {
+        Loss::CrossEntropy => 1,
+        Loss::Squared => 2,
+    };
+    let difference = |c| {
+        let pair = [row(c), negated(row(classes + c), config.tokens)];
+        pair.repeat(times)
+    };
+    Ok(eval.select(&both, &(0..classes).map(difference).collect::<Vec<_>>())?)
+}
+
+/// One row for each class, lower tokens only.
+fn softmax<E: Refresh>(
+    eval: &E,
+    config: &Config,
+    largest: f64,
+    scores: &E::Rows,
+    level: usize,
+) -> Result<E::Rows, Error> {
+    let (classes, layout) = (config.classes, layout(eval, config)?);
+    let rows = eval.matmul(scores, &centred(config)?)?;
+    let sums = layout.pack(|[_, c, _]| if c < classes { alloc::vec![row(c)] } else { Vec::new() });
+    let x = low_half(eval, &eval.select(&rows, &sums)?, level)?;
+    let x = eval.with_scale(&x, eval.scale(&x) / f64::from(PART));
+    let count = u32::try_from(classes).map_err(|_| Error::Unsupported("too many classes"))?;
+    let (exp, inverse) = polynomials(f64::from(count), largest)?;
+
+    let exp = polynomial::evaluate(eval, &x, &exp, eval.default_scale())?;
+    let level = eval.level(&exp).saturating_sub(1);
+    let input = polynomial::input_scale(eval, level, inverse.domain());
+    let is_class = layout.values(|[_, c, _], _| if c < classes { 1.0 } else { 0.0 });
+    let exp = mul_values(eval, &exp, &is_class, input)?;
+    // All features hold the same, so the copies are cyclic.
+    let sum = sum_rotations(eval, &exp, layout.step(COPY), 1..layout.size(COPY))?;
+    let level = eval.level(&sum).saturating_sub(inverse.depth());
+    let to = factor_scale(eval, &exp, level);
+    let inverse = polynomial::evaluate(eval, &sum, &inverse, to)?;
+    let shares = eval.mul_rescaled(&inverse, &eval.drop_level(&exp, level)?)?;
+    let all: Vec<_> = (0..classes).map(|c| alloc::vec![row(layout.row([0, c, 0]))]).collect();
+    Ok(eval.select(&eval.slots_to_rows(&shares)?, &all)?)
+}
+
+/// The exponential and the inverse of sums of as many as there are classes.
+fn polynomials(classes: f64, largest: f64) -> Result<(Chebyshev, Chebyshev), Error> {
+    let exp = Chebyshev::fit(libm::exp, (-largest, largest), 15)?;
+    let window = (0.9 * classes, libm::exp(largest) + classes);
+    Ok((exp, Chebyshev::fit(|x| 1.0 / x, window, 31)?))
+}
+
+/// Scores less their mean, divided by [`PART`]; what is taken off is the same for all.
+fn centred(config: &Config) -> Result<Weights, Error> {
+    let classes = config.classes;
+    let count = i32::try_from(classes).map_err(|_| Error::Unsupported("too many classes"))?;
+    let one = (1 << config.weight_frac_bits) / PART;
+    let mut entries = alloc::vec![-one / count; classes * classes];
+    entries.iter_mut().step_by(classes + 1).for_each(|w| *w += one);
+    Ok(Weights { inputs: classes, outputs: classes, entries, frac_bits: config.weight_frac_bits })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn polynomials_are_exact_to_eleven_bits_of_a_share() {
+        for classes in [2.0, 3.0] {
+            let (exp, inverse) = polynomials(classes, 4.0).unwrap();
+            let error = exp.max_error(libm::exp) / libm::exp(4.0);
+            assert!(error < libm::exp2(-12.0), "2^{:.1}", libm::log2(error));
+            let error = inverse.max_error(|x| 1.0 / x) * classes;
+            assert!(error < libm::exp2(-12.0), "2^{:.1}", libm::log2(error));
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Back through `n = r x` with `r = 1/√(mean(x²) + …)`: `r g − r² n · mean(x ∘ g)`.
+
+use alloc::vec::Vec;
+
+use he_core::eval::mul_values;
+use he_core::refresh::{Refresh, Term};
+
+use crate::Error;
+use crate::layer::normalisation::{COPY, FEATURE, Normalisation, joined, layout};
+use crate::layout::{low_half, mul_to, row, sum_rotations, upper_half};
+use crate::model::Config;
+
+/// The derivative by the stream as rows, from that by the normalised stream as `d` rows of a product. The
+/// bootstrap is to `level`.
+///
+/// # Errors
+/// If a key is missing or rows do not fit.
+pub fn normalisation<E: Refresh>(
+    eval: &E,
+    config: &Config,
+    tape: &Normalisation<E>,
+    rows: &E::Rows,
+    level: usize,
+) -> Result<E::Rows, Error> {
+    let g = low_half(eval, &eval.select(rows, &first_copy(eval, config)?)?, level)?;
+    stream_rows(eval, config, &through(eval, tape, &g)?)
+}
+
+/// From the derivative by the normalised stream to that by the stream, both in the first copy; what the
+/// other copies hold does not matter.
+///
+/// # Errors
+/// If a key is missing or no level is left.
+pub fn through<E: Refresh>(
+    eval: &E,
+    tape: &Normalisation<E>,
+    g: &E::Ciphertext,
+) -> Result<E::Ciphertext, Error> {
+    let Normalisation { layout, stream, root, .. } = tape;
+    let scale = eval.default_scale();
+    let is_first = layout.values(|[_, c, _], _| if c == 0 { 1.0 } else { 0.0 });
+    let first = mul_values(eval, stream, &is_first, scale)?;
+    let products = mul_to(eval, &first, g, scale)?;
+    let count = layout.size(COPY) * layout.size(FEATURE);
+    let sum = sum_rotations(eval, &products, layout.step(COPY), 1..count)?;
+    let features = u32::try_from(layout.size(FEATURE));
+    let features = f64::from(features.map_err(|_| Error::Unsupported("too many features"))?);
+    let mean = eval.with_scale(&sum, eval.scale(&sum) * features);
+
+    let normalised = eval.mul_rescaled(stream, root)?;
+    let square = eval.mul_rescaled(root, root)?;
+    let along = eval.mul_rescaled(&normalised, &square)?;
+    let along = mul_to(eval, &mean, &along, scale)?;
+    Ok(eval.sub(&mul_to(eval, root, g, scale)?, &along)?)
+}
+
+/// Places of `d` rows in the first copy, both halves of the tokens.
+fn first_copy<E: Refresh>(eval: &E, config: &Config) -> Result<Vec<Vec<Term>>, Error> {
+    let layout = layout(eval, config)?;
+    Ok(layout.pack(|[u, c, f]| match (u, c) {
+        (0, 0) => alloc::vec![row(f)],
+        (_, 0) => alloc::vec![upper_half(f, config.tokens)],
+        _ => Vec::new(),
+    }))
+}
+
+/// `d` rows from the first copy.
+///
+/// # Errors
+/// If the level is too low.
+pub fn stream_rows<E: Refresh>(
+    eval: &E,
+    config: &Config,
+    slots: &E::Ciphertext,
+) -> Result<E::Rows, Error> {
+    let layout = layout(eval, config)?;
+    let place = |f| joined(&layout, 0, f, config.tokens);
+    let rows = eval.slots_to_rows(slots)?;
+    Ok(eval.select(&rows, &(0..config.width).map(place).collect::<Vec<_>>())?)
+}
