@@ -30,6 +30,7 @@ pub mod params;
 pub mod sample;
 pub mod edge;
 pub mod wire;
+pub mod slots;
 #[cfg(feature = "alloc")]
 pub mod encode;
 

@@ -5,7 +5,7 @@
 
 mod signed;
 
-pub(crate) use signed::{SignedModulus, butterflies};
+pub(crate) use signed::{SignedFactor, SignedModulus, butterflies};
 
 /// An odd modulus `2 < q < 2^31`, with what its reductions need.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

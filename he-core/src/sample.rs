@@ -16,7 +16,7 @@ mod uniform;
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
-pub use error::{ERROR_BOUND, ERROR_VARIANCE, errors};
+pub use error::{ERROR_BOUND, ERROR_VARIANCE, errors, errors_each};
 pub use message::{MessageDigest, MessageSeeds};
 pub use ternary::Ternary;
 pub use uniform::{uniform, uniform_each};

@@ -51,6 +51,15 @@ impl SignedModulus {
         difference.cast_signed()
     }
 
+    /// `x · t / 2^32`, for any `x` and `t` in `[−q, q]`, in `[−q, q]`. After Montgomery.
+    #[inline]
+    pub(crate) const fn multiply_signed(&self, x: i32, t: i32) -> i32 {
+        let product = (x as i64 * t as i64).cast_unsigned();
+        let multiple = low(product).wrapping_mul(self.inverse).cast_signed();
+        let difference = (multiple as i64 * self.value64().cast_signed()).cast_unsigned();
+        high(product).wrapping_sub(high(difference)).cast_signed()
+    }
+
     /// The residue of `m − x` for any `m` and any `x`.
     #[inline]
     pub(crate) const fn difference(&self, m: i32, x: i32) -> u32 {

@@ -42,6 +42,33 @@ pub fn errors(seed: &SecretSeed, index: u32, out: &mut [i8]) {
     }
 }
 
+/// Hands the errors of [`errors`] to `f` one by one, each with an item of `places`, until those end: for
+/// devices that have no room for all of them.
+pub fn errors_each<T>(
+    seed: &SecretSeed,
+    index: u32,
+    places: impl IntoIterator<Item = T>,
+    mut f: impl FnMut(T, i8),
+) {
+    let mut source = Words::new(Keystream::secret(seed, Purpose::Error, index, 0));
+    let mut places = places.into_iter();
+    let mut block = [0; LANES];
+    loop {
+        let mut lanes = sample(&mut source);
+        write(&lanes, &mut block);
+        lanes.zeroize();
+        let mut used = 0;
+        for (&error, place) in block.iter().zip(&mut places) {
+            f(place, error);
+            used += 1;
+        }
+        if used < LANES {
+            break;
+        }
+    }
+    block.zeroize();
+}
+
 /// The keystream one word at a time.
 struct Words {
     keystream: Keystream,

@@ -1,0 +1,231 @@
+//! The slots of small devices against the reference on the heap and against floating point.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::*;
+use crate::complex::Complex;
+use crate::encode::Encoder;
+use crate::modulus::{Factor, Modulus};
+use crate::ntt::NttTable;
+use crate::primes::primitive_root_2n;
+use crate::sample::{ERROR_VARIANCE, MessageDigest, MessageSeeds, Seed, Ternary, domain, uniform};
+
+const PRESETS: [SlotParams<'static>; 5] =
+    [SLOTS_1024, SLOTS_2048, SLOTS_4096, SLOTS_8192, SLOTS_16384];
+
+/// Calls `check` with the reference of a ring.
+fn with_reference(ring: &SlotRing<'_>, check: impl FnOnce(&NttTable<'_>)) {
+    let degree = ring.degree();
+    let psi = primitive_root_2n(ring.modulus(), u32::try_from(degree).unwrap()).unwrap();
+    let (mut roots, mut inverse_roots) =
+        (vec![Factor::default(); degree], vec![Factor::default(); degree]);
+    check(&NttTable::new(ring.modulus(), psi, &mut roots, &mut inverse_roots).unwrap());
+}
+
+fn limb(q: Modulus, degree: usize, index: u32) -> Vec<u32> {
+    let mut limb = vec![0; degree];
+    uniform(&Seed::new([7; 32]), domain::CIPHERTEXT, index, q, &mut limb);
+    limb
+}
+
+/// The first and the last ring of every preset, and rings that no preset has.
+fn with_rings(mut check: impl FnMut(&SlotRing<'_>)) {
+    for params in PRESETS {
+        check(params.rings().first().unwrap());
+        check(params.rings().last().unwrap());
+    }
+}
+
+#[test]
+fn transforms_are_those_of_the_reference() {
+    with_rings(|ring| {
+        let q = ring.modulus();
+        let original = limb(q, ring.degree(), 1);
+        let residue = |&x: &u32| q.reduce_signed(x.cast_signed().into());
+        with_reference(ring, |ntt| {
+            let (mut found, mut expected) = (original.clone(), original.clone());
+            ring.forward(&mut found);
+            ntt.forward(&mut expected);
+            let found: Vec<u32> = found.iter().map(residue).collect();
+            assert_eq!(found, expected, "forward, N = {}, q = {}", ring.degree(), q.value());
+
+            let mut found = original.clone();
+            let mut expected: Vec<u32> = original.iter().map(|&x| q.montgomery(x)).collect();
+            ring.inverse(&mut found);
+            ntt.inverse(&mut expected);
+            let found: Vec<u32> = found.iter().map(residue).collect();
+            assert_eq!(found, expected, "inverse, N = {}, q = {}", ring.degree(), q.value());
+        });
+    });
+}
+
+/// Slots of every size up to the bound, of both signs.
+fn slot(j: usize) -> i32 {
+    let noise = u32::try_from(j).unwrap().wrapping_mul(0x9E37_79B1).wrapping_add(12345);
+    (noise.cast_signed() >> 2) - (noise.cast_signed() >> 20)
+}
+
+/// How many bits the root of the mean square of some differences has, and the largest difference.
+fn spread(differences: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (mut sum, mut count, mut largest) = (0.0, 0.0, 0.0_f64);
+    for difference in differences {
+        sum += difference * difference;
+        count += 1.0;
+        largest = largest.max(difference.abs());
+    }
+    (libm::sqrt(sum / count), largest)
+}
+
+#[test]
+fn coefficients_are_off_by_half_a_unit() {
+    for params in PRESETS {
+        let slots = params.slots();
+        let values: Vec<Complex> = (0..slots).map(|j| Complex::real(f64::from(slot(j)))).collect();
+        let encoder = Encoder::new(params.degree().trailing_zeros());
+        let exact = encoder.coefficients(&values, 1024.0).unwrap();
+        let (mut re, mut im) = (vec![0; slots], vec![0; slots]);
+        for (j, place) in fourier::places(slots).enumerate() {
+            re[place] = slot(j).cast_unsigned();
+        }
+        fourier::slots_to_coefficients(&mut re, &mut im);
+        let found = re.iter().chain(&im).map(|x| f64::from(x.cast_signed()));
+        let errors = found.zip(&exact).map(|(x, &e)| x - e as f64 / 1024.0);
+        let (rms, largest) = spread(errors);
+        assert!(rms < 0.6 && largest < 4.0, "N = {}: {rms}, {largest}", params.degree());
+    }
+}
+
+fn with_secret(
+    params: SlotParams<'static>,
+    check: impl FnOnce(&SlotSecret<'static, Vec<u8>>, &mut Workspace<'_>),
+) {
+    let degree = params.degree();
+    let secret = Ternary::uniform(&SecretSeed::new([2; 32]), 0, vec![0; degree / 4]);
+    let secret = SlotSecret::new(params, secret).unwrap();
+    let (mut message, mut limb) = (vec![1; degree], vec![2; degree]);
+    check(&secret, &mut Workspace { message: &mut message, limb: &mut limb });
+    assert!(message.iter().all(|&word| word == 0), "messages are erased");
+}
+
+fn seeds(byte: u8) -> MessageSeeds {
+    let key = SecretSeed::new([byte; 32]);
+    MessageSeeds::derive(&key, 1, &[byte; 32], &MessageDigest::new(&key))
+}
+
+/// Limbs of coefficients as a server has them.
+fn evaluated(params: &SlotParams<'_>, limbs: &[Vec<u32>]) -> Vec<Vec<u32>> {
+    let mut limbs = limbs.to_vec();
+    for (ring, limb) in params.rings().iter().zip(&mut limbs) {
+        with_reference(ring, |ntt| ntt.forward(limb));
+    }
+    limbs
+}
+
+/// Masks that a seed stands for.
+fn masks(params: &SlotParams<'_>, seed: &Seed, purpose: u32, index: u32) -> Vec<Vec<u32>> {
+    let expand = |ring: &SlotRing<'_>| {
+        let mut mask = vec![0; ring.degree()];
+        uniform(seed, purpose, index, ring.modulus(), &mut mask);
+        mask
+    };
+    params.rings().iter().map(expand).collect()
+}
+
+/// Slots with `more` bits than 8 fewer than they had are off by so much.
+fn check_slots(decryption: SlotDecryption<'_>, (up, more): (u32, u32), deviation: f64) {
+    let mut differences = Vec::new();
+    decryption.decode(up, |j, found| {
+        let expected = f64::from(slot(j)) / 256.0;
+        differences.push(f64::from(found) / f64::from(1 << more) - expected);
+    });
+    let (rms, largest) = spread(differences.into_iter());
+    assert!(rms < 1.2 * deviation && rms > deviation / 1.2, "{rms}, expected {deviation}");
+    assert!(largest < 6.0 * deviation, "{largest}, expected {deviation}");
+}
+
+/// The deviation of a slot whose coefficients have this variance.
+fn deviation(params: &SlotParams<'_>, variance: f64) -> f64 {
+    libm::sqrt(variance * params.slots() as f64)
+}
+
+#[test]
+fn secret_encryption_adds_its_errors_and_nothing_else() {
+    let message = Message { shift: 8, slot };
+    for params in PRESETS {
+        with_secret(params, |secret, work| {
+            let seeds = seeds(4);
+            let mut bodies: Vec<Vec<u32>> = Vec::new();
+            secret.encrypt(&seeds, 5, &message, work, &mut bodies).unwrap();
+            let bodies = evaluated(&params, &bodies);
+            let masks = masks(&params, &seeds.mask, domain::CIPHERTEXT, 5);
+            let deviation = deviation(&params, ERROR_VARIANCE + 1.0 / 12.0);
+            for one in 0..params.rings().len() {
+                let params = SlotParams::insecure(&params.rings()[one..=one]);
+                let secret = Ternary::from_packed(secret.packed().to_vec()).unwrap();
+                let secret = SlotSecret::new(params, secret).unwrap();
+                let mut limb = vec![0; params.degree()];
+                let (mask, body) = (masks[one].iter().copied(), bodies[one].iter().copied());
+                check_slots(secret.decrypt(mask, body, &mut limb).unwrap(), (2, 2), deviation);
+            }
+        });
+    }
+}
+
+#[test]
+fn public_encryption_adds_three_errors() {
+    let message = Message { shift: 8, slot };
+    for params in PRESETS {
+        with_secret(params, |secret, work| {
+            let (seed, mut bodies) = (Seed::new([9; 32]), Vec::<Vec<u32>>::new());
+            secret.public_key(&seed, &SecretSeed::new([10; 32]), work, &mut bodies).unwrap();
+            let limbs: Vec<&[u32]> = bodies.iter().map(Vec::as_slice).collect();
+            let key = SlotPublic::new(params, KeyMask::Seed(seed), &limbs).unwrap();
+            let (mut ternary, mut halves) = (vec![1; params.degree() / 4], Vec::<Vec<u32>>::new());
+            key.encrypt((&seeds(4), 3), &message, work, &mut ternary, &mut halves).unwrap();
+            assert!(ternary.iter().all(|&byte| byte == 0), "the ternary polynomial is erased");
+            let (masks, bodies) = halves.split_at(params.rings().len());
+            let (masks, bodies) = (evaluated(&params, masks), evaluated(&params, bodies));
+            // e0 + e1·s + e·u, and both ternary polynomials have N · 2/3 coefficients.
+            let products = 2.0 * params.degree() as f64 * 2.0 / 3.0;
+            let variance = ERROR_VARIANCE * (1.0 + products) + 1.0 / 12.0;
+            let (mask, body) = (masks[0].iter().copied(), bodies[0].iter().copied());
+            let found = secret.decrypt(mask, body, work.limb).unwrap();
+            check_slots(found, (2, 2), deviation(&params, variance));
+
+            // A mask in the clear serves as well as its seed.
+            let expanded = self::masks(&params, &seed, domain::PUBLIC_KEY, 0);
+            let expanded: Vec<&[u32]> = expanded.iter().map(Vec::as_slice).collect();
+            let key = SlotPublic::new(params, KeyMask::Limbs(&expanded), &limbs).unwrap();
+            let mut again: Vec<Vec<u32>> = Vec::new();
+            key.encrypt((&seeds(4), 3), &message, work, &mut ternary, &mut again).unwrap();
+            assert!(again == halves);
+        });
+    }
+}
+
+#[test]
+fn two_primes_decrypt_what_is_larger_than_one() {
+    let message = Message { shift: 0, slot };
+    for params in &PRESETS[1..] {
+        with_secret(*params, |secret, work| {
+            let seeds = seeds(4);
+            let mut bodies: Vec<Vec<u32>> = Vec::new();
+            secret.encrypt(&seeds, 5, &message, work, &mut bodies).unwrap();
+            // A larger scale, beyond the first prime by far.
+            for (ring, body) in params.rings().iter().zip(&mut bodies) {
+                body.iter_mut().for_each(|x| *x = ring.modulus().mul(*x, 1 << 20));
+            }
+            let bodies = evaluated(params, &bodies);
+            let mut masks = masks(params, &seeds.mask, domain::CIPHERTEXT, 5);
+            for (ring, mask) in params.rings().iter().zip(&mut masks) {
+                mask.iter_mut().for_each(|x| *x = ring.modulus().mul(*x, 1 << 20));
+            }
+            let pair = |limbs: &[Vec<u32>]| [limbs[0].clone(), limbs[1].clone()];
+            let found = secret.decrypt_two(pair(&masks), pair(&bodies), 22, work).unwrap();
+            // The errors, and what cutting and decoding round six bits further down.
+            let variance = (ERROR_VARIANCE + 0.25) / 65536.0 + (1.0 / 12.0 + 0.25) / 4096.0;
+            check_slots(found, (0, 6), deviation(params, variance));
+        });
+    }
+}
