@@ -227,6 +227,25 @@ impl Block {
     }
 }
 
+/// A block where it must lie.
+#[derive(Debug)]
+#[repr(C, align(8))]
+pub struct Placed([u8; Block::BYTES]);
+
+impl Placed {
+    /// The block, in memory.
+    #[must_use]
+    pub fn new(block: &Block) -> Self {
+        Self(block.to_bytes())
+    }
+
+    /// Its address, for a call while it lives.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.0.as_ptr().expose_provenance()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,9 @@ use he_nn::client::answer::Answer;
 use he_nn::client::input::Input;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::call::{Block, CIPHERTEXT, HEAD, MESSAGE, Operation, REPORT, RESULT, Span, Status};
+use crate::call::{
+    Block, CIPHERTEXT, HEAD, MESSAGE, Operation, Placed, REPORT, RESULT, Span, Status,
+};
 
 /// The way through the wall: the number of an operation and the address of a block, to a status.
 pub type Gate = fn(operation: u32, block: usize) -> u32;
@@ -36,11 +38,6 @@ pub struct Report {
     /// Words of the vault's dead stack that were not zero when this was asked.
     pub dirty: u32,
 }
-
-/// A block where it must lie.
-#[derive(Debug)]
-#[repr(C, align(8))]
-struct Placed([u8; Block::BYTES]);
 
 /// The application's end of the wall.
 #[derive(Debug)]
@@ -139,6 +136,15 @@ impl<'r> Gateway<'r> {
         Ok(bytes)
     }
 
+    /// Has a frame of the server's opened, which is copied to the room first.
+    ///
+    /// # Errors
+    /// The vault's status; [`Status::Length`] if there is no room.
+    pub fn open(&mut self, frame: &[u8]) -> Result<Zeroizing<[u8; RESULT]>, Status> {
+        self.room.bytes.get_mut(..frame.len()).ok_or(Status::Length)?.copy_from_slice(frame);
+        self.answer(frame.len())
+    }
+
     /// Has a frame of the server's opened, which lies at the front of the room.
     fn answer(&self, length: usize) -> Result<Zeroizing<[u8; RESULT]>, Status> {
         let mut result = Zeroizing::new([0; RESULT]);
@@ -224,8 +230,7 @@ const MALFORMED: Error = Error::Core(he_core::Error::Malformed("a frame that is 
 
 /// Calls with a block where it must lie.
 fn call(gate: Gate, operation: Operation, block: Block) -> Result<(), Status> {
-    let block = Placed(block.to_bytes());
-    match Status::parse(gate(operation as u32, from_ref(&block).expose_provenance())) {
+    match Status::parse(gate(operation as u32, Placed::new(&block).address())) {
         Status::Done => Ok(()),
         status => Err(status),
     }

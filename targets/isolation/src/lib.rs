@@ -17,9 +17,11 @@ pub mod vault;
 
 pub mod gateway;
 
-// For tests of the wall, on the vault's side.
+// For tests of the wall: what the vault's side has, then the application's.
 pub mod tape;
 
 pub mod scan;
 
 pub mod watch;
+
+pub mod suite;

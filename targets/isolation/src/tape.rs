@@ -1,6 +1,7 @@
 //! A key authority and a source of randomness on tape, for tests: every run sees the same secrets.
 
 use core::mem;
+use core::sync::atomic::{AtomicU8, Ordering};
 
 use embedded_io::{ErrorKind, ErrorType, Read};
 use he_core::edge::{DEGREE, EdgeSecret};
@@ -16,13 +17,15 @@ pub const TRANSPORT: [u8; 32] = [9; 32];
 /// The secret that scans look for.
 pub const SCANNED: u8 = 1;
 
-/// Provisions with secret number 0, then 1, and so on. Each exchange has the same fresh bytes, and the
+/// The number of the secret that comes next.
+static NEXT: AtomicU8 = AtomicU8::new(0);
+
+/// Provisions with the secret that was asked for. Each exchange has the same fresh bytes, and the
 /// numbers of exchanges start again with every secret, so that exchanges differ by their secrets only.
 #[derive(Debug)]
 pub struct Tape {
     frame: [u8; FRAME],
     taken: usize,
-    secret: u8,
     sequence: u64,
     /// Called when a frame but for its tag has been read.
     listener: fn(),
@@ -39,20 +42,26 @@ pub fn secret(number: u8) -> EdgeSecret {
     Ternary::uniform(&SecretSeed::new(seed), 0, [0; DEGREE / 4])
 }
 
+/// Chooses the secret that comes next.
+pub fn choose(number: u8) {
+    NEXT.store(number, Ordering::Relaxed);
+}
+
 impl Tape {
     /// A tape at its start.
     #[must_use]
     pub const fn new(listener: fn()) -> Self {
-        Self { frame: [0; FRAME], taken: FRAME, secret: 0, sequence: 0, listener }
+        Self { frame: [0; FRAME], taken: FRAME, sequence: 0, listener }
     }
 
     /// Makes the next frame.
     fn next(&mut self) {
-        let messages = if self.secret == 0 { [4; 32] } else { include!("tape/messages.in") };
+        let number = NEXT.load(Ordering::Relaxed);
+        let messages = if number == 0 { [4; 32] } else { include!("tape/messages.in") };
         let provision = Provision {
             transport: TransportKey::new(SecretSeed::new(TRANSPORT)),
             messages: SecretSeed::new(messages),
-            secret: secret(self.secret),
+            secret: secret(number),
         };
         let checksum = TransportKey::checksum();
         let mut link = Link::new(&checksum, EDGE_128.digest(), 0);
@@ -65,7 +74,6 @@ impl Tape {
         };
         provision.write(&mut link, write).ok();
         (self.taken, self.sequence) = (0, 0);
-        self.secret += 1;
     }
 }
 

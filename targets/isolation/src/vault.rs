@@ -9,14 +9,14 @@ use core::cell::Cell;
 
 use embedded_io::Read;
 use he_core::Error as Core;
-use he_core::edge::DEGREE;
-use he_core::sample::MessageSeeds;
-use he_core::wire::{Progress, Provision, Refusal, UploadWriter};
-use he_firmware::buffers;
+use he_core::edge::{DEGREE, EdgeKey, Workspace};
+use he_core::sample::{MessageSeeds, SecretSeed};
+use he_core::wire::{Progress, Provision, Refusal, TransportKey, UploadWriter};
+use he_firmware::buffers::{self, Buffers};
 use he_firmware::client::{Error, Received, Secrets, provisioned};
 use he_firmware::machine::Entropy;
-use he_firmware::model::{CIPHERTEXTS, TOKENS};
-use he_nn::client::answer::Answer;
+use he_firmware::model::{CIPHERTEXTS, CLASSES, TOKENS};
+use he_nn::client::answer::TOLERANCE;
 use spin::Mutex;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -43,6 +43,14 @@ pub trait Application: Memory {
 pub struct Vault<A, B> {
     application: A,
     board: B,
+}
+
+/// The secrets, as they are used.
+struct Taken<'b> {
+    transport: TransportKey,
+    messages: SecretSeed,
+    key: EdgeKey<'b>,
+    workspace: Workspace<'b>,
 }
 
 /// What is there while secrets are.
@@ -96,24 +104,33 @@ impl<A: Application, B: Read + Entropy> Vault<A, B> {
     }
 
     /// Takes the secrets and serves until they are wiped. Returns how the call that wiped them ends, or
-    /// `None` if the application is gone.
+    /// `None` if the application is gone. Not inlined, so that its frame, and what moves left in it, is
+    /// dead stack after.
+    #[inline(never)]
     fn provision(&mut self) -> Result<Option<Status>, Status> {
+        let (Some(mut buffers), Some(mut message)) = (buffers::take(), MESSAGE.try_lock()) else {
+            return Err(Status::State);
+        };
+        let Taken { transport, messages, key, workspace } = self.take(&mut buffers)?;
+        let secrets = Secrets::new(&transport, messages, key, workspace);
+        let window = Cell::new(Output::default());
+        let write = |bytes: &[u8]| put(&window, bytes);
+        let session = Session { secrets, upload: None, window: &window, message: &mut message };
+        Ok(self.serve(session, write))
+    }
+
+    /// Reads the secrets and expands the edge secret, of which only the expanded form stays. Not inlined,
+    /// for the same reason: the packed secret is never where the session lives.
+    #[inline(never)]
+    fn take<'b>(&mut self, buffers: &'b mut Buffers) -> Result<Taken<'b>, Status> {
         let board = &mut self.board;
         let read = |bytes: &mut [u8]| match board.read_exact(bytes) {
             Ok(()) => Ok(()),
             Err(_) => Err(Error::Closed),
         };
         let Provision { transport, messages, secret } = provisioned(read).map_err(status_of)?;
-        let (Some(mut buffers), Some(mut message)) = (buffers::take(), MESSAGE.try_lock()) else {
-            return Err(Status::State);
-        };
-        let opened = Secrets::open(&transport, messages, &secret, &mut buffers);
-        drop(secret);
-        let secrets = opened.map_err(status_of)?;
-        let window = Cell::new(Output::default());
-        let write = |bytes: &[u8]| put(&window, bytes);
-        let session = Session { secrets, upload: None, window: &window, message: &mut message };
-        Ok(self.serve(session, write))
+        let (key, workspace) = buffers.open(&secret).map_err(|_| Status::State)?;
+        Ok(Taken { transport, messages, key, workspace })
     }
 
     fn serve<W>(&mut self, mut session: Session<'_, '_, W>, write: W) -> Option<Status>
@@ -218,9 +235,9 @@ impl<W: Fn(&[u8]) -> Result<(), Error> + Copy> Session<'_, '_, W> {
             Received::Refusal(refusal) => of_refusal(&refusal, &mut result),
             Received::Answer { scale, entries } => {
                 let numbers = Zeroizing::new(self.secrets.decrypt(&entries));
-                let [logits @ .., canary] = *numbers;
-                // Only whether the canary holds matters here.
-                drop(Answer::new(logits, canary, scale)?);
+                if !is_intact(numbers[CLASSES], scale) {
+                    return Ok(Status::Canary);
+                }
                 fill(&mut result, &[&2u32.to_le_bytes(), &scale.to_bits().to_le_bytes()]);
                 for (to, number) in result[12..].chunks_exact_mut(4).zip(numbers.iter()) {
                     to.copy_from_slice(&number.to_le_bytes());
@@ -233,6 +250,15 @@ impl<W: Fn(&[u8]) -> Result<(), Error> + Copy> Session<'_, '_, W> {
 
 const OUT_OF_RANGE: Error = Error::Core(Core::ValueOutOfRange);
 const SHORT_FRAME: Error = Error::Core(Core::Malformed("a frame that is too short"));
+
+/// Whether the canary is close enough to 1, in integers: floating point takes a time that depends on its
+/// operands, and here only the scale, which is public, goes through it. The application looks again.
+fn is_intact(canary: i32, scale: f64) -> bool {
+    let tolerance = f64::from(TOLERANCE);
+    #[expect(clippy::cast_possible_truncation, reason = "limited to the range by the language")]
+    let [low, high] = [1.0 - tolerance, 1.0 + tolerance].map(|bound| (bound * scale) as i32);
+    (low <= canary) & (canary <= high)
+}
 
 /// Hands a piece of the upload to where the caller wants it.
 fn put(window: &Cell<Output>, bytes: &[u8]) -> Result<(), Error> {
@@ -275,7 +301,6 @@ fn status_of(error: Error) -> Status {
         Error::Closed | Error::Link(_) => Status::Link,
         Error::Core(Core::WrongLength { .. }) => Status::Entries,
         Error::Core(Core::ValueOutOfRange) => Status::Argument,
-        Error::Model(he_nn::Error::Refused { .. }) => Status::Canary,
         Error::BuffersInUse => Status::State,
         _ => Status::Frame,
     }

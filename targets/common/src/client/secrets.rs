@@ -56,7 +56,18 @@ impl<'a> Secrets<'a> {
         buffers: &'a mut Buffers,
     ) -> Result<Self, Error> {
         let (key, workspace) = buffers.open(secret)?;
-        Ok(Self { transport, messages, key, workspace, link: None })
+        Ok(Self::new(transport, messages, key, workspace))
+    }
+
+    /// The same with a secret that is already expanded.
+    #[must_use]
+    pub const fn new(
+        transport: &'a TransportKey,
+        messages: SecretSeed,
+        key: EdgeKey<'a>,
+        workspace: Workspace<'a>,
+    ) -> Self {
+        Self { transport, messages, key, workspace, link: None }
     }
 
     /// Begins an exchange about the sentence that consists of these pieces, and derives its seeds.
