@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 use super::chebyshev::Chebyshev;
 use crate::Error;
 use crate::eval::Evaluator;
+use crate::eval::position::equal_scales;
 
 /// How far above a step the scale of the variable may be: a factor squares with every `T_2n`.
 const MAX_EXCESS: f64 = 2.5;
@@ -63,7 +64,8 @@ pub fn input_scale<E: Evaluator>(eval: &E, level: usize, domain: (f64, f64)) -> 
     eval.step(level) * 2.0 / (domain.1 - domain.0)
 }
 
-/// `x` at [`input_scale`], one level down: for values whose scale could not be chosen before.
+/// `x` at [`input_scale`], one level down unless it is there already: for values whose scale could not be
+/// chosen before.
 ///
 /// # Errors
 /// If no level is left.
@@ -72,7 +74,11 @@ pub fn prepare<E: Evaluator>(
     x: &E::Ciphertext,
     domain: (f64, f64),
 ) -> Result<E::Ciphertext, Error> {
-    let level = eval.level(x).checked_sub(1).ok_or(Error::LevelExhausted { needed: 1, left: 0 })?;
+    let level = eval.level(x);
+    if equal_scales(eval.scale(x), input_scale(eval, level, domain)).is_ok() {
+        return Ok(x.clone());
+    }
+    let level = level.checked_sub(1).ok_or(Error::LevelExhausted { needed: 1, left: 0 })?;
     eval.adjust(x, level, input_scale(eval, level, domain))
 }
 
