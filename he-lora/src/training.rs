@@ -15,7 +15,7 @@ use he_nn::backward::token_attention::token_attention;
 use he_nn::backward::wide_attention::wide_attention;
 use he_nn::forward::{Features, Forward};
 use he_nn::layer::assembly::Assembly;
-use he_nn::layout::low_half;
+use he_nn::layout::{at_scale, low_half};
 use he_nn::levels::Levels;
 use he_nn::model::{Config, Model};
 use he_nn::tape::Tape;
@@ -57,6 +57,36 @@ pub struct Encrypted<'a, R> {
 /// for all classes.
 type Gradients<E> = Vec<(Vector, <E as he_core::eval::Evaluator>::Ciphertext)>;
 
+/// The state after iteration `number`, from 1, from the state before it and a mini-batch: parameters, mean and
+/// squares in their places of one ciphertext, which has at least the level of rows.
+///
+/// # Errors
+/// If an example or the evaluator does not fit the model, there is no example, or a key is missing.
+pub fn iteration<E: Refresh>(
+    eval: &E,
+    (model, training): (&Model, &Training),
+    number: u32,
+    state: &E::Ciphertext,
+    examples: &[Encrypted<'_, E::Rows>],
+    levels: &mut Levels<'_>,
+) -> Result<E::Ciphertext, Error> {
+    let (config, both) = (model.config(), (model, training));
+    let state = refresh(eval, config, state, levels)?;
+    let trained = Trained::unpack(eval, training.shape, training.scaling, &state)?;
+    let mut sum: Option<E::Ciphertext> = None;
+    for example in examples {
+        let one = gradient(eval, both, &trained, example, levels)?;
+        sum = Some(match sum {
+            None => one,
+            Some(sum) => eval.add(&sum, &one)?,
+        });
+    }
+    let sum = sum.ok_or(Error::Unsupported("an iteration has an example"))?;
+    let count = u32::try_from(examples.len());
+    let count = count.map_err(|_| Error::Unsupported("too many examples"))?;
+    step(eval, (config, training), number, &state, (&sum, count), levels)
+}
+
 /// Brings a state or a gradient to slots at the next level.
 ///
 /// # Errors
@@ -81,7 +111,7 @@ pub fn gradient<E: Refresh>(
     eval: &E,
     (model, training): (&Model, &Training),
     trained: &Trained<E>,
-    example: Encrypted<'_, E::Rows>,
+    example: &Encrypted<'_, E::Rows>,
     levels: &mut Levels<'_>,
 ) -> Result<E::Ciphertext, Error> {
     let (config, mut silent) = (model.config(), |_| {});
@@ -120,13 +150,7 @@ pub fn step<E: Refresh>(
 ) -> Result<E::Ciphertext, Error> {
     let sum = refresh(eval, config, gradient, levels)?;
     let mean = eval.with_scale(&sum, eval.scale(&sum) * f64::from(examples));
-    let level = eval.level(state).min(eval.level(&mean));
-    let mean = if examples == 1 {
-        mean
-    } else {
-        eval.adjust(&mean, level.saturating_sub(1), eval.default_scale())?
-    };
-    let all = eval.add(&eval.drop_level(state, eval.level(&mean).min(level))?, &mean)?;
+    let all = eval.add(state, &at_scale(eval, &mean, eval.default_scale())?)?;
     adamw::step(eval, training.shape, &training.optimizer, number, &all)
 }
 

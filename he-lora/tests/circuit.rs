@@ -10,13 +10,24 @@ mod small;
 mod synthetic;
 
 use he_core::eval::Evaluator;
-use he_core::eval::clear::Clear;
+use he_core::eval::clear::{Clear, ClearRows};
+use he_core::eval::count::Count;
+use he_core::refresh::Refresh;
+use he_lora::adamw::Moments;
 use he_lora::parameters::Parameters;
 use he_lora::reference::{Example, Loss, evaluate};
 use he_lora::state::{Kind, Places, Trained};
-use he_lora::training::{Encrypted, Training, gradient};
+use he_lora::training::{Encrypted, Training, gradient, iteration};
+use he_nn::Error;
 use he_nn::levels::Levels;
 use he_nn::model::Model;
+
+/// Upload and label of an example.
+fn encrypted(eval: &Clear, example: Example<'_>) -> (ClearRows, ClearRows) {
+    let upload = synthetic::upload(example.embedding, example.length);
+    let label: Vec<_> = example.label.iter().map(|&y| vec![y; synthetic::TOKENS]).collect();
+    (eval.encrypt_rows(&upload).unwrap(), eval.encrypt_rows(&label).unwrap())
+}
 
 /// The gradient by the circuit.
 fn circuit(
@@ -30,13 +41,10 @@ fn circuit(
     let slots = places.pack(Kind::Parameter, parameters);
     let state = eval.encrypt(&slots, 14, eval.default_scale()).unwrap();
     let trained = Trained::unpack(eval, training.shape, training.scaling, &state).unwrap();
-    let upload = synthetic::upload(example.embedding, example.length);
-    let upload = eval.encrypt_rows(&upload).unwrap();
-    let label: Vec<_> = example.label.iter().map(|&y| vec![y; synthetic::TOKENS]).collect();
-    let label = eval.encrypt_rows(&label).unwrap();
+    let (upload, label) = encrypted(eval, example);
     let encrypted = Encrypted { upload: &upload, label: &label };
     let mut levels = Levels::default();
-    let gradient = gradient(eval, (model, training), &trained, encrypted, &mut levels).unwrap();
+    let gradient = gradient(eval, (model, training), &trained, &encrypted, &mut levels).unwrap();
     let mut found = places.read(Kind::Gradient, gradient.values()).unwrap();
     found.numbers_mut().iter_mut().for_each(|g| *g /= f64::from(training.gain));
     found
@@ -52,10 +60,68 @@ fn worst(found: &Parameters, wanted: &Parameters) -> f64 {
             error = error.max((f - w).abs());
             size = size.max(w.abs());
         }
-        println!("{vector:?}: {error:.3e} of {size:.3e}");
         worst = worst.max(error / size);
     }
     worst
+}
+
+/// The levels that an iteration needs, found without values.
+fn plan(eval: &Clear, model: &Model, training: &Training, examples: usize) -> Vec<usize> {
+    let run = |levels: &mut Levels<'_>| -> Result<Vec<usize>, Error> {
+        let count = Count::new(eval.shape().clone());
+        let state = count.input(count.rows_level(), count.default_scale())?;
+        let upload = count.input_rows(synthetic::WIDTH)?;
+        let label = count.input_rows(small::CLASSES)?;
+        let one = || Encrypted { upload: &upload, label: &label };
+        let examples: Vec<_> = (0..examples).map(|_| one()).collect();
+        let state = iteration(&count, (model, training), 1, &state, &examples, levels)?;
+        let needed = count.needed_bootstraps(&state, count.rows_level())?;
+        Ok(needed.iter().map(|bootstrap| bootstrap.needed).collect())
+    };
+    let levels = run(&mut Levels::default()).unwrap();
+    assert_eq!(run(&mut Levels::planned(&levels)).unwrap(), levels, "a plan is what it needs");
+    levels
+}
+
+#[test]
+fn iterations_at_planned_levels_are_those_of_the_reference() {
+    let (eval, model) = (small::insecure(), small::model(1));
+    let training = small::training(Loss::CrossEntropy);
+    let levels = plan(&eval, &model, &training, 2);
+    assert!(levels.iter().all(|&level| level <= eval.computing_level()));
+
+    let places = Places::new(&eval, training.shape).unwrap();
+    let mut theta = small::parameters(41, 0.2);
+    let zeros = || Parameters::zeros(training.shape);
+    let mut moments = Moments { mean: zeros(), square: zeros() };
+    let slots = places.pack(Kind::Parameter, &theta);
+    let mut state = eval.encrypt(&slots, eval.rows_level(), eval.default_scale()).unwrap();
+    for number in 1..=3 {
+        let sentences = [9, 14].map(|length| (synthetic::embedding(101, length), length));
+        let labels = [[0.0, 1.0], [1.0, 0.0]];
+        let mut mean = zeros();
+        let mut rows = Vec::new();
+        for ((embedding, length), label) in sentences.iter().zip(&labels) {
+            let example = Example { embedding, length: *length, label };
+            let one = evaluate(&model, &theta, training.scaling, example, training.loss).gradient;
+            let gain = f64::from(training.gain) / 2.0;
+            let pairs = mean.numbers_mut().iter_mut().zip(one.numbers());
+            pairs.for_each(|(mean, g)| *mean += gain * g);
+            rows.push(encrypted(&eval, example));
+        }
+        let examples: Vec<_> =
+            rows.iter().map(|(upload, label)| Encrypted { upload, label }).collect();
+        let mut levels = Levels::planned(&levels);
+        state =
+            iteration(&eval, (&model, &training), number, &state, &examples, &mut levels).unwrap();
+        let exact = |x: f64| 1.0 / x.sqrt();
+        training.optimizer.apply(number, &mut theta, &mut moments, &mean, &exact);
+        let found = places.read(Kind::Parameter, state.values()).unwrap();
+        let error = worst(&found, &theta);
+        assert!(error < 2f64.powi(-10), "{number}: 2^{:.1}", error.log2());
+    }
+    let moved = worst(&small::parameters(41, 0.2), &theta);
+    assert!(moved > 0.05, "{moved}");
 }
 
 #[test]

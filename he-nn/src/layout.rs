@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use he_core::complex::Complex;
-use he_core::eval::Evaluator;
+use he_core::eval::{Evaluator, SCALE_TOLERANCE};
 use he_core::ntt::bit_reversed;
 use he_core::refresh::{Halves, Refresh, Term};
 
@@ -135,7 +135,7 @@ pub fn factor_scale<E: Evaluator>(eval: &E, a: &E::Ciphertext, level: usize) -> 
 }
 
 /// `a · b`, rescaled, at exactly `scale`: one level below the lower of the two, or two if they are at
-/// the same.
+/// the same and neither has the scale for it.
 ///
 /// # Errors
 /// If a key is missing or no level is left.
@@ -146,10 +146,33 @@ pub fn mul_to<E: Evaluator>(
     scale: f64,
 ) -> Result<E::Ciphertext, Error> {
     let (high, low) = if eval.level(a) >= eval.level(b) { (a, b) } else { (b, a) };
-    let level = eval.level(low).min(eval.level(high).saturating_sub(1));
-    let low = eval.drop_level(low, level)?;
-    let high = eval.adjust(high, level, scale * eval.step(level) / eval.scale(&low))?;
-    Ok(eval.mul_rescaled(&high, &low)?)
+    let wanted = |level: usize| scale * eval.step(level) / eval.scale(low);
+    let mut level = eval.level(low);
+    if eval.level(high) == level && !is_close(eval.scale(high), wanted(level)) {
+        level = level.saturating_sub(1);
+    }
+    let high = eval.adjust(high, level, wanted(level))?;
+    Ok(eval.mul_rescaled(&high, &eval.drop_level(low, level)?)?)
+}
+
+/// `a` at exactly `scale`, one level down unless it has it.
+///
+/// # Errors
+/// If no level is left.
+pub fn at_scale<E: Evaluator>(
+    eval: &E,
+    a: &E::Ciphertext,
+    scale: f64,
+) -> Result<E::Ciphertext, Error> {
+    if is_close(eval.scale(a), scale) {
+        return Ok(a.clone());
+    }
+    Ok(eval.adjust(a, eval.level(a).saturating_sub(1), scale)?)
+}
+
+/// Whether two scales are treated as equal.
+fn is_close(left: f64, right: f64) -> bool {
+    libm::fabs(left / right - 1.0) <= SCALE_TOLERANCE
 }
 
 /// The sum of `a` over the `2^k`-th multiples of `step`, for `from ≤ 2^k < to`: a sum over all

@@ -13,7 +13,7 @@ use he_nn::Error;
 use he_nn::approx::tangent;
 use he_nn::layer::assembly::Assembly;
 use he_nn::layer::normalisation::layout;
-use he_nn::layout::{Layout, low_half, mul_to, row, sum_rotations, to_upper_half};
+use he_nn::layout::{Layout, at_scale, low_half, mul_to, row, sum_rotations, to_upper_half};
 use he_nn::model::{Config, Model};
 
 use super::{Gradients, Training};
@@ -130,10 +130,9 @@ impl<E: Refresh> Head<E> {
         }
         let pairs: Vec<_> = weights.iter().zip(&trained.down).collect();
         let update = eval.dot_rescaled(&pairs)?;
-        let level = eval.level(&update).saturating_sub(1);
-        let update = eval.adjust(&update, level, scale)?;
+        let update = at_scale(eval, &update, scale)?;
         let update = eval.rotate(&update, -layout.step(COPY))?;
-        let both = eval.add(&eval.drop_level(&by_dense, level)?, &update)?;
+        let both = eval.add(&by_dense, &update)?;
         let place = |i: usize| -> Vec<Term> {
             let index = layout.row([0, i / width, i % width]);
             alloc::vec![row(index), to_upper_half(index, config.tokens)]
