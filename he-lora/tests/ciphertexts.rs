@@ -1,0 +1,169 @@
+//! An iteration of training on real ciphertexts, at an INSECURE size, against the reference.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "support/small.rs"]
+mod small;
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../../he-nn/tests/synthetic/model.rs"]
+mod synthetic;
+
+use he_core::complex::Complex;
+use he_core::cpu::{Cpu, bootstrap_keys};
+use he_core::encode::Encoder;
+use he_core::encrypt::Encryptor;
+use he_core::eval::Evaluator;
+use he_core::eval::count::Count;
+use he_core::eval::position::{RowShape, Shape};
+use he_core::keyswitch::{EvaluationKeys, KeyAuthority};
+use he_core::linear::Rows;
+use he_core::ntt::bit_reversed;
+use he_core::params::Params;
+use he_core::refresh::Refresh;
+use he_core::ring::{Portable, Ring, Serial};
+use he_lora::adamw::Moments;
+use he_lora::parameters::Parameters;
+use he_lora::reference::{Example, Loss, evaluate};
+use he_lora::state::{Kind, Places, Trained};
+use he_lora::training::{self, Encrypted, Training, gradient, iteration};
+use he_nn::Error;
+use he_nn::levels::Levels;
+use he_nn::model::Model;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use small::CLASSES;
+use synthetic::{FRAC_BITS, TOKENS, WIDTH};
+
+const LOG_DEGREE: u32 = 10;
+
+struct Setup {
+    authority: KeyAuthority,
+    cpu: Cpu,
+    encoder: Encoder,
+    levels: Vec<usize>,
+    rng: ChaCha20Rng,
+}
+
+/// An iteration without values.
+fn counted(
+    shape: &Shape,
+    (model, training): (&Model, &Training),
+    levels: &mut Levels<'_>,
+) -> Result<(Count, Vec<usize>), Error> {
+    let count = Count::new(shape.clone());
+    let state = count.input(count.rows_level(), count.default_scale())?;
+    let (upload, label) = (count.input_rows(WIDTH)?, count.input_rows(CLASSES)?);
+    let example = Encrypted { upload: &upload, label: &label };
+    let state = iteration(&count, (model, training), 1, &state, &[example], levels)?;
+    let needed = count.needed_bootstraps(&state, count.rows_level())?;
+    Ok((count, needed.iter().map(|bootstrap| bootstrap.needed).collect()))
+}
+
+impl Setup {
+    /// With the keys and the levels that runs without values ask for.
+    fn insecure(model: &Model, training: &Training) -> Self {
+        let params = Params::insecure_small(LOG_DEGREE, 7, TOKENS.trailing_zeros()).unwrap();
+        let steps = (1..=params.max_level()).map(|level| params.step(level)).collect();
+        let rows = RowShape {
+            tokens: TOKENS,
+            frac_bits: FRAC_BITS,
+            product_scale: params.product_scale(),
+            rows_level: params.rows_level(),
+            computing_level: params.computing_level(),
+        };
+        let shape = Shape::new(params.degree() / 2, steps, params.default_scale()).unwrap();
+        let shape = shape.with_rows(rows).unwrap();
+        let both = (model, training);
+        let (_, levels) = counted(&shape, both, &mut Levels::default()).unwrap();
+        let (count, _) = counted(&shape, both, &mut Levels::planned(&levels)).unwrap();
+
+        let mut plan = bootstrap_keys(&params).unwrap();
+        for (step, level) in count.rotations() {
+            plan.need_rotation(&params, step.cast_signed(), level);
+        }
+        let ring = || Ring::new(LOG_DEGREE, params.primes(), &Portable, &Serial).unwrap();
+        let mut rng = ChaCha20Rng::seed_from_u64(17);
+        let authority = KeyAuthority::generate(&params, &mut rng).unwrap();
+        let (maker, mut keys) = (ring(), EvaluationKeys::new());
+        for spec in plan.specs() {
+            let key = authority.key(&maker, &params, spec, &mut rng).unwrap();
+            keys.insert(&maker, spec.kind, key.expand(&maker, &params).unwrap());
+        }
+        let cpu = Cpu::new(params.clone(), ring(), keys).unwrap();
+        let cpu = cpu.with_bootstrap(FRAC_BITS).unwrap();
+        Self { authority, cpu, encoder: Encoder::new(LOG_DEGREE), levels, rng }
+    }
+
+    fn encrypt(&mut self, slots: &[Complex]) -> he_core::ciphertext::Ciphertext {
+        let (ring, params) = (self.cpu.ring(), self.cpu.params());
+        let encryptor = Encryptor { ring, params, encoder: &self.encoder };
+        let place = (params.rows_level(), params.default_scale());
+        encryptor.encrypt(self.authority.big_secret(), slots, place, &mut self.rng).unwrap()
+    }
+
+    fn decrypt(&self, z: &he_core::ciphertext::Ciphertext) -> Vec<Complex> {
+        let (ring, params) = (self.cpu.ring(), self.cpu.params());
+        let encryptor = Encryptor { ring, params, encoder: &self.encoder };
+        encryptor.decrypt(self.authority.big_secret(), z).to_vec()
+    }
+
+    fn rows(&mut self, rows: &[Vec<f64>]) -> Rows {
+        let half = TOKENS / 2;
+        let slots: Vec<Complex> = (0..rows.len() * half)
+            .map(|slot| (&rows[slot / half], bit_reversed(slot % half, half)))
+            .map(|(row, token)| Complex::new(row[token], row[token + half]))
+            .collect();
+        let slots = self.encrypt(&slots);
+        let all = self.cpu.slots_to_rows(&slots).unwrap();
+        let wanted = (0..rows.len()).map(|row| vec![he_nn::layout::row(row)]).collect::<Vec<_>>();
+        self.cpu.select(&all, &wanted).unwrap()
+    }
+}
+
+/// For every group of vectors the largest difference over the largest entry.
+fn worst(found: &Parameters, wanted: &Parameters) -> f64 {
+    let mut worst = 0f64;
+    for vector in wanted.shape().vectors() {
+        let pairs = || found.vector(vector).iter().zip(wanted.vector(vector));
+        let error = pairs().map(|(f, w)| (f - w).abs()).fold(0.0, f64::max);
+        let size = pairs().map(|(_, w)| w.abs()).fold(0.0, f64::max);
+        worst = worst.max(error / size);
+    }
+    worst
+}
+
+#[test]
+fn an_encrypted_iteration_is_that_of_the_reference() {
+    let (model, training) = (small::model(1), small::training(Loss::CrossEntropy));
+    let mut setup = Setup::insecure(&model, &training);
+    let mut theta = small::parameters(41, 0.2);
+    let (embedding, length, label) = (synthetic::embedding(101, 9), 9, [0.0, 1.0]);
+    let upload = setup.rows(&synthetic::upload(&embedding, length));
+    let labels = setup.rows(&label.map(|y| vec![y; TOKENS]));
+    let places = Places::new(&setup.cpu, training.shape).unwrap();
+    let state = setup.encrypt(&places.pack(Kind::Parameter, &theta));
+
+    let planned = setup.levels.clone();
+    let mut levels = Levels::planned(&planned);
+    let cpu = &setup.cpu;
+    let state = training::refresh(cpu, model.config(), &state, &mut levels).unwrap();
+    let trained = Trained::unpack(cpu, training.shape, training.scaling, &state).unwrap();
+    let example = Encrypted { upload: &upload, label: &labels };
+    let both = (&model, &training);
+    let found = gradient(cpu, both, &trained, &example, &mut levels).unwrap();
+    let example = Example { embedding: &embedding, length, label: &label };
+    let mut wanted = evaluate(&model, &theta, training.scaling, example, training.loss).gradient;
+    wanted.numbers_mut().iter_mut().for_each(|g| *g *= f64::from(training.gain));
+    let error = worst(&places.read(Kind::Gradient, &setup.decrypt(&found)).unwrap(), &wanted);
+    assert!(error < 2f64.powi(-8), "gradient: 2^{:.1}", error.log2());
+
+    let setting = (model.config(), &training);
+    let found = training::step(cpu, setting, 1, &state, (&found, 1), &mut levels).unwrap();
+    let zeros = || Parameters::zeros(training.shape);
+    let mut moments = Moments { mean: zeros(), square: zeros() };
+    let exact = |x: f64| 1.0 / x.sqrt();
+    training.optimizer.apply(1, &mut theta, &mut moments, &wanted, &exact);
+    let error = worst(&places.read(Kind::Parameter, &setup.decrypt(&found)).unwrap(), &theta);
+    assert!(error < 2f64.powi(-7), "parameters: 2^{:.1}", error.log2());
+}
