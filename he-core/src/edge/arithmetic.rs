@@ -5,7 +5,7 @@
 //! only: a butterfly is an addition, a subtraction and three multiplications. What comes out is what
 //! [`NttTable`] computes, bit for bit.
 
-use crate::modulus::{Factor, Modulus, SignedModulus, butterflies};
+use crate::modulus::{Factor, Modulus, SignedFactor, SignedModulus, butterflies};
 use crate::ntt::NttTable;
 
 /// One base prime with its roots of unity, borrowed from flash or from an [`NttTable`].
@@ -151,19 +151,38 @@ impl<'a> EdgeRing<'a> {
         let roots = pairs.iter().zip(seconds).map(|(&[first, other], &second)| {
             [self.modulus.root(first), self.modulus.root(other), self.modulus.root(second)]
         });
-        if half == 1 {
-            let (blocks, _) = limb.as_chunks_mut();
-            for (block, roots) in blocks.iter_mut().zip(roots) {
-                *block = butterflies(*block, roots);
-            }
-            return;
+        match half {
+            1 => pass_between::<1>(limb, roots),
+            4 => pass_between::<4>(limb, roots),
+            16 => pass_between::<16>(limb, roots),
+            64 => pass_between::<64>(limb, roots),
+            256 => pass_between::<256>(limb, roots),
+            _ => pass_across(limb, half, roots),
         }
-        for (block, roots) in limb.chunks_exact_mut(4 * half).zip(roots) {
-            let (left, right) = block.split_at_mut(2 * half);
-            let ((x0, x1), (x2, x3)) = (left.split_at_mut(half), right.split_at_mut(half));
-            for ((x0, x1), (x2, x3)) in x0.iter_mut().zip(x1).zip(x2.iter_mut().zip(x3)) {
-                [*x0, *x1, *x2, *x3] = butterflies([*x0, *x1, *x2, *x3], roots);
-            }
+    }
+}
+
+/// A pass on words that are `HALF` apart: a distance that small cores have room for in an instruction.
+fn pass_between<const HALF: usize>(
+    limb: &mut [u32],
+    roots: impl Iterator<Item = [SignedFactor; 3]>,
+) {
+    let (quarters, _) = limb.as_chunks_mut::<HALF>();
+    let (blocks, _) = quarters.as_chunks_mut();
+    for ([x0, x1, x2, x3], roots) in blocks.iter_mut().zip(roots) {
+        for i in 0..HALF {
+            [x0[i], x1[i], x2[i], x3[i]] = butterflies([x0[i], x1[i], x2[i], x3[i]], roots);
+        }
+    }
+}
+
+/// The same for words that are further apart.
+fn pass_across(limb: &mut [u32], half: usize, roots: impl Iterator<Item = [SignedFactor; 3]>) {
+    for (block, roots) in limb.chunks_exact_mut(4 * half).zip(roots) {
+        let (left, right) = block.split_at_mut(2 * half);
+        let ((x0, x1), (x2, x3)) = (left.split_at_mut(half), right.split_at_mut(half));
+        for ((x0, x1), (x2, x3)) in x0.iter_mut().zip(x1).zip(x2.iter_mut().zip(x3)) {
+            [*x0, *x1, *x2, *x3] = butterflies([*x0, *x1, *x2, *x3], roots);
         }
     }
 }

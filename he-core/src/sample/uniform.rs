@@ -41,20 +41,12 @@ pub fn uniform_each<T>(
     let (mut keystream, bound, mask) = parts(seed, domain, index, q);
     let mut places = places.into_iter();
     loop {
-        let mut accepted = keystream.next_words();
-        let mut count = 0;
-        for i in 0..accepted.len() {
-            let candidate = accepted[i] & mask;
-            accepted[count] = candidate;
-            count += usize::from(candidate < bound);
-        }
-        let mut used = 0;
-        for (&residue, place) in accepted[..count].iter().zip(&mut places) {
-            f(place, residue);
-            used += 1;
-        }
-        if used < count {
-            return;
+        for word in keystream.next_words() {
+            let candidate = word & mask;
+            if candidate < bound {
+                let Some(place) = places.next() else { return };
+                f(place, candidate);
+            }
         }
     }
 }
