@@ -22,6 +22,14 @@ const C: [&str; 7] =
 /// # Errors
 /// The compilers' output.
 pub(crate) fn build(console: &Console, compiler: &Compiler) -> Result<Command> {
+    Ok(MPS2_AN386.emulate(&[image(console, compiler)?], &[], &[]))
+}
+
+/// Builds the library and the example, and returns the image.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn image(console: &Console, compiler: &Compiler) -> Result<PathBuf> {
     let directory = root().join("targets/he-core-c");
     let mut library = compiler.cargo("rustc", MPS2_AN386.triple, &directory, AREA);
     library.args(["--release", "--locked", "--lib", "--crate-type", "staticlib"]);
@@ -36,5 +44,5 @@ pub(crate) fn build(console: &Console, compiler: &Compiler) -> Result<Command> {
     c.args(["main.c", "start.S", "-T", "link.ld"]).arg(library).arg("-lgcc");
     c.arg("-o").arg(&image);
     step(console, "build the example in C", &mut c, LIMIT)?;
-    Ok(MPS2_AN386.emulate(&[image], &[], &[]))
+    Ok(image)
 }

@@ -17,10 +17,12 @@ mod aarch64;
 mod bench;
 mod build;
 mod c_example;
+mod constant_time;
 mod counted;
 mod demo;
 mod interop;
 mod lint;
+mod restarts;
 mod size;
 mod test;
 
@@ -57,6 +59,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Exchange keys and ciphertexts with other libraries, and compare errors with predictions.
     Interop(interop::Arguments),
+    /// See whether the time that routines take depends on secrets.
+    ConstantTime(constant_time::Arguments),
     /// Check format, lints, documentation and the project's own rules.
     Lint(lint::Arguments),
     /// What continuous integration runs: lint, test, size, demo.
@@ -101,6 +105,7 @@ fn run(console: &Console, arguments: &Arguments) -> Result<bool> {
         Task::Demo(arguments) => demo::run(console, choice, arguments),
         Task::Bench(arguments) => bench::run(console, arguments),
         Task::Interop(arguments) => interop::run(console, arguments),
+        Task::ConstantTime(arguments) => constant_time::run(console, choice, arguments),
         Task::Lint(arguments) => lint::run(console, choice, *arguments),
         Task::Ci => Ok(ci::run(console, choice)),
         Task::Size => size::run(console, choice),

@@ -23,6 +23,7 @@ pub(crate) fn all(console: &Console, choice: Choice) -> Result<Compiler> {
     let compiler = bare_metal(console, choice)?;
     emulators(console, &boards::ALL)?;
     c_compiler(console)?;
+    valgrind(console)?;
     Ok(compiler)
 }
 
@@ -68,6 +69,15 @@ pub(crate) fn emulators(console: &Console, boards: &[&Board]) -> Result<()> {
 pub(crate) fn c_compiler(console: &Console) -> Result<()> {
     let found = output_of(Command::new(C_COMPILER).arg("--version")).is_some();
     if found { Ok(()) } else { apt(console, &["gcc-arm-none-eabi"]) }
+}
+
+/// The program that follows secrets, installed now if need be.
+///
+/// # Errors
+/// As [`all`].
+pub(crate) fn valgrind(console: &Console) -> Result<()> {
+    let found = output_of(Command::new("valgrind").arg("--version")).is_some();
+    if found { Ok(()) } else { apt(console, &["valgrind"]) }
 }
 
 fn with_rustup(console: &Console) -> Result<Compiler> {
