@@ -14,7 +14,7 @@ use he_core::sample::SecretSeed;
 use he_core::wire::{Link, TransportKey};
 use zeroize::Zeroizing;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, exchange_number};
 use crate::report::KeysReport;
 use crate::store::{self, Existing, KeyFile, Manifest, NewKeys, device, owner};
 use crate::threads::Rayon;
@@ -87,7 +87,8 @@ pub fn write(
     Ok(KeysReport { count: plan.specs().len(), wire_bytes, resident_bytes })
 }
 
-/// Sends the secrets in `folder` to the device at the other end.
+/// Sends the secrets in `folder` to the device at the other end, whose numbers of exchanges go on behind
+/// that of this one.
 ///
 /// # Errors
 /// If the folder is not a device's, or the connection breaks.
@@ -95,6 +96,6 @@ pub fn provision(folder: &Path, connection: &mut Connection) -> Result<()> {
     let (_, params) = device::params(folder)?;
     let keys = device::read(folder, &params)?;
     let checksum = TransportKey::checksum();
-    let mut link = Link::new(&checksum, params.digest(), 0);
+    let mut link = Link::new(&checksum, params.digest(), exchange_number()?);
     keys.write(&mut link, |bytes| connection.write_all(bytes).context("the device hung up"))
 }

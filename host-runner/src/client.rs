@@ -4,9 +4,8 @@
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Result, bail};
 use chacha20::rand_core::Rng;
 use he_core::edge::{EdgeKey, EdgeRing, Workspace};
 use he_core::modulus::Modulus;
@@ -18,7 +17,7 @@ use he_nn::client::answer::Answer;
 use he_nn::client::input::Input;
 use zeroize::Zeroizing;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, exchange_number};
 use crate::engine::upload_shape;
 use crate::import::ModelFolder;
 use crate::random;
@@ -135,7 +134,7 @@ impl<'a> Client<'a> {
         let (tokenizer, table) = (self.folder.tokenizer()?, self.folder.embedding()?);
         let input = Input::<T>::new(&tokenizer, table, sentence, self.scale_bits)?;
         let (received, sent) = (connection.received(), connection.sent());
-        let sequence = sequence()?;
+        let sequence = exchange_number()?;
         let mut link = Link::new(&self.keys.transport, self.digest, sequence);
 
         let mut secrets = [(); 2].map(|()| Zeroizing::new(vec![0; self.shape.degree]));
@@ -241,10 +240,4 @@ fn decrypt<const CLASSES: usize>(
         decryption.coefficient(position, entry.body)
     };
     Ok(Answer::new(scores.map(value), value(*canary), scale)?)
-}
-
-/// A number that is larger in every later exchange: nanoseconds since 1970.
-fn sequence() -> Result<u64, Error> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
-    u64::try_from(since.as_nanos()).context("the clock is beyond 2554")
 }

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
@@ -141,6 +141,15 @@ fn timed_out(error: io::Error) -> io::Error {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => late(),
         _ => error,
     }
+}
+
+/// A number that is larger in every later exchange: nanoseconds since 1970.
+///
+/// # Errors
+/// If the clock is wrong by decades.
+pub fn exchange_number() -> Result<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
+    u64::try_from(since.as_nanos()).context("the clock is beyond 2554")
 }
 
 #[cfg(test)]

@@ -1,14 +1,12 @@
-//! Tells the linker which memory each image has: the client a real device's, the tests the board's.
+//! Tells the linker where the memory map is. A library's search path would reach the images of others.
 
 use std::env;
 
 fn main() {
-    for script in ["-Tlink.x", "-Tdefmt.x", "--nmagic"] {
-        println!("cargo::rustc-link-arg-bins={script}");
+    for argument in ["-Tlink.x", "-Tdefmt.x", "--nmagic"] {
+        println!("cargo::rustc-link-arg-bins={argument}");
     }
     let directory = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
-    for (binary, memory) in [("client", "nrf52840"), ("tests", "board")] {
-        println!("cargo::rustc-link-arg-bin={binary}=-L{directory}/memory/{memory}");
-        println!("cargo::rerun-if-changed=memory/{memory}/memory.x");
-    }
+    println!("cargo::rustc-link-arg-bins=-L{directory}");
+    println!("cargo::rerun-if-changed=memory.x");
 }

@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 
 pub(crate) use report::TestReport;
 pub(crate) use sizes::Sizes;
-pub(crate) use table::{ALL, MPS2_AN386};
+pub(crate) use table::{ALL, CLIENT, MPS2_AN386};
 
 const BUILD_LIMIT: Duration = Duration::from_secs(1200);
 const TESTS_LIMIT: Duration = Duration::from_secs(600);
@@ -26,6 +26,13 @@ const TESTS_LIMIT: Duration = Duration::from_secs(600);
 pub(crate) const FLASH: &str = "flash_bytes";
 /// The figure that is the RAM they take, with the deepest stack.
 pub(crate) const RAM: &str = "ram_bytes";
+/// Packages of the boards' workspace that run on the host too: directory under `targets/` and name.
+pub(crate) const HOSTED: [(&str, &str); 4] = [
+    ("common", "he-firmware"),
+    ("entropy", "he-entropy"),
+    ("he-core-c", "he-core-c"),
+    ("storage", "he-storage"),
+];
 /// Subdirectory of cargo's target directory for all board packages.
 const AREA: &str = "firmware";
 
@@ -102,7 +109,7 @@ impl Image {
 
 /// The directories of all packages that have images, each once.
 pub(crate) fn packages() -> Vec<(&'static Board, PathBuf)> {
-    let mut packages: Vec<(&Board, PathBuf)> = Vec::new();
+    let mut packages: Vec<(&Board, PathBuf)> = vec![(&MPS2_AN386, CLIENT.directory())];
     for board in ALL {
         for image in board.tests.iter().copied().flatten() {
             let directory = image.directory();

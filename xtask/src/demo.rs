@@ -8,7 +8,7 @@
 mod report;
 mod session;
 
-use crate::boards::{Image, MPS2_AN386};
+use crate::boards::{CLIENT, MPS2_AN386};
 use crate::compiler::{Choice, host_cargo, root, target_directory};
 use crate::console::Console;
 use crate::process::step;
@@ -25,8 +25,6 @@ use std::process::Command;
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const KEYS_LIMIT: Duration = Duration::from_secs(900);
 const CLEAR_LIMIT: Duration = Duration::from_secs(120);
-/// The firmware of the device.
-pub(crate) const CLIENT: Image = Image { package: "mps2-an386", binary: "client" };
 const PRESET: &str = "edge-128";
 const DEFAULT_SENTENCE: &str = "a gripping, funny and deeply human film .";
 /// Longest sentence that the device's console takes, in bytes.

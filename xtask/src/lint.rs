@@ -1,6 +1,6 @@
 //! Format, clippy, documentation, dependencies, spelling, and the project's own rules.
 
-use crate::boards::{self, Board};
+use crate::boards::{self, Board, HOSTED};
 use crate::compiler::{Choice, Compiler, host_cargo, root, target_directory};
 use crate::console::Console;
 use crate::process::{output_of, step};
@@ -19,9 +19,6 @@ pub(crate) struct Arguments {
     #[arg(long)]
     quick: bool,
 }
-
-/// Packages of the boards' workspace that are tested on the host too.
-const HOSTED: [&str; 2] = ["targets/common", "targets/he-core-c"];
 
 /// A name and what to run.
 type Check = (String, Command);
@@ -61,7 +58,7 @@ pub(crate) fn run(console: &Console, choice: Choice, arguments: Arguments) -> Re
 fn formats() -> Vec<Check> {
     let mut checks = Vec::new();
     let packages = boards::packages().into_iter().map(|(_, directory)| directory);
-    for directory in packages.chain(HOSTED.map(|path| root().join(path))) {
+    for directory in packages.chain(HOSTED.map(|(name, _)| root().join("targets").join(name))) {
         let mut command = host_cargo(&directory);
         command.args(["fmt", "--check"]);
         let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -80,7 +77,9 @@ fn host_checks() -> Vec<Check> {
     checks.push(("clippy of the workspace".to_owned(), command));
 
     let mut command = host_cargo(&root().join("targets/common"));
-    command.args(["clippy", "-p", "he-firmware", "-p", "he-core-c", "--all-targets", "--locked"]);
+    command
+        .args(["clippy", "--all-targets", "--locked"])
+        .args(HOSTED.map(|(_, package)| ["-p", package]).as_flattened());
     command.arg("--target-dir").arg(target_directory().join("firmware-host"));
     command.args(["--", "-D", "warnings"]);
     checks.push(("clippy of what boards share".to_owned(), command));

@@ -23,6 +23,7 @@ mod demo;
 mod interop;
 mod lint;
 mod restarts;
+mod restarts;
 mod size;
 mod test;
 

@@ -1,10 +1,9 @@
 //! What the images take of flash and RAM; the client against the budgets of the device it is laid out
 //! for.
 
-use crate::boards::{self, MPS2_AN386, Sizes};
+use crate::boards::{self, CLIENT, MPS2_AN386, Sizes};
 use crate::compiler::Choice;
 use crate::console::Console;
-use crate::demo::CLIENT;
 use crate::setup;
 use anyhow::Result;
 

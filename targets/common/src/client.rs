@@ -6,6 +6,7 @@
 
 mod error;
 mod keeper;
+mod kept;
 mod links;
 mod secrets;
 
@@ -14,28 +15,26 @@ use core::hint::black_box;
 
 use embedded_io::{Read, Write};
 use he_core::edge::DEGREE;
-use he_core::params::EDGE_128;
-use he_core::wire::{Link, Provision, TransportKey};
+use he_core::wire::Provision;
 use he_nn::client::input::Input;
 use he_nn::client::{answer, embedding::EmbeddingTable, tokenizer::Tokenizer};
 use zeroize::Zeroize;
 
 use crate::buffers;
 use crate::line::LineReader;
-use crate::machine::{Entropy, Machine, counted};
+use crate::machine::{Entropy, Machine, Memory, counted};
 use crate::model::{self, CIPHERTEXTS, CLASSES, LABELS, SCALE_BITS, TOKENS};
 use crate::report::{List, Number, Quoted};
 
 pub use error::Error;
 pub use keeper::{Downloaded, Keeper, Uploaded};
+pub use kept::provisioned;
 pub use links::Links;
 use links::{Counted, say};
 pub use secrets::{Received, Secrets};
 
 /// Longest sentence in bytes, as typed.
 const LONGEST: usize = 1024;
-/// Longest body of a frame from the key authority.
-const PROVISION_LIMIT: u64 = 2048;
 
 /// What stays the same from sentence to sentence.
 struct Client<'k, K> {
@@ -51,7 +50,7 @@ struct Outside<'o, S, O, M> {
     machine: &'o mut M,
 }
 
-/// Gets provisioned by the authority, then answers the operator's sentences until a link fails.
+/// Recalls its secrets, or gets them from the authority and keeps them; then answers the operator's sentences until a link fails.
 ///
 /// # Errors
 /// What ended it. Errors that concern one sentence are reported to the operator and do not end it.
@@ -60,7 +59,7 @@ where
     S: Read + Write,
     A: Read,
     O: Read + Write,
-    M: Machine + Entropy,
+    M: Machine + Entropy + Memory,
 {
     let Links { mut server, mut authority, mut operator } = links;
     let outcome = serve(&mut server, &mut authority, &mut operator, machine);
@@ -87,7 +86,7 @@ pub fn run_with<K: Keeper<M>, M: Machine>(
     outcome
 }
 
-fn serve<M: Machine + Entropy>(
+fn serve<M: Machine + Entropy + Memory>(
     server: &mut (impl Read + Write),
     authority: &mut impl Read,
     operator: &mut (impl Read + Write),
@@ -95,24 +94,11 @@ fn serve<M: Machine + Entropy>(
 ) -> Result<(), Error> {
     let mut authority = Counted::new(authority);
     let Provision { transport, messages, secret } =
-        provisioned(|bytes: &mut [u8]| authority.read(bytes))?;
+        kept::obtain(machine, |bytes: &mut [u8]| authority.read(bytes))?;
     let mut buffers = buffers::take().ok_or(Error::BuffersInUse)?;
     let mut secrets = Secrets::open(&transport, messages, &secret, &mut buffers)?;
     drop(secret);
-    defmt::info!("provisioned");
     converse(&mut secrets, server, operator, machine)
-}
-
-/// Reads the device's secrets.
-///
-/// # Errors
-/// Those of `read`, or if what comes is not a device's secrets.
-pub fn provisioned<E: From<he_core::Error>>(
-    read: impl FnMut(&mut [u8]) -> Result<(), E>,
-) -> Result<Provision<[u8; DEGREE / 4]>, E> {
-    let checksum = TransportKey::checksum();
-    let (_, frame) = Link::accept(&checksum, EDGE_128.digest(), PROVISION_LIMIT, read)?;
-    Provision::read(frame, [0; DEGREE / 4])
 }
 
 fn converse<K: Keeper<M>, M: Machine>(

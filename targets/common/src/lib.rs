@@ -10,6 +10,7 @@
 
 pub mod line;
 pub mod machine;
+pub mod persistent;
 pub mod report;
 pub mod stack;
 

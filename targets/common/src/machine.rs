@@ -30,6 +30,21 @@ pub trait Entropy {
     fn sequence(&mut self) -> Result<u64, Exhausted>;
 }
 
+/// Where a board keeps its secrets while it is without power.
+pub trait Memory {
+    /// Takes out what was kept: true if `secrets` has it now, false if nothing ever was.
+    ///
+    /// # Errors
+    /// [`Exhausted::Memory`] if something is there that must not be used.
+    fn recall(&mut self, secrets: &mut [u8]) -> Result<bool, Exhausted>;
+
+    /// Keeps `secrets`, which are all zeros afterwards. Numbers of exchanges go on at `first` or behind.
+    ///
+    /// # Errors
+    /// [`Exhausted::Memory`]; whether they are kept is then told by recalling them.
+    fn keep(&mut self, secrets: &mut [u8], first: u64) -> Result<(), Exhausted>;
+}
+
 /// What a board has run out of, for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exhausted {
@@ -37,6 +52,8 @@ pub enum Exhausted {
     Randomness,
     /// The counter can be neither read nor advanced.
     Numbers,
+    /// Secrets can be neither kept nor recalled.
+    Memory,
 }
 
 /// Runs `work` and returns what it returned with the instructions it took.

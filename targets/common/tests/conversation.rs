@@ -15,7 +15,7 @@ use he_core::wire::{
     UploadShape,
 };
 use he_firmware::client::{self, Links};
-use he_firmware::machine::{Entropy, Exhausted, Machine};
+use he_firmware::machine::{Entropy, Exhausted, Machine, Memory};
 use he_firmware::model::{CIPHERTEXTS, SCALE_BITS, TOKENS, embedding, rings, tokenizer};
 use he_nn::client::input::Input;
 
@@ -45,8 +45,9 @@ impl embedded_io::Write for Port {
     }
 }
 
+/// A board that counts, and keeps its secrets, while it is not dropped.
 #[derive(Default)]
-struct Host(u64);
+struct Host(u64, Vec<u8>);
 
 impl Machine for Host {
     fn instructions(&mut self) -> u64 {
@@ -65,6 +66,23 @@ impl Entropy for Host {
     fn sequence(&mut self) -> Result<u64, Exhausted> {
         self.0 += 1;
         Ok(self.0)
+    }
+}
+
+impl Memory for Host {
+    fn recall(&mut self, secrets: &mut [u8]) -> Result<bool, Exhausted> {
+        let is_kept = !self.1.is_empty();
+        if is_kept {
+            secrets.copy_from_slice(&self.1);
+        }
+        Ok(is_kept)
+    }
+
+    fn keep(&mut self, secrets: &mut [u8], first: u64) -> Result<(), Exhausted> {
+        self.0 = self.0.max(first - 1);
+        self.1 = secrets.to_vec();
+        secrets.fill(0);
+        Ok(())
     }
 }
 
@@ -166,13 +184,16 @@ fn check_upload(upload: &Upload) {
     });
 }
 
-/// The device's lines after each of the operator's.
-fn converse(lines: &[&str], replies: &[Reply]) -> Vec<String> {
+/// The device's lines after each of the operator's. The authority is there unless the board is
+/// provisioned.
+fn converse(board: &mut Host, lines: &[&str], replies: &[Reply]) -> Vec<String> {
     let (server, server_end) = UnixStream::pair().unwrap();
     let (authority, authority_end) = UnixStream::pair().unwrap();
     let (operator, operator_end) = UnixStream::pair().unwrap();
     thread::scope(|scope| {
-        scope.spawn(move || provision(authority_end));
+        if board.1.is_empty() {
+            scope.spawn(move || provision(authority_end));
+        }
         scope.spawn(move || serve(server_end, replies));
         scope.spawn(move || {
             let links = Links {
@@ -180,7 +201,7 @@ fn converse(lines: &[&str], replies: &[Reply]) -> Vec<String> {
                 authority: Port(authority),
                 operator: Port(operator),
             };
-            client::run(links, &mut Host::default()).unwrap_err()
+            client::run(links, board).unwrap_err()
         });
         let mut keyboard = operator_end.try_clone().unwrap();
         for line in lines {
@@ -203,7 +224,8 @@ fn the_device_answers_refuses_and_goes_on_until_its_links_fail() {
         Reply::Numbers([2.0, -2.0, 0.25]),
         Reply::TooShort,
     ];
-    let said = converse(&sentences, &replies);
+    let mut board = Host::default();
+    let said = converse(&mut board, &sentences, &replies);
     let events: Vec<_> = said.iter().filter(|line| !line.contains("\"ready\"")).collect();
     let expected = [
         "\"tokens\"",
@@ -235,4 +257,10 @@ fn the_device_answers_refuses_and_goes_on_until_its_links_fail() {
         assert!(line.contains(expected), "{line} does not say {expected}");
     }
     assert_eq!(events.len(), expected.len(), "{events:#?}");
+
+    // After a restart the device knows its secrets, and its numbers go on.
+    let number = board.0;
+    let said = converse(&mut board, &[SENTENCE], &[Reply::Numbers([-1.5, 0.5, 1.0])]);
+    assert!(said.iter().any(|line| line.contains("\"label\": \"positive\"")), "{said:#?}");
+    assert!(board.0 > number);
 }

@@ -27,12 +27,12 @@ impl<F: NorFlash> Counter<F> {
         Ok(Self::of(Monotonic::open(flash)?))
     }
 
-    /// Begins at `first`: only for a device that has given out no number, or gets new keys.
+    /// As [`Self::open`], or begins at `first` if the counter was never made or is lost. No number may have been given out then, or the keys that it was used with must be new ones.
     ///
     /// # Errors
     /// Those of the flash.
-    pub fn create(flash: F, first: u64) -> Result<Self, Error> {
-        Ok(Self::of(Monotonic::create(flash, first)?))
+    pub fn begin(flash: F, first: u64) -> Result<Self, Error> {
+        Ok(Self::of(Monotonic::begin(flash, first)?))
     }
 
     const fn of(reserved: Monotonic<F>) -> Self {
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn numbers_grow_by_one_while_there_is_power() {
-        let mut counter = Counter::create(Flash::new(), 10).unwrap();
+        let mut counter = Counter::begin(Flash::new(), 10).unwrap();
         for expected in 10..5000 {
             assert_eq!(counter.number(), Ok(expected));
         }
@@ -87,7 +87,7 @@ mod tests {
     fn no_number_comes_twice_if_power_fails_at_any_step() {
         let mut flash = Flash::new();
         let mut last = 0;
-        Counter::create(&mut flash, 1).unwrap();
+        Counter::begin(&mut flash, 1).unwrap();
         let (mut cuts, mut whole) = (0, 0);
         for torn in 0..200 {
             for step in 0..40 {
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_last_numbers_are_not_given_out_and_nothing_wraps() {
-        let mut counter = Counter::create(Flash::new(), u64::MAX - BATCH).unwrap();
+        let mut counter = Counter::begin(Flash::new(), u64::MAX - BATCH).unwrap();
         for _ in 0..BATCH {
             assert!(counter.number().is_ok());
         }
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn skipping_goes_forward_only() {
-        let mut counter = Counter::create(Flash::new(), 10).unwrap();
+        let mut counter = Counter::begin(Flash::new(), 10).unwrap();
         counter.skip_to(5).unwrap();
         assert_eq!(counter.number(), Ok(10));
         counter.skip_to(100).unwrap();

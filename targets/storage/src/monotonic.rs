@@ -57,12 +57,20 @@ impl<F: NorFlash> Monotonic<F> {
         Ok(Self { flash, half, value, holder, next })
     }
 
-    /// Stores a first number. Whatever was there is erased: only for a device that has given out none,
-    /// or gets new keys.
+    /// The number that is stored, or else `value`, stored now.
     ///
     /// # Errors
     /// Those of the flash.
-    pub fn create(mut flash: F, value: u64) -> Result<Self, Error> {
+    pub fn begin(mut flash: F, value: u64) -> Result<Self, Error> {
+        match Monotonic::open(&mut flash) {
+            Ok(_) => Self::open(flash),
+            Err(Error::Absent) => Self::create(flash, value),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stores a first number; whatever was there is erased.
+    fn create(mut flash: F, value: u64) -> Result<Self, Error> {
         let half = part(&flash, 2)?;
         erase(&mut flash, 0, 2 * half)?;
         let mut number = Self { flash, half, value, holder: 0, next: 0 };
@@ -137,7 +145,7 @@ mod tests {
     #[test]
     fn a_number_grows_and_survives_restarts() {
         let mut flash = Flash::new();
-        Monotonic::create(&mut flash, 7).unwrap();
+        Monotonic::begin(&mut flash, 7).unwrap();
         for value in 8..100 {
             let mut number = Monotonic::open(&mut flash).unwrap();
             assert_eq!(number.value(), value - 1);
@@ -150,7 +158,7 @@ mod tests {
     /// After each cut the number is the old one or the new one, and goes on from there.
     fn survives_cuts<const BYTES: usize, const WORD: usize, const PAGE: usize>() {
         let mut flash = Simulated::<BYTES, WORD, PAGE>::new();
-        Monotonic::create(&mut flash, 0).unwrap();
+        Monotonic::begin(&mut flash, 0).unwrap();
         for torn in 0..20 {
             for step in 0.. {
                 let before = Monotonic::open(&mut flash).unwrap().value();
@@ -190,7 +198,7 @@ mod tests {
             for step in 0.. {
                 let mut flash = Flash::new();
                 flash.cut_at(step, torn);
-                let is_done = Monotonic::create(&mut flash, 5).is_ok();
+                let is_done = Monotonic::begin(&mut flash, 5).is_ok();
                 flash.restore();
                 match Monotonic::open(&mut flash) {
                     Ok(number) => assert_eq!(number.value(), 5),
@@ -206,7 +214,7 @@ mod tests {
     #[test]
     fn flash_that_keeps_nothing_is_reported_and_the_number_stays() {
         let mut flash = Flash::new();
-        let mut number = Monotonic::create(&mut flash, 3).unwrap();
+        let mut number = Monotonic::begin(&mut flash, 3).unwrap();
         // Bits that are stuck at zero wherever something is to be written.
         let stuck = number.flash.bytes();
         for at in (STRIDE as usize..512).step_by(STRIDE as usize) {

@@ -4,14 +4,15 @@
 //! |---|---|
 //! | 8 | `HESEALED` |
 //! | 2, 2, 4 | format 1, zero, length of the body, little-endian |
-//! | 8 | version, little-endian: larger than that of everything sealed before |
+//! | 8 | version, little-endian: odd, and larger than that of everything sealed before |
 //! | 24 | nonce, random |
 //! | 16 | tag of `XChaCha20-Poly1305` over the body, and over all above as associated data |
 //! | … | the body, encrypted |
 //!
 //! To store, the other slot is erased and written, body first; then the smallest version that is still
 //! accepted is raised to the new one; then the old slot is erased. A cut leaves the old secrets or the
-//! new ones, and opening finishes what was cut. The nonce is random, so neither a cut nor a slot that
+//! new ones, and opening finishes what was cut. Wiping raises the smallest version to an even one, which
+//! says that nothing is there, so what a cut left of a first body is no sign of harm. The nonce is random, so neither a cut nor a slot that
 //! is written again can bring one back under another body.
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit, inout::InOutBuf};
@@ -86,8 +87,7 @@ impl<F: NorFlash, G: NorFlash> Vault<F, G> {
             }
         }
         let Some((version, start)) = best else {
-            // Until something was stored whole, there is nothing to miss.
-            if !is_blank && self.version.value() > 0 {
+            if !is_blank && !self.version.value().is_multiple_of(2) {
                 return Err(Error::Unreadable);
             }
             self.state = State::Empty;
@@ -123,7 +123,7 @@ impl<F: NorFlash, G: NorFlash> Vault<F, G> {
         rng: &mut impl TryCryptoRng,
         body: &mut [u8],
     ) -> Result<(), Error> {
-        let version = self.version.value().checked_add(1).ok_or(Error::Exhausted)?;
+        let version = self.version.value().checked_add(1).ok_or(Error::Exhausted)? | 1;
         let start = match self.state {
             State::Closed => return Err(Error::Closed),
             State::Empty => 0,
@@ -157,8 +157,8 @@ impl<F: NorFlash, G: NorFlash> Vault<F, G> {
     /// # Errors
     /// Those of the flash. Wiping again goes on where it was cut.
     pub fn wipe(&mut self) -> Result<(), Error> {
-        let newer = self.version.value().checked_add(1).ok_or(Error::Exhausted)?;
-        self.version.raise(newer)?;
+        let even = (self.version.value() | 1).checked_add(1).ok_or(Error::Exhausted)?;
+        self.version.raise(even)?;
         self.state = State::Closed;
         erase(&mut self.slots, 0, 2 * self.half)?;
         self.state = State::Empty;
@@ -238,7 +238,7 @@ mod tests {
     impl Device {
         fn new() -> Self {
             let (slots, mut number) = (Slots::new(), Number::new());
-            Monotonic::create(&mut number, 0).unwrap();
+            Monotonic::begin(&mut number, 0).unwrap();
             Self { slots, number, key: [9; 32], rng: 0 }
         }
 
@@ -299,8 +299,11 @@ mod tests {
         for torn in 0..40 {
             let mut device = Device::new();
             let mut content = 0;
-            for in_slots in [true, false] {
+            for (in_slots, wiped) in [(true, false), (false, false), (true, true), (false, true)] {
                 for step in 0.. {
+                    if wiped {
+                        device.wipe().unwrap();
+                    }
                     let before = device.open().unwrap();
                     content += 1;
                     device.cut_at(in_slots, step, torn);

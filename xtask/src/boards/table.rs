@@ -38,6 +38,9 @@ static LM3S6965EVB: Board = Board {
     budgets: &[("ram_bytes", 32 * 1024)],
 };
 
+/// The client on the board of the demonstration.
+pub(crate) const CLIENT: Image = Image { package: "mps2-an386-client", binary: "client" };
+
 /// The board of the demonstration, with the memory of an nRF52840.
 pub(crate) static MPS2_AN386: Board = Board {
     name: "mps2-an386",

@@ -5,6 +5,7 @@ use crate::boards::MPS2_AN386;
 use crate::console::{Console, Step};
 use crate::log;
 use crate::process::{self, Line};
+use crate::restarts;
 use anyhow::{Context, Result, bail};
 use core::time::Duration;
 use serde_json::{Map, Value};
@@ -85,7 +86,7 @@ pub(super) fn run(
     let step = console.step("device: sentence in, label out");
     let operator = TcpListener::bind("127.0.0.1:0").context("opening the console's port")?;
     let ports = [server_port, authority_port, operator.local_addr()?.port()];
-    let device = device(&prepared.image, &ports, &sender)?;
+    let device = device(prepared, &ports, &sender)?;
     let keyboard = accept(&operator, &events)?;
     let reports = follow(keyboard, sentence, &sender, &events, &step)?;
     step.pass();
@@ -137,8 +138,12 @@ fn listener(
 }
 
 /// Starts the emulator, its log going to the events.
-fn device(image: &Path, ports: &[u16], sender: &Sender<Event>) -> Result<Running> {
-    let mut command = MPS2_AN386.emulate(&[image], ports, &["client"]);
+fn device(prepared: &Prepared, ports: &[u16], sender: &Sender<Event>) -> Result<Running> {
+    let image = &prepared.image;
+    // With the keys: a device with other keys is another device.
+    let flash = prepared.keys.join("device-flash.bin");
+    restarts::provide_flash(&flash)?;
+    let mut command = MPS2_AN386.emulate(&[image], ports, &["client", &flash.to_string_lossy()]);
     let mut child = process::spawn(&mut command)?;
     let output = child.stdout.take().context("the emulator has no output")?;
     let errors = process::listen(&mut child);

@@ -1,11 +1,11 @@
 //! The parts of the tests: what there is to run, and how.
 
 use super::outcome::Outcome;
-use crate::boards::{self, Board, MPS2_AN386};
+use crate::boards::{self, Board, HOSTED, MPS2_AN386};
 use crate::compiler::{Choice, host_cargo, root, target_directory};
 use crate::console::Console;
 use crate::process::{output_of, run_with};
-use crate::{aarch64, build, c_example, interop, setup};
+use crate::{aarch64, build, c_example, interop, restarts, setup};
 use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use core::time::Duration;
@@ -31,6 +31,8 @@ pub(super) enum Part {
     Builds,
     /// The test images of a board.
     Board(&'static Board),
+    /// What the client remembers when power fails, on the Cortex-M4F board.
+    Restarts,
     /// The static library for C in a firmware written in C, on the Cortex-M4F board.
     HeCoreC,
     /// Keys and ciphertexts exchanged with other libraries, where their wheels can be had.
@@ -49,7 +51,11 @@ impl Part {
             Self::FirmwareOnHost,
             Self::Builds,
         ];
-        first.into_iter().chain(boards).chain([Self::HeCoreC, Self::Interop]).collect()
+        first
+            .into_iter()
+            .chain(boards)
+            .chain([Self::Restarts, Self::HeCoreC, Self::Interop])
+            .collect()
     }
 
     /// What `--target` calls it.
@@ -62,6 +68,7 @@ impl Part {
             Self::FirmwareOnHost => "firmware-on-host",
             Self::Builds => "builds",
             Self::Board(board) => board.name,
+            Self::Restarts => "restarts",
             Self::HeCoreC => "he-core-c",
             Self::Interop => "interop",
         }
@@ -108,7 +115,9 @@ impl Part {
             }
             Self::FirmwareOnHost => {
                 let mut command = host_cargo(&root().join("targets/common"));
-                command.args(["test", "--locked", "-p", "he-firmware", "-p", "he-core-c"]);
+                command
+                    .args(["test", "--locked"])
+                    .args(HOSTED.map(|(_, package)| ["-p", package]).as_flattened());
                 command.arg("--target-dir").arg(target_directory().join("firmware-host"));
                 command.args(["--", filter]);
                 cargo_test(console, "firmware tests on the host", &mut command)
@@ -118,6 +127,11 @@ impl Part {
                 Ok(Outcome::of_builds(build::outcomes(console, &compiler, filter)))
             }
             Self::Board(board) => on_board(console, choice, board, filter),
+            Self::Restarts => {
+                let compiler = setup::bare_metal(console, choice)?;
+                setup::emulators(console, &[&MPS2_AN386])?;
+                Ok(Outcome::of_builds(restarts::outcomes(console, &compiler)?))
+            }
             Self::HeCoreC => {
                 let compiler = setup::bare_metal(console, choice)?;
                 setup::emulators(console, &[&MPS2_AN386])?;

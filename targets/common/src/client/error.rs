@@ -18,7 +18,7 @@ pub enum Error {
     NotText,
     /// Somebody else holds the device's buffers.
     BuffersInUse,
-    /// The board has no randomness or no numbers left.
+    /// The board has no randomness, no numbers left, or no memory for secrets.
     Exhausted(Exhausted),
     /// A frame that is not what it should be.
     Core(he_core::Error),
@@ -81,6 +81,7 @@ impl fmt::Display for Error {
             Self::BuffersInUse => f.write_str("the device's buffers are in use"),
             Self::Exhausted(Exhausted::Randomness) => f.write_str("no randomness to encrypt with"),
             Self::Exhausted(Exhausted::Numbers) => f.write_str("no number for the exchange"),
+            Self::Exhausted(Exhausted::Memory) => f.write_str("the kept secrets cannot be used"),
             Self::Core(error) => f.write_str(of_core(error)),
             Self::Model(error) => of_model(error, f),
             Self::Refused { code } => write!(f, "the server refused with code {code}"),

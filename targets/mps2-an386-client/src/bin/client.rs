@@ -1,12 +1,12 @@
 //! The client on the board: the server at the first serial port, the key authority at the second,
-//! the operator at the third.
+//! the operator at the third. The program's argument names the file that plays flash.
 #![no_std]
 #![no_main]
 
 use cortex_m_rt::entry;
 use he_firmware::client::{self, Links};
-use mps2_an386::Board;
 use mps2_an386::uart::{Port, Uart};
+use mps2_an386_client::Board;
 use semihosting::process;
 
 #[entry]
