@@ -24,6 +24,7 @@ pub mod order;
 
 pub mod session;
 
+pub mod golden;
 pub mod record;
 
 pub use error::Error;

@@ -202,8 +202,9 @@ mod tests {
     fn a_key_twice_too_many_keys_and_a_public_key_above_the_chain_are_refused() {
         let twice = [GOOD[0], KeySpec { level: 3, ..GOOD[0] }];
         assert!(matches!(parse(&order(&twice)), Err(Error::Order(_))));
-        let many: Vec<_> = (0..=MOST_KEYS as u32)
-            .map(|i| KeySpec { kind: KeyKind::Galois(2 * i + 1), level: 0 })
+        let many: Vec<_> = (0..=MOST_KEYS)
+            .map(|i| 2 * u32::try_from(i).unwrap() + 1)
+            .map(|galois| KeySpec { kind: KeyKind::Galois(galois), level: 0 })
             .collect();
         assert!(matches!(parse(&order(&many)), Err(Error::Order(_))));
         let above = write(&insecure(), 99, &[0; 32], &GOOD);

@@ -63,6 +63,12 @@ impl<R: CryptoRng> Session<R> {
         Ok(Self { order, authority, transport, device, rng })
     }
 
+    /// What was ordered.
+    #[must_use]
+    pub const fn order(&self) -> &Order {
+        &self.order
+    }
+
     /// Sends the device its secrets, in one frame, over the device's own link.
     ///
     /// # Errors
@@ -159,9 +165,8 @@ const FRAME: u64 = (Header::BYTES + Header::TAG) as u64;
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
-    use std::collections::BTreeMap;
-    use std::string::{String, ToString};
+    use alloc::collections::BTreeMap;
+    use alloc::string::{String, ToString};
 
     use chacha20::ChaCha20Rng;
     use chacha20::rand_core::SeedableRng;
