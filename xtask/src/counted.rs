@@ -30,11 +30,12 @@ const fn or(title: &'static str, figure: &'static str, smaller: &'static str) ->
     Column { title, figure, smaller: Some(smaller) }
 }
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 10] = [
     column("flash", "flash_bytes"),
     column("RAM", "ram_bytes"),
     or("generate key", "generate_key", "generate_small_key"),
     or("encrypt", "encrypt_4096", "encrypt_1024"),
+    column("one prime", "encrypt_4096_one_prime"),
     column("slots, secret key", "encrypt_slots_secret"),
     column("slots, public key", "encrypt_slots_public"),
     or("decrypt", "decrypt_4096", "decrypt_1024"),
@@ -177,7 +178,10 @@ mod tests {
     #[test]
     fn a_row_survives_its_line_and_marks_the_smaller_degree() {
         let row = row("a", 1_234_567, ("encrypt_1024", 999));
-        assert_eq!(row.line(), "| `a` | Core | 1,234,567 | – | – | 999¹ | – | – | – | – | – |\n");
+        assert_eq!(
+            row.line(),
+            "| `a` | Core | 1,234,567 | – | – | 999¹ | – | – | – | – | – | – |\n"
+        );
         assert_eq!(Row::parse(row.line().trim()), Some(row));
         assert_eq!(Row::parse("| `a` | Core | 1 |"), None);
     }

@@ -31,6 +31,17 @@ impl<F: FnMut(usize, &[u32])> LimbSink for Each<F> {
     }
 }
 
+/// Ends an encryption after its first prime.
+struct Stop;
+
+impl LimbSink for Stop {
+    type Error = usize;
+
+    fn put(&mut self, prime: usize, _: &[u32]) -> Result<(), usize> {
+        Err(prime)
+    }
+}
+
 pub(super) const fn cases<M: Machine>() -> [Case<M>; 5] {
     [
         case("ciphertexts_are_the_ones_of_the_host", ciphertexts),
@@ -101,6 +112,8 @@ fn costs<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
     bench.report("generate_key_instructions", generate + expand);
     let encrypt = || key.encrypt(&seeds, 0, |_| 1 << 20, &mut workspace, &mut sink);
     let Ok(()) = bench.measure("encrypt_4096_instructions", encrypt);
+    let encrypt = || key.encrypt(&seeds, 0, |_| 1 << 20, &mut workspace, &mut Stop);
+    check!(bench.measure("encrypt_4096_one_prime_instructions", encrypt).is_err());
     let message = |i| input.coefficient(DEGREE, 0, i);
     let encrypt = || key.encrypt(&seeds, 0, message, &mut workspace, &mut sink);
     let Ok(()) = bench.measure("embed_and_encrypt_4096_instructions", encrypt);
