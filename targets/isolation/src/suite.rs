@@ -15,8 +15,10 @@ use crate::watch;
 pub trait Wall: Machine {
     /// The way to the vault.
     const GATE: Gate;
-    /// Ways around the wall, all of which must fail.
+    /// Ways around the wall, all of which must fail with a fault that the vault counts.
     const ATTEMPTS: &'static [Attempt];
+    /// Ways around the wall that need not be noticed, but must not come through.
+    const SILENT_ATTEMPTS: &'static [Attempt];
 
     /// The first and the last address of the vault's RAM.
     fn secrets() -> (usize, usize);
