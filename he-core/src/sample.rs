@@ -46,6 +46,7 @@ pub(crate) enum Purpose {
     Derive = 0x8000_0004,
     DigestKey = 0x8000_0005,
     FrameHash = 0x8000_0006,
+    FrugalTernary = 0x8000_0007,
 }
 
 /// The seed of public masks. Whoever reads a ciphertext may know it; it is never used for two.

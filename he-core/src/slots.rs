@@ -97,7 +97,7 @@ impl Workspace<'_> {
         });
     }
 
-    /// Hands on the residues of the message with its errors, less the limb.
+    /// Hands on the residues of the message with its errors, less the limb, which fits a word.
     fn finish<S: LimbSink>(
         &mut self,
         prime: usize,
@@ -106,8 +106,7 @@ impl Workspace<'_> {
     ) -> Result<(), S::Error> {
         let q = ring.signed();
         for (x, &m) in self.limb.iter_mut().zip(&*self.message) {
-            let difference = m.cast_signed().wrapping_sub(q.shrink(x.cast_signed()));
-            *x = q.canonical(difference);
+            *x = q.canonical(m.wrapping_sub(*x).cast_signed());
         }
         sink.put(prime, self.limb)
     }

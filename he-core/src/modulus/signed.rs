@@ -47,8 +47,8 @@ impl SignedModulus {
         let product = a as u64 * b as u64;
         let multiple = low(product).wrapping_mul(self.inverse);
         // The low halves are equal, so the difference of the high halves is exact.
-        let difference = high(product).wrapping_sub(high(multiple as u64 * self.value64()));
-        difference.cast_signed()
+        let q = self.modulus.value() as u64;
+        high(product).wrapping_sub(high(multiple as u64 * q)).cast_signed()
     }
 
     /// `x · t / 2^32`, for any `x` and `t` in `[−q, q]`, in `[−q, q]`. After Montgomery.
@@ -56,8 +56,10 @@ impl SignedModulus {
     pub(crate) const fn multiply_signed(&self, x: i32, t: i32) -> i32 {
         let product = (x as i64 * t as i64).cast_unsigned();
         let multiple = low(product).wrapping_mul(self.inverse).cast_signed();
-        let difference = (multiple as i64 * self.value64().cast_signed()).cast_unsigned();
-        high(product).wrapping_sub(high(difference)).cast_signed()
+        // As a signed number too, so that cores with a signed high product use it.
+        let q = self.modulus.value().cast_signed();
+        let rest = high((multiple as i64 * q as i64).cast_unsigned());
+        high(product).wrapping_sub(rest).cast_signed()
     }
 
     /// The residue of `m − x` for any `m` and any `x`.
@@ -88,11 +90,6 @@ impl SignedModulus {
     #[inline]
     pub(crate) const fn canonical(&self, x: i32) -> u32 {
         add_if_negative(self.shrink(x), self.modulus.value()).cast_unsigned()
-    }
-
-    #[inline]
-    const fn value64(&self) -> u64 {
-        self.modulus.value() as u64
     }
 }
 

@@ -28,6 +28,31 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Ternary<B> {
         Self { bytes }
     }
 
+    /// Uniform coefficients again, twenty from 64 random bits: for a polynomial that serves once. Each
+    /// twenty have one of their `3^20` values with the same probability up to 2^−64.
+    #[must_use]
+    pub fn frugal(seed: &SecretSeed, index: u32, mut bytes: B) -> Self {
+        let mut keystream = Keystream::secret(seed, Purpose::FrugalTernary, index, 0);
+        for group in bytes.as_mut().chunks_mut(40) {
+            let mut words = keystream.next_words();
+            let (pairs, _) = words.as_chunks::<2>();
+            for (bytes, &[low, high]) in group.chunks_mut(5).zip(pairs) {
+                let mut fraction = (u64::from(high) << 32) | u64::from(low);
+                for byte in bytes {
+                    *byte = 0;
+                    for place in 0..4 {
+                        // The digits of a fraction to base 3, the first one first.
+                        let product = u128::from(fraction) * 3;
+                        *byte |= product.to_le_bytes()[8] << (2 * place);
+                        fraction = fraction.wrapping_mul(3);
+                    }
+                }
+            }
+            words.zeroize();
+        }
+        Self { bytes }
+    }
+
     /// Exactly `weight` coefficients that are not zero, uniform among all such polynomials up to a
     /// statistical distance of 2^−47, by selection sampling (Knuth, *The Art of Computer
     /// Programming* 2, 3.4.2, algorithm S). Time depends on the degree only.
@@ -91,6 +116,17 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Ternary<B> {
     pub fn coefficients(&self) -> impl Iterator<Item = i32> {
         let bytes = self.bytes.as_ref().iter();
         bytes.flat_map(|&byte| [0, 2, 4, 6].map(|shift| i32::from((byte >> shift) & 3) - 1))
+    }
+
+    /// Writes the coefficients as signed words.
+    ///
+    /// # Panics
+    /// If `out` is not as long as the degree.
+    pub(crate) fn words(&self, out: &mut [u32]) {
+        assert_eq!(out.len(), self.degree());
+        for (out, &byte) in out.as_chunks_mut().0.iter_mut().zip(self.bytes.as_ref()) {
+            *out = [0, 2, 4, 6].map(|shift| ((u32::from(byte) >> shift) & 3).wrapping_sub(1));
+        }
     }
 
     /// Writes the coefficients as residues modulo `q`.

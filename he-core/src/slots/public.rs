@@ -75,7 +75,7 @@ impl<'k> SlotPublic<'k> {
         work.check(self.params.degree());
         assert_eq!(ternary.len(), self.params.degree() / 4);
         let seed = seeds.error.derive_any(PUBLIC, index);
-        let u = Ternary::uniform(&seed, 0, ternary);
+        let u = Ternary::frugal(&seed, 0, ternary);
         // The message has to wait until the mask is through, because its buffer holds the mask's errors.
         errors_each(&seed, 1, &mut *work.message, |word, error| {
             *word = i32::from(error).cast_unsigned();
@@ -98,7 +98,7 @@ impl<'k> SlotPublic<'k> {
         sink: &mut S,
     ) -> Result<(), S::Error> {
         for (prime, ring) in self.params.rings().iter().enumerate() {
-            u.residues(ring.modulus(), work.limb);
+            u.words(work.limb);
             ring.forward(work.limb);
             match (half, self.mask) {
                 (Half::Mask, KeyMask::Seed(seed)) => {

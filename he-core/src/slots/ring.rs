@@ -1,10 +1,10 @@
 //! The transform of [`ntt`](crate::ntt), with tables of half a kilobyte a prime.
 //!
-//! `X^N + 1` splits over the `N/64` rows of 64 words into factors `X^64 − ζ`, and `ζ_g X` in place of `X`,
-//! with `ζ_g = ψ^(2·rev(g) + 1 − N/64)`, makes `X^64 + 1` of factor `g`. So the transform is a first part
-//! between rows, a twist of word `j` of row `g` by `ζ_g^j`, and a transform within each row. Both parts
-//! look up the same few roots; the twist is made on the way, one product a word. After Bailey, *FFTs in
-//! external or hierarchical memory* (1990).
+//! `X^N + 1` splits over the `N/64` rows of 64 words into factors `X^64 − ζ_g^64`, and `ζ_g X` in place of
+//! `X`, with `ζ_g = ψ^(2·rev(g) + 1)`, makes `X^64 − 1` of factor `g`. So the transform is a negacyclic one
+//! between rows, a twist of word `j` of row `g` by `ζ_g^j`, and a cyclic one within each row. Both look up
+//! the same few roots; the twist is made on the way, one product a word. After Bailey, *FFTs in external
+//! or hierarchical memory* (1990).
 //!
 //! Words are signed and reduced seldom. Forward they grow by `3q/2` a layer until the twist brings them
 //! back to `q`; backward only the first of four words grows, and is reduced.
@@ -32,11 +32,12 @@ pub struct SlotRing<'a> {
     degree: usize,
     /// `ψ^−rev(i)`.
     inverse_roots: &'a [Factor],
+    minus_one: Factor,
     forward: Twist,
     backward: Twist,
 }
 
-/// The factors of words, in Montgomery's form. Row `rev(r)` has the powers of `start · step^r`.
+/// The factors of words, in Montgomery's form.
 #[derive(Clone, Copy, Debug)]
 struct Twist {
     first: i32,
@@ -81,22 +82,25 @@ impl<const R: usize> SlotTable<R> {
     pub const fn ring(&self) -> SlotRing<'_> {
         let q = self.modulus;
         let modulus = SignedModulus::new(q).expect("checked by `new`");
-        let (one, rows) = (q.reduce(1 << 32), word(self.degree / ROW));
-        let (inverse_psi, psi) = (self.inverse_psi, q.inverse(self.inverse_psi));
-        // Forward the powers of ψ^(2r + 1 − N/64); backward their inverses, times 2^32 / N.
-        let forward = Twist {
-            first: one.cast_signed(),
-            start: q.mul(one, q.pow_vartime(inverse_psi, rows - 1)).cast_signed(),
-            step: q.mul(one, q.mul(psi, psi)).cast_signed(),
-        };
+        let one = q.reduce(1 << 32);
         let share = q.mul(q.mul(one, one), q.inverse(word(self.degree)));
-        let backward = Twist {
-            first: share.cast_signed(),
-            start: q.mul(one, q.pow_vartime(psi, rows - 1)).cast_signed(),
-            step: q.mul(one, q.mul(inverse_psi, inverse_psi)).cast_signed(),
-        };
-        let inverse_roots = &self.inverse_roots;
-        SlotRing { modulus, degree: self.degree, inverse_roots, forward, backward }
+        SlotRing {
+            modulus,
+            degree: self.degree,
+            inverse_roots: &self.inverse_roots,
+            minus_one: q.factor(q.value() - 1),
+            forward: Twist::new(q, one, q.inverse(self.inverse_psi)),
+            backward: Twist::new(q, share, self.inverse_psi),
+        }
+    }
+}
+
+impl Twist {
+    /// Row `rev(r)` has `first` times the powers of `psi^(2r + 1)`.
+    const fn new(q: Modulus, first: u32, psi: u32) -> Self {
+        let start = q.montgomery(psi);
+        let step = q.mul(start, psi);
+        Self { first: first.cast_signed(), start: start.cast_signed(), step: step.cast_signed() }
     }
 }
 
@@ -137,15 +141,15 @@ impl SlotRing<'_> {
         }
         self.twist(limb, self.forward);
         let (rows, _) = limb.as_chunks_mut::<ROW>();
-        self.split_rows::<16>(rows);
+        self.split_rows_first(rows);
         self.reduce_if_wide(rows.as_flattened_mut());
         self.split_rows::<4>(rows);
         self.reduce_if_wide(rows.as_flattened_mut());
         self.split_rows::<1>(rows);
     }
 
-    /// From signed words in `(−q, q)`, `2^32` times the inverse transform, as signed words that are to be
-    /// reduced.
+    /// From signed words in `(−q, q)`, `2^32` times the inverse transform, as signed words up to `6q` that
+    /// are to be reduced.
     pub(super) fn inverse(&self, limb: &mut [u32]) {
         assert_eq!(limb.len(), self.degree);
         let (rows, _) = limb.as_chunks_mut::<ROW>();
@@ -153,7 +157,7 @@ impl SlotRing<'_> {
         self.reduce_if_wide(rows.as_flattened_mut());
         self.join_rows::<4>(rows);
         self.reduce_if_wide(rows.as_flattened_mut());
-        self.join_rows::<16>(rows);
+        self.join_rows_last(rows);
         self.twist(limb, self.backward);
         let mut groups = self.degree / ROW;
         while groups >= 4 {
@@ -213,7 +217,7 @@ impl SlotRing<'_> {
     /// Two layers forward between rows, the first on `groups` groups.
     fn split_in_four(&self, limb: &mut [u32], groups: usize) {
         for (group, block) in limb.chunks_exact_mut(self.degree / groups).enumerate() {
-            let roots = self.forward_roots(groups, group);
+            let roots = self.forward_roots(groups + group);
             across(block, |words| split(words, roots));
         }
     }
@@ -221,15 +225,26 @@ impl SlotRing<'_> {
     /// Two layers backward between rows, the second on `groups` groups.
     fn join_four(&self, limb: &mut [u32], groups: usize) {
         for (group, block) in limb.chunks_exact_mut(self.degree / groups).enumerate() {
-            let roots = self.backward_roots(groups, group);
+            let roots = self.backward_roots(groups + group);
             across(block, |words| self.join(words, roots));
         }
+    }
+
+    /// The first two layers forward within every row: all roots are one but the last.
+    fn split_rows_first(&self, rows: &mut [[u32; ROW]]) {
+        let root = self.negated_root(1);
+        within::<16>(rows, 0, |words| {
+            let [x0, x1, x2, x3] = words.map(u32::cast_signed);
+            let t = root.multiply(x1 - x3);
+            let ([a0, a1], right) = ([x0 + x2, x1 + x3], x0 - x2);
+            [a0 + a1, a0 - a1, right - t, right + t].map(i32::cast_unsigned)
+        });
     }
 
     /// Two layers forward within every row, between words `H` apart in the end.
     fn split_rows<const H: usize>(&self, rows: &mut [[u32; ROW]]) {
         for group in 0..ROW / (4 * H) {
-            let roots = self.forward_roots(ROW / (4 * H), group);
+            let roots = self.forward_roots(group);
             within::<H>(rows, group, |words| split(words, roots));
         }
     }
@@ -237,24 +252,48 @@ impl SlotRing<'_> {
     /// Two layers backward within every row, between words `H` apart at first.
     fn join_rows<const H: usize>(&self, rows: &mut [[u32; ROW]]) {
         for group in 0..ROW / (4 * H) {
-            let roots = self.backward_roots(ROW / (4 * H), group);
+            let roots = self.backward_roots(group);
             within::<H>(rows, group, |words| self.join(words, roots));
         }
     }
 
-    /// The roots of two layers forward, negated: on level `g ≤ i < 2g` the root `ψ^rev(i)` is
-    /// `−ψ^−rev(3g − 1 − i)`.
-    fn forward_roots(&self, groups: usize, group: usize) -> [SignedFactor; 3] {
-        let second = 4 * groups - 1 - 2 * group;
-        [2 * groups - 1 - group, second, second - 1].map(|i| self.root(i))
+    /// The last two layers backward within every row.
+    fn join_rows_last(&self, rows: &mut [[u32; ROW]]) {
+        let root = self.root(1);
+        within::<16>(rows, 0, |words| {
+            let [x0, x1, x2, x3] = words.map(u32::cast_signed);
+            let (s0, s1, d0) = (x0 + x1, x2 + x3, x0 - x1);
+            let d1 = root.multiply(x2 - x3);
+            [s0 + s1, d0 + d1, s0 - s1, d0 - d1].map(i32::cast_unsigned)
+        });
+    }
+
+    /// The roots of two layers forward, negated, those of the second layer last. Group `i` of the `g` of
+    /// a layer has `ψ^rev(i)` in a cyclic transform and `ψ^rev(g + i)` in a negacyclic one.
+    #[inline(always)]
+    fn forward_roots(&self, first: usize) -> [SignedFactor; 3] {
+        let [left, right] = [2 * first, 2 * first + 1];
+        [self.negated_root(first), self.negated_root(left), self.negated_root(right)]
     }
 
     /// The roots of two layers backward, those of the first layer first.
-    fn backward_roots(&self, groups: usize, group: usize) -> [SignedFactor; 3] {
-        let first = 2 * (groups + group);
-        [first, first + 1, groups + group].map(|i| self.root(i))
+    #[inline(always)]
+    fn backward_roots(&self, second: usize) -> [SignedFactor; 3] {
+        [2 * second, 2 * second + 1, second].map(|i| self.root(i))
     }
 
+    /// `−ψ^rev(i)`, which is `ψ^−rev(3g − 1 − i)` for `g ≤ i < 2g`.
+    #[inline(always)]
+    fn negated_root(&self, i: usize) -> SignedFactor {
+        let factor = match i.checked_ilog2() {
+            Some(log) => &self.inverse_roots[(3 << log) - 1 - i],
+            None => &self.minus_one,
+        };
+        self.modulus.root(*factor)
+    }
+
+    /// `ψ^−rev(i)`.
+    #[inline(always)]
     fn root(&self, i: usize) -> SignedFactor {
         self.modulus.root(self.inverse_roots[i])
     }
@@ -293,10 +332,10 @@ fn across(block: &mut [u32], f: impl Fn([u32; 4]) -> [u32; 4]) {
 #[inline]
 fn within<const H: usize>(rows: &mut [[u32; ROW]], group: usize, f: impl Fn([u32; 4]) -> [u32; 4]) {
     for row in rows {
-        let part = &mut row[4 * H * group..][..4 * H];
+        let (quarters, _) = row.as_chunks_mut::<H>();
+        let [x0, x1, x2, x3] = &mut quarters.as_chunks_mut::<4>().0[group];
         for i in 0..H {
-            let [w0, w1, w2, w3] = f([part[i], part[H + i], part[2 * H + i], part[3 * H + i]]);
-            (part[i], part[H + i], part[2 * H + i], part[3 * H + i]) = (w0, w1, w2, w3);
+            [x0[i], x1[i], x2[i], x3[i]] = f([x0[i], x1[i], x2[i], x3[i]]);
         }
     }
 }

@@ -92,7 +92,7 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>> SlotSecret<'a, B> {
             self.multiply(ring, (seed, domain::PUBLIC_KEY, 0), work.limb);
             let q = ring.signed();
             for (x, &e) in work.limb.iter_mut().zip(&*work.message) {
-                *x = e.wrapping_sub(q.shrink(x.cast_signed()).cast_unsigned());
+                *x = q.shrink(e.wrapping_sub(*x).cast_signed()).cast_unsigned();
             }
             ring.forward(work.limb);
             for x in &mut *work.limb {
@@ -168,7 +168,7 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>> SlotSecret<'a, B> {
     /// The secret times a mask that is expanded on the way, as signed words that are to be reduced.
     fn multiply(&self, ring: &SlotRing<'_>, mask: (&Seed, u32, u32), limb: &mut [u32]) {
         let q = ring.signed();
-        self.secret.residues(ring.modulus(), limb);
+        self.secret.words(limb);
         ring.forward(limb);
         let (seed, purpose, index) = mask;
         uniform_each(seed, purpose, index, ring.modulus(), &mut *limb, |x, a| {
@@ -187,7 +187,7 @@ impl<'a, B: AsRef<[u8]> + AsMut<[u8]>> SlotSecret<'a, B> {
     ) -> Result<(), Error> {
         assert_eq!(limb.len(), self.params.degree());
         let q = ring.signed();
-        self.secret.residues(ring.modulus(), limb);
+        self.secret.words(limb);
         ring.forward(limb);
         let mut count = 0;
         for (x, a) in limb.iter_mut().zip(mask) {

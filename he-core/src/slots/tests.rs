@@ -141,7 +141,8 @@ fn check_slots(decryption: SlotDecryption<'_>, (up, more): (u32, u32), deviation
     });
     let (rms, largest) = spread(differences.into_iter());
     assert!(rms < 1.2 * deviation && rms > deviation / 1.2, "{rms}, expected {deviation}");
-    assert!(largest < 6.0 * deviation, "{largest}, expected {deviation}");
+    // Slots of products have the tail of a product: e^−15 at this distance.
+    assert!(largest < 12.0 * deviation, "{largest}, expected {deviation}");
 }
 
 /// The deviation of a slot whose coefficients have this variance.
