@@ -4,10 +4,11 @@ mod outcome;
 mod part;
 
 use crate::boards;
-use crate::compiler::Choice;
+use crate::compiler::{Choice, Compiler};
 use crate::console::Console;
 use crate::counted::{self, Row};
-use anyhow::{Context, Result};
+use crate::setup;
+use anyhow::{Context, Result, ensure};
 use outcome::Outcome;
 use part::Part;
 use serde::Serialize;
@@ -67,7 +68,7 @@ pub(crate) fn run(console: &Console, choice: Choice, arguments: &Arguments) -> R
         if let Some(row) = row(part, &outcome) {
             if arguments.counted {
                 rows.push(row);
-            } else if arguments.filter.is_empty() && choice != Choice::Debian {
+            } else if arguments.filter.is_empty() && is_reference(console, choice) {
                 outcome.compare(counted::compare(&row));
             }
         }
@@ -80,6 +81,7 @@ pub(crate) fn run(console: &Console, choice: Choice, arguments: &Arguments) -> R
         summary.targets.insert(name.to_owned(), to_value(outcome)?);
     }
     if arguments.counted && summary.failed == 0 {
+        ensure!(is_reference(console, choice), "the table's counts are those of rustup's compiler");
         counted::renew(rows, &boards::ALL.map(|board| board.name))?;
     }
     if let Some(file) = &arguments.json {
@@ -88,6 +90,11 @@ pub(crate) fn run(console: &Console, choice: Choice, arguments: &Arguments) -> R
     }
     println!("{} passed, {} failed", summary.passed, summary.failed);
     Ok(summary.failed == 0)
+}
+
+/// Whether the compiler is the one of the table of counts.
+fn is_reference(console: &Console, choice: Choice) -> bool {
+    matches!(setup::bare_metal(console, choice), Ok(Compiler::Rustup))
 }
 
 /// The line of a board that counts instructions, if it came so far.

@@ -25,7 +25,9 @@ impl Sizes {
         let bytes = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
         let image = object::File::parse(&*bytes).with_context(|| format!("{}", path.display()))?;
         let mut sizes = Self::default();
-        for section in image.sections() {
+        // Whatever is left of the RAM is not taken, though some linker scripts make sections of it.
+        let is_taken = |name: &str| name != ".heap" && name != ".stack";
+        for section in image.sections().filter(|section| section.name().is_ok_and(is_taken)) {
             let size = section.size();
             match section.kind() {
                 SectionKind::Text => sizes.code += size,
