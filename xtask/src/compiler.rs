@@ -19,6 +19,10 @@ pub(crate) const TARGETS: [&str; 7] = [
     "x86_64-unknown-none",
 ];
 
+/// Further targets, of images whose two sides share a processor: without registers for floating point
+/// there are none to save and erase at the wall.
+const WALL_TARGETS: [&str; 2] = ["thumbv8m.main-none-eabi", "riscv64imac-unknown-none-elf"];
+
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Choice {
@@ -126,11 +130,12 @@ pub(crate) fn debian() -> Result<Compiler> {
     }
 }
 
-/// The targets of [`TARGETS`] that rustup's toolchain has no library for.
+/// The targets that rustup's toolchain has no library for.
 pub(crate) fn missing_targets() -> Vec<&'static str> {
-    let Some(root) = sysroot() else { return TARGETS.to_vec() };
+    let targets = TARGETS.into_iter().chain(WALL_TARGETS);
+    let Some(root) = sysroot() else { return targets.collect() };
     let lacks = |target: &&str| !root.join("lib/rustlib").join(target).join("lib").exists();
-    TARGETS.into_iter().filter(lacks).collect()
+    targets.filter(lacks).collect()
 }
 
 /// A `cargo` command for the host, run in `directory`.
