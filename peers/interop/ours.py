@@ -1,6 +1,6 @@
 """Our side of an exchange, read from docs/format.md: frames, packed residues, seeds, secrets, slots.
 
-A directory is what he-core/examples/exchange.rs describes. Polynomials are arrays of one row a prime, in
+A directory is what he-core/examples/exchange describes. Polynomials are arrays of one row a prime, in
 evaluation form: entry i is the value at psi^(2 rev(i) + 1), psi the least primitive 2N-th root of unity.
 """
 
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "targets/common"))
 from golden import frame
 
 CIPHERTEXT, HEADER, TAG = 8, 32, 16
-EVALUATION_KEY_MASK = 2  # docs/format.md, section 1
+EVALUATION_KEY_MASK, CIPHERTEXT_MASK = 2, 4  # docs/format.md, section 1
 ROUNDING = 1 / 12  # the variance of rounding a coefficient
 
 
@@ -23,9 +23,14 @@ class Ring:
     """A degree, primes, and the order of evaluations and slots."""
 
     def __init__(self, folder):
-        log_degree, primes, digest = (folder / "ring.txt").read_text().split("\n")[:3]
-        self.log_degree, self.degree = int(log_degree), 1 << int(log_degree)
-        self.primes, self.digest = [int(q) for q in primes.split()], int(digest)
+        lines = [line.split() for line in (folder / "ring.txt").read_text().splitlines()]
+        facts = {name: values for name, *values in lines if name != "level"}
+        self.log_degree, self.digest = int(facts["log_degree"][0]), int(facts["digest"][0])
+        self.chain, self.special = [[int(q) for q in facts[name]] for name in ("chain", "special")]
+        self.primes, self.degree = self.chain + self.special, 1 << self.log_degree
+        self.is_real = facts["slots"] == ["real"]
+        # For each level: how many primes, and between which powers of two scales are.
+        self.levels = [[int(x) for x in values] for name, *values in lines if name == "level"]
         places = np.arange(self.degree)
         bits = sum(((places >> k) & 1) << (self.log_degree - 1 - k) for k in range(self.log_degree))
         self.exponents = 2 * bits + 1
@@ -147,7 +152,7 @@ def bodies(ring, data):
 
 
 def pair(ring, path):
-    """A public key or a ciphertext: level, scale, the primes, (b, a)."""
+    """A public key or a ciphertext in a frame: level, scale, the primes, (b, a)."""
     ((_, body),) = bodies(ring, path.read_bytes())
     level, _, scale, basis = unpack_from("<IIdQ", body)
     basis = indices(basis)
@@ -188,28 +193,59 @@ def write_secret(path, coefficients):
     path.write_bytes(digits.sum(axis=1).astype(np.uint8).tobytes())
 
 
-def message(path):
+def message(path, ring):
     """The predicted variance of a coefficient, and the slots."""
     doubles = np.fromfile(path, dtype="<f8")
-    return doubles[0], doubles[1:].view(np.complex128)
+    return doubles[0], doubles[1:] if ring.is_real else doubles[1:].view(np.complex128)
 
 
-def write_message(path, variance, slots):
-    np.concatenate([[variance], slots.view(np.float64)]).tofile(path)
+def write_message(path, variance, slots, ring):
+    parts = slots.real if ring.is_real else slots.view(np.float64)
+    np.concatenate([[variance], parts]).tofile(path)
 
 
-def row(kind, level, scale, variance, found, expected):
-    """Prints how far decrypted slots are from the message, as exchange.rs does."""
+def row(kind, scale, variance, found, expected):
+    """Prints how far decrypted slots are from the message, as exchange does."""
     errors = np.abs(found - expected)
     predicted = np.sqrt(2 * len(found) * variance) / scale
-    fields = {"kind": kind, "level": level, "scale": scale, "predicted": predicted}
+    fields = {"kind": kind, "slots": len(found), "parts": 2, "predicted": predicted}
     print(json.dumps(fields | {"rms": np.sqrt(np.mean(errors**2)), "worst": errors.max()}), flush=True)
 
 
 def exchanges(folder):
     """Every ciphertext of a folder, with its kind."""
-    return [(path, path.stem.split("-", 1)[1]) for path in sorted(folder.glob("*-*.frame"))]
+    found = [path for path in folder.glob("*-*") if path.suffix in (".frame", ".limbs")]
+    return [(path, path.stem.split("-", 1)[1]) for path in sorted(found)]
 
 
-def random_slots(rng, count):
-    return rng.uniform(-1, 1, count) + 1j * rng.uniform(-1, 1, count)
+def ciphertext(ring, path):
+    """The scale and (b, a) of a ciphertext."""
+    if path.suffix == ".limbs":
+        return device_ciphertext(ring, path)
+    _, scale, _, halves = pair(ring, path)
+    return scale, halves
+
+
+def device_ciphertext(ring, path):
+    """What a device sent, brought into evaluation form: he-core/examples/exchange/device.rs."""
+    data, basis = path.read_bytes(), range(len(ring.chain))
+    scale, seed, index = unpack_from("<d32sI", data)
+    first, rest = limbs(ring, data[44:], basis)
+    evaluated = lambda half: np.array([ring.evaluate(row, q) for row, q in zip(half, ring.chain)])
+    if any(seed):
+        assert not rest
+        masks = [uniform(seed, CIPHERTEXT_MASK, index, q, ring.degree) for q in ring.chain]
+        return scale, (evaluated(first), np.array(masks))
+    body, rest = limbs(ring, rest, basis)
+    assert not rest
+    return scale, (evaluated(body), evaluated(first))
+
+
+def random_message(rng, ring):
+    """A level, slots, and a scale."""
+    level = int(rng.integers(len(ring.levels)))
+    count, low, high = ring.levels[level]
+    slots = rng.uniform(-1, 1, ring.degree // 2).astype(complex)
+    if not ring.is_real:
+        slots += 1j * rng.uniform(-1, 1, len(slots))
+    return level, count, slots, 2 ** rng.uniform(low, high)

@@ -20,7 +20,7 @@ import openfhe as fhe
 import ours
 
 ERROR_VARIANCE = 3.19**2  # of OpenFHE's discrete Gaussian
-SCALE_BITS = 30
+PRIME_BITS = 30  # of the primes that OpenFHE chooses, and which are not used
 
 
 def parts(x, name):
@@ -34,6 +34,14 @@ def parts(x, name):
     return [found for entry in x.values() for found in parts(entry, name)]
 
 
+def replace(x, name, value):
+    """Gives every field of this name in a JSON object another value."""
+    for entry in x.values() if isinstance(x, dict) else x if isinstance(x, list) else []:
+        replace(entry, name, value)
+    if isinstance(x, dict) and name in x:
+        x[name] = value
+
+
 def content(shared):
     """What a shared pointer points to."""
     return shared["ptr_wrapper"]["data"]
@@ -44,12 +52,15 @@ class OpenFhe:
 
     def __init__(self, ring):
         self.ring = ring
-        self.primes = ring.primes[:-2]
+        self.primes = ring.chain
+        # A scale that every level has room for; OpenFHE's context has one.
+        low, high = (limit(level[i] for level in ring.levels) for i, limit in ((1, max), (2, min)))
+        self.scale_bits = int(np.random.default_rng().integers(low, high, endpoint=True))
         parameters = fhe.CCParamsCKKSRNS()
         parameters.SetRingDim(ring.degree)
         parameters.SetMultiplicativeDepth(len(self.primes) - 1)
-        parameters.SetScalingModSize(SCALE_BITS)
-        parameters.SetFirstModSize(SCALE_BITS + 1)
+        parameters.SetScalingModSize(PRIME_BITS)
+        parameters.SetFirstModSize(PRIME_BITS + 1)
         parameters.SetScalingTechnique(fhe.FIXEDMANUAL)
         parameters.SetKeySwitchTechnique(fhe.BV)
         parameters.SetCKKSDataType(fhe.COMPLEX)
@@ -62,8 +73,10 @@ class OpenFhe:
         self.forms = {}
 
     def over_our_primes(self, context):
-        """The same context with other primes and roots."""
+        """The same context with other primes and roots, and another scale."""
         form = json.loads(fhe.Serialize(context, fhe.JSON))
+        replace(form, "ss", float(self.scale_bits))
+        content(parts(form, "enp")[0])["m"] = self.scale_bits
         found = content(parts(form, "elp")[0])
         product = int(np.prod([int(q) for q in self.primes], dtype=object))
         found["value0"]["cm"] |= {"v": [product % 2**64, product >> 64], "m": product.bit_length()}
@@ -111,16 +124,16 @@ class OpenFhe:
     def slots(self, key, ciphertext, scale):
         plain = self.context.Decrypt(ciphertext, key)
         plain.SetLength(self.ring.degree // 2)
-        return np.array(plain.GetCKKSPackedValue()) * (2.0**SCALE_BITS / scale)
+        return np.array(plain.GetCKKSPackedValue()) * (2.0**self.scale_bits / scale)
 
 
 def decrypt_ours(peer, folder):
     key = peer.secret(ours.secret(peer.ring, folder / "secret.bin"))
     for path, kind in ours.exchanges(folder):
-        level, scale, _, halves = ours.pair(peer.ring, path)
-        variance, expected = ours.message(path.with_suffix(".slots"))
+        scale, halves = ours.ciphertext(peer.ring, path)
+        variance, expected = ours.message(path.with_suffix(".slots"), peer.ring)
         found = peer.slots(key, peer.ciphertext(halves, scale), scale)
-        ours.row(kind, level, scale, variance, found, expected)
+        ours.row(kind, scale, variance, found, expected)
 
 
 def encrypt_theirs(peer, folder, count):
@@ -128,16 +141,15 @@ def encrypt_theirs(peer, folder, count):
     ours.write_secret(folder / "secret.bin", peer.own_secret())
     public = ERROR_VARIANCE * (1 + 4 * ring.degree / 3)
     for number in range(count):
-        level, slots = int(rng.integers(2)), ours.random_slots(rng, ring.degree // 2)
+        level, used, slots, _ = ours.random_message(rng, ring)
         by_secret = "secret", ERROR_VARIANCE, peer.keys.secretKey
         by_public = "public", public, peer.keys.publicKey
         kind, variance, key = by_secret if number % 2 == 0 else by_public
-        used = [2, len(peer.primes)][level]
         made = content(peer.encrypt(slots, used, key)["value0"])
         halves = [np.array([limb["v"] for limb in peer.limbs(poly)]) for poly in made["v"]]
         path = folder / f"{number:04}-{kind}.frame"
         ours.write_pair(ring, path, level, made["s"], range(used), halves)
-        ours.write_message(path.with_suffix(".slots"), variance + ours.ROUNDING, slots)
+        ours.write_message(path.with_suffix(".slots"), variance + ours.ROUNDING, slots, ring)
 
 
 def main():

@@ -1,7 +1,7 @@
 """Exchanges with Microsoft SEAL by the wheel `seal-python`: `with_seal.py DIRECTORY`.
 
-Reads DIRECTORY/ours, decrypts it inside SEAL and prints a JSON row for each ciphertext; squares and
-relinearises one of them with our key; writes as many of SEAL's into DIRECTORY/theirs. SEAL 4.4 has the same
+Reads DIRECTORY/ours, decrypts it inside SEAL and prints a JSON row for each ciphertext; squares one of them and
+relinearises the square with our key, where there is one; writes as many of SEAL's into DIRECTORY/theirs. SEAL 4.4 has the same
 evaluation form as ours (the least root, bit-reversed); its slots are at powers of 3.
 
 Its bytes: a header (0xa15e, 16, version, no compression, 0, the length in 8 bytes); then, for a
@@ -40,7 +40,7 @@ class Seal:
     """A context over our chain and one special prime, which is all that SEAL has."""
 
     def __init__(self, ring):
-        self.ring, self.special = ring, len(ring.primes) - 2
+        self.ring, self.special = ring, len(ring.chain)
         self.chain = list(range(self.special))
         parameters = seal.EncryptionParameters(seal.scheme_type.ckks)
         parameters.set_poly_modulus_degree(ring.degree)
@@ -81,7 +81,8 @@ class Seal:
         head = self.parameters(basis) + pack("<B3QdQ", 1, *shape, scale, 1)
         return framed(head + array(np.stack(halves)))
 
-    def ciphertext(self, basis, halves, scale):
+    def ciphertext(self, halves, scale):
+        basis = self.chain[: len(halves[0])]
         return self.load(seal.Ciphertext, self.ciphertext_bytes(basis, halves, scale))
 
     def halves(self, ciphertext):
@@ -117,10 +118,10 @@ def decrypt_ours(peer, folder):
     coefficients = ours.secret(ring, folder / "secret.bin")
     decryptor = seal.Decryptor(peer.context, peer.secret(coefficients))
     for path, kind in ours.exchanges(folder):
-        level, scale, basis, halves = ours.pair(ring, path)
-        variance, expected = ours.message(path.with_suffix(".slots"))
-        found = peer.slots(decryptor, peer.ciphertext(basis, halves, scale))
-        ours.row(kind, level, scale, variance, found, expected)
+        scale, halves = ours.ciphertext(ring, path)
+        variance, expected = ours.message(path.with_suffix(".slots"), ring)
+        found = peer.slots(decryptor, peer.ciphertext(halves, scale))
+        ours.row(kind, scale, variance, found, expected)
     return decryptor
 
 
@@ -128,27 +129,26 @@ def square(peer, folder, decryptor):
     """A square in SEAL, relinearised by our key."""
     ring = peer.ring
     key = peer.relinearization(ours.switching_key(ring, folder / "relinearization.frames"))
-    other = ring.primes[-1]
-    fresh = [item for item in ours.exchanges(folder) if item[1] == "secret"]
-    read = [(ours.pair(ring, path), ours.message(path.with_suffix(".slots"))) for path, _ in fresh]
-    whole = [(found, message) for found, message in read if found[2] == peer.chain]
-    for (level, scale, basis, halves), (variance, expected) in whole[:1]:
-        product = peer.evaluator.square(peer.ciphertext(basis, halves, scale))
-        _, (c0, c1, c2), _ = peer.halves(product)
+    (other,) = ring.special[1:]
+    fresh = [path for path, kind in ours.exchanges(folder) if kind == "secret"]
+    read = [(path, *ours.ciphertext(ring, path)) for path in fresh]
+    whole = [found for found in read if len(found[2][0]) == len(peer.chain)]
+    for path, scale, halves in whole[:1]:
+        variance, expected = ours.message(path.with_suffix(".slots"), ring)
+        c0, c1, c2 = peer.halves(peer.evaluator.square(peer.ciphertext(halves, scale)))[1]
         # The key is for s^2 times the other special prime, so what it meets is divided by it.
-        primes = np.array([ring.primes[i] for i in basis], dtype=np.uint64)[:, None]
-        inverses = np.array([pow(other, -1, int(q)) for q in primes.flat], dtype=np.uint64)[:, None]
-        product = peer.ciphertext(basis, [c0, c1, c2 * inverses % primes], scale * scale)
+        primes = np.array(ring.chain, dtype=np.uint64)[:, None]
+        inverses = np.array([pow(other, -1, q) for q in ring.chain], dtype=np.uint64)[:, None]
+        product = peer.ciphertext([c0, c1, c2 * inverses % primes], scale * scale)
         peer.evaluator.relinearize_inplace(product, key)
         size = np.mean(np.abs(expected) ** 2) * scale**2
-        noise = 4 * size * variance + key_switch(ring, peer, basis)
-        ours.row("square", level, scale * scale, noise, peer.slots(decryptor, product), expected**2)
+        noise = 4 * size * variance + key_switch(ring)
+        ours.row("square", scale * scale, noise, peer.slots(decryptor, product), expected**2)
 
 
-def key_switch(ring, peer, basis):
+def key_switch(ring):
     """The variance that digits of one prime each add, over one special prime, and rounding."""
-    special = float(ring.primes[peer.special])
-    digits = sum((ring.primes[i] / special) ** 2 for i in basis) / 12
+    digits = sum((q / ring.special[0]) ** 2 for q in ring.chain) / 12
     return ring.degree * ERROR_VARIANCE * digits + rounding(ring)
 
 
@@ -165,23 +165,20 @@ def encrypt_theirs(peer, folder, count):
     words = np.frombuffer(peer.saved(key), dtype="<u8", offset=HEADER + 32 + 16 + HEADER + 8)
     ours.write_secret(folder / "secret.bin", ternary(ring, words[: ring.degree]))
     encryptor = seal.Encryptor(peer.context, generator.create_public_key(), key)
-    special = float(ring.primes[peer.special])
-    public = ERROR_VARIANCE * (1 + 4 * ring.degree / 3) / special**2 + rounding(ring)
+    public = ERROR_VARIANCE * (1 + 4 * ring.degree / 3) / ring.special[0] ** 2 + rounding(ring)
     for number in range(count):
-        slots, scale = ours.random_slots(rng, ring.degree // 2), 2 ** rng.uniform(22, 38)
+        level, used, slots, scale = ours.random_message(rng, ring)
         plain = peer.encoded(slots, scale)
         if number % 2 == 0:
             kind, variance, made = "secret", ERROR_VARIANCE, encryptor.encrypt_symmetric(plain)
         else:
             kind, variance, made = "public", public, encryptor.encrypt(plain)
-        level = int(rng.integers(2))
-        if level == 0:
-            for _ in range(2):
-                peer.evaluator.mod_switch_to_next_inplace(made)
+        for _ in peer.chain[used:]:
+            peer.evaluator.mod_switch_to_next_inplace(made)
         basis, halves, scale = peer.halves(made)
         path = folder / f"{number:04}-{kind}.frame"
         ours.write_pair(ring, path, level, scale, basis, halves)
-        ours.write_message(path.with_suffix(".slots"), variance + ours.ROUNDING, slots)
+        ours.write_message(path.with_suffix(".slots"), variance + ours.ROUNDING, slots, ring)
 
 
 def ternary(ring, evaluations):
@@ -195,7 +192,8 @@ def main():
     folder = Path(sys.argv[1])
     peer = Seal(ours.Ring(folder / "ours"))
     decryptor = decrypt_ours(peer, folder / "ours")
-    square(peer, folder / "ours", decryptor)
+    if (folder / "ours/relinearization.frames").exists():
+        square(peer, folder / "ours", decryptor)
     (folder / "theirs").mkdir(exist_ok=True)
     encrypt_theirs(peer, folder / "theirs", len(ours.exchanges(folder / "ours")))
 
