@@ -30,17 +30,20 @@ const fn or(title: &'static str, figure: &'static str, smaller: &'static str) ->
     Column { title, figure, smaller: Some(smaller) }
 }
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 13] = [
     column("flash", "flash_bytes"),
     column("RAM", "ram_bytes"),
     or("generate key", "generate_key", "generate_small_key"),
     or("encrypt", "encrypt_4096", "encrypt_1024"),
     column("one prime", "encrypt_4096_one_prime"),
-    column("slots, secret key", "encrypt_slots_secret"),
-    column("slots, public key", "encrypt_slots_public"),
     or("decrypt", "decrypt_4096", "decrypt_1024"),
     column("tokenize", "tokenize"),
     column("embed", "embed"),
+    column("slots: public key", "slots_keygen"),
+    column("encrypt by secret", "slots_encrypt_secret"),
+    column("by public key", "slots_encrypt_public"),
+    column("decrypt", "slots_decrypt"),
+    column("RAM", "slots_ram_bytes"),
 ];
 
 /// The line of one board.
@@ -180,7 +183,7 @@ mod tests {
         let row = row("a", 1_234_567, ("encrypt_1024", 999));
         assert_eq!(
             row.line(),
-            "| `a` | Core | 1,234,567 | – | – | 999¹ | – | – | – | – | – | – |\n"
+            "| `a` | Core | 1,234,567 | – | – | 999¹ | – | – | – | – | – | – | – | – | – |\n"
         );
         assert_eq!(Row::parse(row.line().trim()), Some(row));
         assert_eq!(Row::parse("| `a` | Core | 1 |"), None);

@@ -100,6 +100,6 @@ fn is_reference(console: &Console, choice: Choice) -> bool {
 /// The line of a board that counts instructions, if it came so far.
 fn row(part: Part, outcome: &Outcome) -> Option<Row> {
     let Part::Board(board) = part else { return None };
-    let has_counts = board.is_counted && outcome.ram_bytes.is_some();
+    let has_counts = board.is_counted && outcome.figure(boards::RAM).is_some();
     has_counts.then(|| Row::new(board.name, board.processor, |name| outcome.figure(name)))
 }

@@ -1,6 +1,6 @@
 //! How a part of the tests went.
 
-use crate::boards::{Board, FLASH, RAM, TestReport};
+use crate::boards::{Board, TestReport};
 use crate::console::Console;
 use crate::process::Finished;
 use crate::{build, interop};
@@ -22,12 +22,9 @@ pub(super) struct Outcome {
     pub failed: usize,
     /// What they said.
     pub failures: Vec<String>,
-    /// What the images of a board take of flash.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub flash_bytes: Option<u64>,
-    /// What they take of RAM, with the deepest stack.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ram_bytes: Option<u64>,
+    /// Figures of a board by name, such as what its images take of flash and RAM.
+    #[serde(flatten)]
+    pub figures: Map<String, Value>,
     /// Counts by what was done.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub instructions: Map<String, Value>,
@@ -106,16 +103,13 @@ impl Outcome {
                 None => {}
             }
         }
-        outcome.flash_bytes = report.figure(FLASH);
-        outcome.ram_bytes = report.figure(RAM);
         for (name, figure) in &report.figures {
             println!("  {name:<40} {figure:>12}");
             match name.strip_suffix(INSTRUCTIONS) {
-                Some(name) if board.is_counted => {
-                    outcome.instructions.insert(name.to_owned(), (*figure).into());
-                }
-                _ => {}
-            }
+                Some(_) if !board.is_counted => None,
+                Some(name) => outcome.instructions.insert(name.to_owned(), (*figure).into()),
+                None => outcome.figures.insert(name.clone(), (*figure).into()),
+            };
         }
         outcome.failures.extend(report.failed.iter().cloned());
         outcome.failed = outcome.failures.len();
@@ -140,11 +134,7 @@ impl Outcome {
 
     /// The figure called `name`; for counts of instructions without the end of their names.
     pub(super) fn figure(&self, name: &str) -> Option<u64> {
-        match name {
-            FLASH => self.flash_bytes,
-            RAM => self.ram_bytes,
-            _ => self.instructions.get(name)?.as_u64(),
-        }
+        self.instructions.get(name).or_else(|| self.figures.get(name))?.as_u64()
     }
 }
 
