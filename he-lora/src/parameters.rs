@@ -56,6 +56,35 @@ pub enum Vector {
     Class(usize),
 }
 
+/// What gradients of each kind of vector are multiplied by, besides the gain that all share, so that all of
+/// them fill the optimizer's window. 0 leaves vectors as they are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gains {
+    /// Of queries, keys and values.
+    pub projections: [f64; PROJECTIONS],
+    /// Of the dense layer.
+    pub dense: f64,
+    /// Of the classes.
+    pub classes: f64,
+}
+
+impl Gains {
+    /// The same for all.
+    pub const EQUAL: Self = Self { projections: [1.0; PROJECTIONS], dense: 1.0, classes: 1.0 };
+
+    /// That of one vector.
+    #[must_use]
+    pub fn of(&self, vector: Vector) -> f64 {
+        match vector {
+            Vector::Projection { projection, .. } => {
+                self.projections.get(projection).copied().unwrap_or_default()
+            }
+            Vector::Dense { .. } => self.dense,
+            Vector::Class(_) => self.classes,
+        }
+    }
+}
+
 /// How many vectors there are, and how long they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {

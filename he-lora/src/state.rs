@@ -14,7 +14,7 @@ use he_nn::Error;
 use he_nn::layout::sum_rotations;
 
 use crate::adapter::{Adapter, LayerAdapter};
-use crate::parameters::{HEAD, Parameters, Shape, Side, Vector};
+use crate::parameters::{Gains, HEAD, Parameters, Shape, Side, Vector};
 
 /// Copies of a feature.
 const COPIES: usize = 4;
@@ -108,8 +108,8 @@ impl Places {
     }
 
     /// Slot 0 of the block of a copy, or of several.
-    fn first(&self, is_here: impl Fn(usize, usize) -> bool) -> Vec<Complex> {
-        self.slots(|j, c, f| if j == 0 && is_here(c, f) { 1.0 } else { 0.0 })
+    fn first(&self, value: impl Fn(usize, usize) -> f64) -> Vec<Complex> {
+        self.slots(|j, c, f| if j == 0 { value(c, f) } else { 0.0 })
     }
 
     /// The slots from slot 0 of copy `from` in the places of vectors in copy `to`.
@@ -195,6 +195,7 @@ impl Places {
     pub(crate) fn gather<E: Refresh>(
         &self,
         eval: &E,
+        gains: &Gains,
         gradients: &[(Vector, E::Ciphertext)],
     ) -> Result<E::Ciphertext, Error> {
         let level = gradients.iter().map(|(_, x)| eval.level(x)).min().unwrap_or(0);
@@ -202,8 +203,9 @@ impl Places {
         for (vector, x) in gradients {
             let x = eval.drop_level(x, level)?;
             for moved in self.moves(*vector) {
-                let mask =
-                    self.first(|c, f| moved.copies.contains(&c) && moved.is_trained(self, f, c));
+                let mask = self.first(|c, f| {
+                    if moved.copies.contains(&c) { moved.gain(self, gains, f, c) } else { 0.0 }
+                });
                 let x = mul_values(eval, &x, &mask, eval.default_scale())?;
                 let x = eval.rotate(&x, -(self.step(Kind::Gradient) + moved.by))?;
                 total = Some(match total {
@@ -243,14 +245,14 @@ struct Move {
 }
 
 impl Move {
-    /// Whether feature `f` of copy `c` is trained.
-    fn is_trained(&self, places: &Places, f: usize, c: usize) -> bool {
+    /// What feature `f` of copy `c` is multiplied by: 0 if it is not trained.
+    fn gain(&self, places: &Places, gains: &Gains, f: usize, c: usize) -> f64 {
         let vector = match self.vector {
             Vector::Projection { layer, side, r, .. } => {
                 Vector::Projection { layer, projection: c, side, r }
             }
             other => other,
         };
-        places.shape.is_trained(vector, f)
+        if places.shape.is_trained(vector, f) { gains.of(vector) } else { 0.0 }
     }
 }

@@ -23,7 +23,7 @@ use he_nn::tape::Tape;
 use self::head::Head;
 use self::projections::Projections;
 use crate::adamw::{self, AdamW};
-use crate::parameters::{Shape, Vector};
+use crate::parameters::{Gains, Parameters, Shape, Vector};
 use crate::reference::Loss;
 use crate::state::{Places, Trained};
 
@@ -38,10 +38,23 @@ pub struct Training {
     pub loss: Loss,
     /// What gradients are multiplied by, a power of two from 1 to 16.
     pub gain: i32,
+    /// What gradients of each kind of vector are multiplied by besides.
+    pub gains: Gains,
     /// The largest difference of a score and the mean of scores that the softmax is declared for.
     pub largest_score: f64,
     /// The optimizer's settings.
     pub optimizer: AdamW,
+}
+
+impl Training {
+    /// Adds a part of a gradient, as the optimizer takes it: with its gains.
+    pub fn accumulate(&self, sum: &mut Parameters, gradient: &Parameters, part: f64) {
+        for vector in self.shape.vectors() {
+            let factor = part * f64::from(self.gain) * self.gains.of(vector);
+            let pairs = sum.vector_mut(vector).iter_mut().zip(gradient.vector(vector));
+            pairs.for_each(|(sum, g)| *sum += factor * g);
+        }
+    }
 }
 
 /// An encrypted example.
@@ -132,7 +145,7 @@ pub fn gradient<E: Refresh>(
     let mut back = Backward { eval, model, training, trained, tape: &tape, levels, gradients };
     let stream = back.last_layer(&rows)?;
     back.first_layer(&stream)?;
-    Places::new(eval, training.shape)?.gather(eval, &back.gradients)
+    Places::new(eval, training.shape)?.gather(eval, &training.gains, &back.gradients)
 }
 
 /// The state after step `number`, from 1: from the state as [`refresh`] gives it, and the sum of the

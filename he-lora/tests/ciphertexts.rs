@@ -153,8 +153,9 @@ fn an_encrypted_iteration_is_that_of_the_reference() {
     let both = (&model, &training);
     let found = gradient(cpu, both, &trained, &example, &mut levels).unwrap();
     let example = Example { embedding: &embedding, length, label: &label };
-    let mut wanted = evaluate(&model, &theta, training.scaling, example, training.loss).gradient;
-    wanted.numbers_mut().iter_mut().for_each(|g| *g *= f64::from(training.gain));
+    let exact = evaluate(&model, &theta, training.scaling, example, training.loss).gradient;
+    let mut wanted = Parameters::zeros(training.shape);
+    training.accumulate(&mut wanted, &exact, 1.0);
     let error = worst(&places.read(Kind::Gradient, &setup.decrypt(&found)).unwrap(), &wanted);
     assert!(error < 2f64.powi(-8), "gradient: 2^{:.1}", error.log2());
 

@@ -29,7 +29,7 @@ fn encrypted(eval: &Clear, example: Example<'_>) -> (ClearRows, ClearRows) {
     (eval.encrypt_rows(&upload).unwrap(), eval.encrypt_rows(&label).unwrap())
 }
 
-/// The gradient by the circuit.
+/// The gradient by the circuit, with its gains.
 fn circuit(
     eval: &Clear,
     model: &Model,
@@ -45,9 +45,7 @@ fn circuit(
     let encrypted = Encrypted { upload: &upload, label: &label };
     let mut levels = Levels::default();
     let gradient = gradient(eval, (model, training), &trained, &encrypted, &mut levels).unwrap();
-    let mut found = places.read(Kind::Gradient, gradient.values()).unwrap();
-    found.numbers_mut().iter_mut().for_each(|g| *g /= f64::from(training.gain));
-    found
+    places.read(Kind::Gradient, gradient.values()).unwrap()
 }
 
 /// For every group of vectors the largest difference over the largest entry.
@@ -104,9 +102,7 @@ fn iterations_at_planned_levels_are_those_of_the_reference() {
         for ((embedding, length), label) in sentences.iter().zip(&labels) {
             let example = Example { embedding, length: *length, label };
             let one = evaluate(&model, &theta, training.scaling, example, training.loss).gradient;
-            let gain = f64::from(training.gain) / 2.0;
-            let pairs = mean.numbers_mut().iter_mut().zip(one.numbers());
-            pairs.for_each(|(mean, g)| *mean += gain * g);
+            training.accumulate(&mut mean, &one, 0.5);
             rows.push(encrypted(&eval, example));
         }
         let examples: Vec<_> =
@@ -134,7 +130,9 @@ fn gradients_are_those_of_the_reference() {
             let training = small::training(loss);
             let example = Example { embedding: &embedding, length, label: &label };
             let found = circuit(&eval, &model, &training, &parameters, example);
-            let wanted = evaluate(&model, &parameters, training.scaling, example, loss).gradient;
+            let exact = evaluate(&model, &parameters, training.scaling, example, loss).gradient;
+            let mut wanted = Parameters::zeros(training.shape);
+            training.accumulate(&mut wanted, &exact, 1.0);
             let error = worst(&found, &wanted);
             assert!(error < 2f64.powi(-10), "{seed} {loss:?}: 2^{:.1}", error.log2());
         }

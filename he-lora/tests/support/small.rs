@@ -3,7 +3,7 @@
 use he_core::eval::clear::Clear;
 use he_core::eval::position::{RowShape, Shape as ClearShape};
 use he_lora::adamw::{AdamW, Schedule};
-use he_lora::parameters::{Parameters, Shape};
+use he_lora::parameters::{Gains, Parameters, Shape};
 use he_lora::reference::Loss;
 use he_lora::training::Training;
 use he_nn::TensorName;
@@ -81,6 +81,7 @@ pub(crate) fn training(loss: Loss) -> Training {
         scaling: SCALING,
         loss,
         gain: 4,
+        gains: Gains { projections: [1.0, 0.5, 0.25], dense: 0.75, classes: 0.5 },
         largest_score: 4.0,
         optimizer: optimizer(),
     }
