@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 
 pub(crate) use report::TestReport;
 pub(crate) use sizes::Sizes;
-pub(crate) use table::{ALL, CLIENT, MPS2_AN386};
+pub(crate) use table::{ALL, CLIENT, EXAMPLE, MPS2_AN386};
 
 const BUILD_LIMIT: Duration = Duration::from_secs(1200);
 const TESTS_LIMIT: Duration = Duration::from_secs(600);
@@ -109,7 +109,8 @@ impl Image {
 
 /// The directories of all packages that have images, each once.
 pub(crate) fn packages() -> Vec<(&'static Board, PathBuf)> {
-    let mut packages: Vec<(&Board, PathBuf)> = vec![(&MPS2_AN386, CLIENT.directory())];
+    let mut packages: Vec<(&Board, PathBuf)> =
+        vec![(&MPS2_AN386, CLIENT.directory()), (&MPS2_AN386, EXAMPLE.directory())];
     for board in ALL {
         for image in board.tests.iter().copied().flatten() {
             let directory = image.directory();

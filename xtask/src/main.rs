@@ -20,6 +20,7 @@ mod c_example;
 mod constant_time;
 mod counted;
 mod demo;
+mod flash;
 mod interop;
 mod lint;
 mod restarts;
@@ -56,6 +57,8 @@ enum Task {
     Test(test::Arguments),
     /// Type a sentence into the emulated device and have it classified under encryption.
     Demo(demo::Arguments),
+    /// Put the example firmware on a chip through a debug probe.
+    Flash(flash::Arguments),
     /// Measure our operations, and those of other libraries beside them.
     Bench(bench::Arguments),
     /// Exchange keys and ciphertexts with other libraries, and compare errors with predictions.
@@ -76,6 +79,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask test --target mps2-an386       the firmware tests of one board
   cargo xtask test --counted                 count the instructions of every board again
   cargo xtask demo 'a dull film'             one sentence under encryption
+  cargo xtask flash --target nrf52840 --dry-run   what would be flashed, and how
   cargo xtask bench --peers                  our operations beside those of other libraries
   cargo xtask test --filter tokenizer        tests whose name contains a word";
 
@@ -104,6 +108,7 @@ fn run(console: &Console, arguments: &Arguments) -> Result<bool> {
         Task::Build => build::all(console, &setup::bare_metal(console, choice)?),
         Task::Test(arguments) => test::run(console, choice, arguments),
         Task::Demo(arguments) => demo::run(console, choice, arguments),
+        Task::Flash(arguments) => flash::run(console, choice, arguments),
         Task::Bench(arguments) => bench::run(console, arguments),
         Task::Interop(arguments) => interop::run(console, arguments),
         Task::ConstantTime(arguments) => constant_time::run(console, choice, arguments),

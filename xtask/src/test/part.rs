@@ -5,7 +5,7 @@ use crate::boards::{self, Board, HOSTED, MPS2_AN386};
 use crate::compiler::{Choice, host_cargo, root, target_directory};
 use crate::console::Console;
 use crate::process::{output_of, run_with};
-use crate::{aarch64, build, c_example, interop, restarts, setup};
+use crate::{aarch64, build, c_example, flash, interop, restarts, setup};
 use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use core::time::Duration;
@@ -31,6 +31,8 @@ pub(super) enum Part {
     Builds,
     /// The test images of a board.
     Board(&'static Board),
+    /// The example firmware on two boards, and dry runs of flashing it to chips.
+    ExampleFirmware,
     /// What the client remembers when power fails, on the Cortex-M4F board.
     Restarts,
     /// The static library for C in a firmware written in C, on the Cortex-M4F board.
@@ -54,7 +56,7 @@ impl Part {
         first
             .into_iter()
             .chain(boards)
-            .chain([Self::Restarts, Self::HeCoreC, Self::Interop])
+            .chain([Self::ExampleFirmware, Self::Restarts, Self::HeCoreC, Self::Interop])
             .collect()
     }
 
@@ -68,6 +70,7 @@ impl Part {
             Self::FirmwareOnHost => "firmware-on-host",
             Self::Builds => "builds",
             Self::Board(board) => board.name,
+            Self::ExampleFirmware => "example-firmware",
             Self::Restarts => "restarts",
             Self::HeCoreC => "he-core-c",
             Self::Interop => "interop",
@@ -127,6 +130,11 @@ impl Part {
                 Ok(Outcome::of_builds(build::outcomes(console, &compiler, filter)))
             }
             Self::Board(board) => on_board(console, choice, board, filter),
+            Self::ExampleFirmware => {
+                let compiler = setup::bare_metal(console, choice)?;
+                setup::emulators(console, &boards::ALL)?;
+                Ok(Outcome::of_builds(flash::outcomes(console, &compiler)))
+            }
             Self::Restarts => {
                 let compiler = setup::bare_metal(console, choice)?;
                 setup::emulators(console, &[&MPS2_AN386])?;
