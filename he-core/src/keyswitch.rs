@@ -29,7 +29,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    const fn side(&self, side: Side) -> &Poly {
+    pub(crate) const fn side(&self, side: Side) -> &Poly {
         match side {
             Side::B => &self.b,
             Side::A => &self.a,

@@ -331,7 +331,7 @@ impl Refresh for Cpu {
     fn concat(&self, a: &Rows, b: &Rows) -> Result<Rows, Error> {
         let _span = self.span("concat", 0, a.count() + b.count());
         super::check_scales(a.scale, b.scale)?;
-        Ok(a.concat(b))
+        Ok(a.concat(&self.ring, b))
     }
 
     fn add_rows(&self, a: &Rows, b: &Rows) -> Result<Rows, Error> {
@@ -362,14 +362,15 @@ impl Refresh for Cpu {
     fn slots_to_rows(&self, z: &Ciphertext) -> Result<Rows, Error> {
         let _span = self.span("slots_to_rows", z.level, 1);
         let pairs = self.to_edge(z)?;
-        let rows = Rows::from_edge(&self.params, &pairs, self.bootstrap()?.row_scale);
         // Big row `i + stride·f` is row `f` of edge ciphertext `i`.
-        let (count, stride) = (rows.count(), pairs.len());
-        let at = |row: usize| {
+        let (count, stride) = (self.rows_per_pack(), pairs.len());
+        let place = |row: usize| {
             let offset = bit_reversed(row, count);
-            Term { row: offset % stride * (count / stride) + offset / stride, shift: 0 }
+            offset % stride * (count / stride) + offset / stride
         };
-        self.select(&rows, &(0..count).map(|row| vec![at(row)]).collect::<Vec<_>>())
+        let _span = self.span("from_edge", 0, count);
+        let scale = self.bootstrap()?.row_scale;
+        Ok(Rows::from_edge(&self.ring, &self.params, &pairs, scale, place))
     }
 
     fn rows_level(&self) -> usize {

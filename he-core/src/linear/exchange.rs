@@ -60,7 +60,8 @@ pub fn receive(
         });
         Ok(EdgePair { a: a.collect::<Result<_, Error>>()?, b: upload.b.clone() })
     });
-    Ok(Rows::from_edge(params, &pairs.collect::<Result<Vec<_>, Error>>()?, scale))
+    let pairs = pairs.collect::<Result<Vec<_>, Error>>()?;
+    Ok(Rows::from_edge(edge, params, &pairs, scale, |row| row))
 }
 
 fn check(limbs: &[Vec<u32>], prime: usize, degree: usize, q: Modulus) -> Result<(), Error> {

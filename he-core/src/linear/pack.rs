@@ -5,11 +5,16 @@
 //! from `s_j(X^K)` to the ephemeral secret by a key of one digit; the products are summed in
 //! evaluation form and divided by the special primes once.
 
-use super::rows::{Rows, scatter};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::rows::Rows;
 use crate::Error;
-use crate::keyswitch::EvaluationKeys;
+use crate::ciphertext::Side;
+use crate::keyswitch::{EvaluationKeys, dot, rescale_pair};
 use crate::params::Params;
-use crate::ring::{Converter, Poly, Rescaler, Ring};
+use crate::ring::{Basis, Converter, Operands, Poly, Rescaler, Ring};
 
 /// `(b, a)` under the ephemeral secret, in evaluation form at the base modulus.
 ///
@@ -26,24 +31,38 @@ pub fn pack(
     if rows.count() != expected {
         return Err(Error::WrongLength { expected, found: rows.count() });
     }
-    let base = params.base();
-    let special = params.special_small();
-    let all = base.union(special);
-    let raise = Converter::new(ring, base, special);
+    let (base, special) = (params.base(), params.special_small());
     let rank = (1usize << params.log_edge_degree()) / tokens;
-    let (mut b, mut a) = (Poly::zero(ring, all), Poly::zero(ring, all));
-    for (block, part) in (0..rank).zip(0u32..) {
-        let mut digit = scatter(ring, base, rows, 1 + block);
-        digit.ntt_assign(ring);
-        let digit = raise.extend(ring, &digit);
-        let key = &keys.pack(part)?.parts[0];
-        b.mul_add_assign(ring, &digit, &key.b);
-        a.mul_add_assign(ring, &digit, &key.a);
-    }
-    let down = Rescaler::new(ring, all, base);
-    let (mut b, a) = (down.apply(ring, &b), down.apply(ring, &a));
-    let mut message = scatter(ring, base, rows, 0);
-    message.ntt_assign(ring);
-    b.add_assign(ring, &message);
-    Ok((b, a))
+    let parts = (0u32..).take(rank).map(|part| Ok(&keys.pack(part)?.parts[0]));
+    let parts = parts.collect::<Result<Vec<_>, Error>>()?;
+    let blocks = blocks(ring, rows, [base, special], rank);
+    let product = |side: Side, prime, at: Range<usize>, out: &mut [u32]| {
+        let pairs = blocks.iter().zip(&parts);
+        let pairs = pairs.map(|(l, r)| (l.places(prime, &at), r.side(side).places(prime, &at)));
+        dot(ring, prime, out, &pairs.collect::<Vec<_>>());
+    };
+    let mut message = Poly::from_limbs(ring, base, |prime, limb| {
+        rows.scatter(base, prime, 0, limb);
+        ring.kernels().ntt(&ring.table(prime), limb);
+    });
+    let down = Rescaler::new(ring, base.union(special), base);
+    let [b, a] = rescale_pair(ring, &down, product, |_, _, _| {});
+    message.add_assign(ring, &b);
+    Ok((message, a))
+}
+
+/// The `A_j`, in evaluation form over the base and the special primes.
+fn blocks(ring: &Ring, rows: &Rows, [base, special]: [Basis; 2], rank: usize) -> Vec<Poly> {
+    let raise = Converter::new(ring, base, special);
+    let load = |j, prime, limb: &mut [u32]| rows.scatter(base, prime, 1 + j, limb);
+    let operands = Operands::new(ring, vec![&raise; rank], load);
+    let all = base.union(special);
+    let mut blocks: Vec<_> = (0..rank).map(|_| Poly::blank(ring, all)).collect();
+    operands.convert(&mut blocks.iter_mut().collect::<Vec<_>>(), |j, prime, limb| {
+        if base.contains(prime) {
+            rows.scatter(base, prime, 1 + j, limb);
+        }
+        ring.kernels().ntt(&ring.table(prime), limb);
+    });
+    blocks
 }

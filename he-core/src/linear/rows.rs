@@ -1,6 +1,5 @@
 //! Rows of tokens under the edge secret, at the base modulus.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::EdgePair;
@@ -8,7 +7,7 @@ use crate::Error;
 use crate::eval::refresh::{Term, Weights};
 use crate::ntt::bit_reversed;
 use crate::params::Params;
-use crate::ring::{Basis, Combination, Poly, Ring};
+use crate::ring::{Basis, Combination, Ring};
 
 /// A matrix with fewer non-zero entries than one in so many is sparse.
 const SPARSE: usize = 8;
@@ -16,6 +15,9 @@ const SPARSE: usize = 8;
 /// Most rows that one call of a kernel makes: few enough to share between threads, and enough to
 /// pay for the preparation of its operands.
 const BLOCK_ROWS: usize = 256;
+
+/// Words of a line of a cache: as many rows are read side by side.
+const LINE: usize = 16;
 
 /// Rows, each `1 + r` blocks of `T` words for each base prime: the message block, then the `r`
 /// blocks that meet the parts of the secret.
@@ -36,25 +38,28 @@ impl core::fmt::Debug for Rows {
 }
 
 impl Rows {
-    fn zero(count: usize, like: &Shape, scale: f64) -> Self {
-        let words = vec![0; like.primes * count * like.width()];
-        Self { words, count, tokens: like.tokens, rank: like.rank, scale }
-    }
-
-    /// Reads edge ciphertexts in coefficient form: ciphertext `i` gives rows `i·r .. (i+1)·r`,
-    /// feature `f`, token `t` being coefficient `f + r·t`.
+    /// Reads edge ciphertexts in coefficient form. Row `f` of ciphertext `i` has token `t` at
+    /// coefficient `f + r·t`; row `number` of the result is row `place(number) mod r` of ciphertext
+    /// `place(number) / r`.
     #[must_use]
-    pub fn from_edge(params: &Params, ciphertexts: &[EdgePair], scale: f64) -> Self {
-        let shape = Shape::new(params);
-        let rank = shape.rank;
-        let mut rows = Self::zero(ciphertexts.len() * rank, &shape, scale);
-        let (count, width) = (rows.count, shape.width());
-        let primes: Vec<usize> = params.base().iter().collect();
-        for (number, out) in rows.words.chunks_exact_mut(width).enumerate() {
-            let (prime, row) = (number / count, number % count);
-            let pair = &ciphertexts[row / rank];
-            shape.read(params.primes()[primes[prime]], row % rank, pair, prime, out);
-        }
+    pub(crate) fn from_edge(
+        ring: &Ring,
+        params: &Params,
+        ciphertexts: &[EdgePair],
+        scale: f64,
+        place: impl Fn(usize) -> usize + Sync,
+    ) -> Self {
+        let tokens = 1 << params.log_tokens();
+        let rank = (1 << params.log_edge_degree()) / tokens;
+        let (shape, primes) = (Shape { tokens, rank }, params.base());
+        let count = ciphertexts.len() * rank;
+        let words = ring.threads().words(primes.len() * count * shape.width());
+        let mut rows = Self { words, count, tokens, rank, scale };
+        let values: Vec<u32> = primes.iter().map(|prime| params.primes()[prime]).collect();
+        Self::fill(ring, &mut rows, |prime, row, out| {
+            let at = place(row);
+            shape.read(values[prime], at % rank, &ciphertexts[at / rank], prime, out);
+        });
         rows
     }
 
@@ -74,14 +79,27 @@ impl Rows {
         &self.words[start..start + self.width()]
     }
 
-    /// Block `block` of every row, as `[row][token]`, modulo base prime number `prime`.
-    pub(crate) fn token(&self, prime: usize, row: usize, block: usize, token: usize) -> u32 {
-        self.row(prime, row)[block * self.tokens + token]
+    /// Block `block` as a polynomial of a pack: coefficient `o + K·t` is token `t` of the row at offset
+    /// `o`, modulo a prime of the base.
+    pub(crate) fn scatter(&self, base: Basis, prime: usize, block: usize, limb: &mut [u32]) {
+        let Some(prime) = base.position(prime) else { return };
+        for first in (0..self.count).step_by(LINE) {
+            // Slots see coefficients in bit-reversed order, and rows are numbered by slots.
+            let row = |offset| self.row(prime, bit_reversed(offset, self.count));
+            let sources = (first..self.count).take(LINE).map(row);
+            let sources: Vec<_> =
+                sources.map(|row| &row[block * self.tokens..][..self.tokens]).collect();
+            for (token, words) in limb.chunks_exact_mut(self.count).enumerate() {
+                let words = words[first..].iter_mut().zip(&sources);
+                words.for_each(|(word, source)| *word = source[token]);
+            }
+        }
     }
 
-    /// The same words as another count of rows of the same shape, all zero.
-    fn blank(&self, count: usize, scale: f64) -> Self {
-        let words = vec![0; self.words.len() / self.count.max(1) * count];
+    /// As many words as another count of rows of the same shape has, to be written before they are
+    /// read.
+    fn blank(&self, ring: &Ring, count: usize, scale: f64) -> Self {
+        let words = ring.threads().words(self.words.len() / self.count.max(1) * count);
         Self { words, count, scale, ..*self }
     }
 
@@ -103,14 +121,24 @@ impl Rows {
             return Err(Error::WrongLength { expected: self.count, found: sums.len() });
         }
         let primes: Vec<usize> = base.iter().collect();
-        let mut out = self.blank(sums.len(), self.scale);
+        let mut out = self.blank(ring, sums.len(), self.scale);
         Self::fill(ring, &mut out, |prime, row, words| {
             let (q, kernels) = (ring.modulus(primes[prime]), ring.kernels());
             let add = |out: &mut [u32], x: &[u32], negate: bool| match negate {
                 false => kernels.add_assign(q, out, x),
                 true => kernels.sub_assign(q, out, x),
             };
-            for term in &sums[row] {
+            let terms = match &sums[row][..] {
+                [Term { row, shift: 0 }, terms @ ..] => {
+                    words.copy_from_slice(self.row(prime, *row));
+                    terms
+                }
+                terms => {
+                    words.fill(0);
+                    terms
+                }
+            };
+            for term in terms {
                 let (by, flip) = (term.shift % self.tokens, term.shift >= self.tokens);
                 let source = self.row(prime, term.row);
                 if by == 0 {
@@ -131,15 +159,14 @@ impl Rows {
     }
 
     /// See [`Refresh::concat`](crate::eval::refresh::Refresh::concat).
-    pub(crate) fn concat(&self, other: &Self) -> Self {
-        let mut out = self.blank(self.count + other.count, self.scale);
-        let (left, right) = (self.count * self.width(), other.count * self.width());
-        if left + right > 0 {
-            for (prime, chunk) in out.words.chunks_exact_mut(left + right).enumerate() {
-                chunk[..left].copy_from_slice(&self.words[prime * left..(prime + 1) * left]);
-                chunk[left..].copy_from_slice(&other.words[prime * right..(prime + 1) * right]);
-            }
-        }
+    pub(crate) fn concat(&self, ring: &Ring, other: &Self) -> Self {
+        let mut out = self.blank(ring, self.count + other.count, self.scale);
+        Self::fill(ring, &mut out, |prime, row, words| {
+            words.copy_from_slice(match row.checked_sub(self.count) {
+                None => self.row(prime, row),
+                Some(row) => other.row(prime, row),
+            });
+        });
         out
     }
 
@@ -204,7 +231,7 @@ impl Rows {
     /// A product with a matrix of mostly zeros, one row after another.
     fn matmul_sparse(&self, ring: &Ring, base: Basis, weights: &Weights, scale: f64) -> Self {
         let primes: Vec<usize> = base.iter().collect();
-        let mut out = self.blank(weights.outputs, scale);
+        let mut out = self.blank(ring, weights.outputs, scale);
         Self::fill(ring, &mut out, |prime, row, words| {
             let q = ring.modulus(primes[prime]);
             let column = weights.entries.iter().skip(row).step_by(weights.outputs);
@@ -224,7 +251,7 @@ impl Rows {
         let primes: Vec<usize> = base.iter().collect();
         let blocks = outputs.div_ceil(BLOCK_ROWS);
         let height = outputs.div_ceil(blocks);
-        let mut out = self.blank(*outputs, scale);
+        let mut out = self.blank(ring, *outputs, scale);
         let (all, block) = (outputs * out.width(), height * out.width());
         let limbs = out.words.chunks_exact_mut(all);
         let mut parts: Vec<_> = limbs.flat_map(|limb| limb.chunks_mut(block)).collect();
@@ -246,16 +273,9 @@ impl Rows {
 struct Shape {
     tokens: usize,
     rank: usize,
-    primes: usize,
 }
 
 impl Shape {
-    fn new(params: &Params) -> Self {
-        let tokens = 1 << params.log_tokens();
-        let rank = (1 << params.log_edge_degree()) / tokens;
-        Self { tokens, rank, primes: params.base().len() }
-    }
-
     fn width(&self) -> usize {
         self.tokens * (1 + self.rank)
     }
@@ -280,17 +300,4 @@ impl Shape {
 
 fn negate(q: u32, x: u32) -> u32 {
     if x == 0 { 0 } else { q - x }
-}
-
-/// `X^block` polynomials of a pack: coefficient `o + K·t` is token `t` of the row at offset `o`.
-pub(crate) fn scatter(ring: &Ring, base: Basis, rows: &Rows, block: usize) -> Poly {
-    let count = rows.count;
-    Poly::from_limbs(ring, base, |prime, limb| {
-        let Some(number) = base.position(prime) else { return };
-        for (i, word) in limb.iter_mut().enumerate() {
-            // Slots see coefficients in bit-reversed order, and rows are numbered by slots.
-            let row = bit_reversed(i % count, count);
-            *word = rows.token(number, row, block, i / count);
-        }
-    })
 }
