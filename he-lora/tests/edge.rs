@@ -1,0 +1,105 @@
+//! Training of the model that ships, on plain slots of the full size with the scheme's levels and scales,
+//! against the reference.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "../../he-nn/tests/trained/model.rs"]
+mod trained;
+
+use he_core::eval::Evaluator;
+use he_lora::adamw::{AdamW, Schedule};
+use he_lora::parameters::{Gains, Parameters, Shape, Side, Vector};
+use he_lora::reference::{Example, Loss, evaluate};
+use he_lora::state::{Kind, Places, Trained};
+use he_lora::training::{Encrypted, Training, gradient};
+use he_nn::levels::Levels;
+use he_nn::reference::embed;
+use trained::TOKENS;
+
+/// Uniform in `−1 .. 1`.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+        f64::from(u32::try_from(self.0 >> 32).unwrap()) / 2f64.powi(31) - 1.0
+    }
+}
+
+fn parameters(shape: Shape, edge: &trained::Edge) -> Parameters {
+    let (mut numbers, mut parameters) = (Numbers(7), Parameters::zeros(shape));
+    let head = &edge.model.head().classes;
+    for vector in shape.vectors() {
+        let size = match vector {
+            Vector::Projection { side: Side::Down, .. }
+            | Vector::Dense { side: Side::Down, .. } => 0.088,
+            _ => 0.01,
+        };
+        for (f, x) in parameters.vector_mut(vector).iter_mut().enumerate() {
+            let number = numbers.next();
+            *x = match vector {
+                Vector::Class(k) => f64::from(head.entries[f * head.outputs + k]) / 1024.0,
+                _ if shape.is_trained(vector, f) => size * number,
+                _ => 0.0,
+            };
+        }
+    }
+    parameters
+}
+
+fn training(shape: Shape) -> Training {
+    Training {
+        shape,
+        scaling: 4.0,
+        loss: Loss::CrossEntropy,
+        gain: 4,
+        gains: Gains { projections: [0.25, 0.25, 1.0], dense: 2.0, classes: 0.5 },
+        largest_score: 4.0,
+        optimizer: AdamW {
+            rate: 0.01,
+            schedule: Schedule::Constant,
+            mean_decay: 0.9,
+            square_decay: 0.99,
+            weight_decay: 0.01,
+            epsilon: 0.125,
+            limit: 4.0,
+            degree: 31,
+        },
+    }
+}
+
+#[test]
+fn gradients_are_those_of_the_reference() {
+    let edge = trained::edge();
+    let shape = Shape::new(2, edge.model.config()).unwrap();
+    let (parameters, training) = (parameters(shape, &edge), training(shape));
+    let ids = trained::ids(&edge.golden[0]);
+    let embedding = embed(&edge.table(), &ids, TOKENS);
+    let label = [1.0, 0.0];
+    let example = Example { embedding: &embedding, length: ids.len(), label: &label };
+    let exact = evaluate(&edge.model, &parameters, training.scaling, example, training.loss);
+    let mut wanted = Parameters::zeros(shape);
+    training.accumulate(&mut wanted, &exact.gradient, 1.0);
+
+    let eval = trained::clear(&edge);
+    let places = Places::new(&eval, shape).unwrap();
+    let state = places.pack(Kind::Parameter, &parameters);
+    let state = eval.encrypt(&state, 14, eval.default_scale()).unwrap();
+    let trained = Trained::unpack(&eval, shape, training.scaling, &state).unwrap();
+    let feature = |f: usize| embedding.iter().skip(f).step_by(shape.width()).copied().collect();
+    let mut rows: Vec<Vec<f64>> = (0..shape.width() - 1).map(feature).collect();
+    rows.push((0..TOKENS).map(|t| if t < ids.len() { 1.0 } else { 0.0 }).collect());
+    let upload = eval.encrypt_rows(&rows).unwrap();
+    let labels = eval.encrypt_rows(&label.map(|y| vec![y; TOKENS])).unwrap();
+    let encrypted = Encrypted { upload: &upload, label: &labels };
+    let (both, mut levels) = ((&edge.model, &training), Levels::default());
+    let found = gradient(&eval, both, &trained, &encrypted, &mut levels).unwrap();
+    let found = places.read(Kind::Gradient, found.values()).unwrap();
+    for vector in shape.vectors() {
+        let pairs = || found.vector(vector).iter().zip(wanted.vector(vector));
+        let error = pairs().map(|(f, w)| (f - w).abs()).fold(0.0, f64::max);
+        let size = pairs().map(|(_, w)| w.abs()).fold(0.0, f64::max);
+        assert!(error < size * 2f64.powi(-10), "{vector:?}: {error:.3e} of {size:.3e}");
+    }
+}
