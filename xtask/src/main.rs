@@ -24,7 +24,6 @@ mod flash;
 mod interop;
 mod lint;
 mod restarts;
-mod restarts;
 mod size;
 mod test;
 

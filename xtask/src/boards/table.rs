@@ -8,13 +8,16 @@
 use super::{Board, Emulator, Image, Reports};
 
 /// Every board.
-pub(crate) static ALL: [&Board; 7] = [
+pub(crate) static ALL: [&Board; 10] = [
     &LM3S6965EVB,
     &MPS2_AN386,
     &MPS2_AN500,
     &MPS2_AN505,
+    &MPS2_AN505_TZ,
     &MPS3_AN547,
+    &RISCV32_ENCLAVE,
     &RISCV32_VIRT,
+    &RISCV64_ENCLAVE,
     &RISCV64_VIRT,
 ];
 
@@ -54,7 +57,16 @@ pub(crate) static MPS2_AN386: Board = Board {
     reports: Reports::Semihosting,
     tests: &[&[Image { package: "mps2-an386", binary: "tests" }]],
     is_counted: true,
-    budgets: &[CLIENT_RAM, ("encrypt_4096_instructions", 2_200_000)],
+    budgets: &[
+        CLIENT_RAM,
+        ("encrypt_4096_one_prime_instructions", 1_200_000),
+        ("decrypt_4096_instructions", 1_600_000),
+        ("slots_keygen_instructions", 5_500_000),
+        ("slots_encrypt_secret_instructions", 5_000_000),
+        ("slots_encrypt_public_instructions", 6_500_000),
+        ("slots_decrypt_instructions", 1_600_000),
+        ("slots_ram_bytes", 36 * 1024),
+    ],
 };
 
 static MPS2_AN500: Board = Board {
@@ -116,4 +128,53 @@ static RISCV64_VIRT: Board = Board {
     tests: &[&[Image { package: "riscv64-virt", binary: "tests" }]],
     is_counted: true,
     budgets: &[CLIENT_RAM],
+};
+
+/// Secrets in the secure world, the client in the other.
+static MPS2_AN505_TZ: Board = Board {
+    name: "mps2-an505-tz",
+    processor: "Cortex-M33",
+    triple: "thumbv8m.main-none-eabi",
+    emulator: ARM,
+    machine: &["-M", "mps2-an505"],
+    reports: Reports::Semihosting,
+    tests: &[&[
+        Image { package: "mps2-an505-tz", binary: "secure" },
+        Image { package: "mps2-an505-tz", binary: "application" },
+    ]],
+    is_counted: false,
+    budgets: &[],
+};
+
+const ENCLAVE: &[&[Image]] = &[&[
+    Image { package: "riscv-enclave", binary: "monitor" },
+    Image { package: "riscv-enclave", binary: "application" },
+]];
+/// Applications in user mode report by semihosting, too.
+const USER_MODE: &[&str] =
+    &["-M", "virt", "-bios", "none", "-m", "16M", "-semihosting-config", "userspace=on"];
+
+/// Secrets in machine mode, the client in user mode.
+static RISCV32_ENCLAVE: Board = Board {
+    name: "riscv32-enclave",
+    processor: "RV32IMAC",
+    triple: "riscv32imac-unknown-none-elf",
+    emulator: RISCV32,
+    machine: USER_MODE,
+    reports: Reports::Semihosting,
+    tests: ENCLAVE,
+    is_counted: false,
+    budgets: &[],
+};
+
+static RISCV64_ENCLAVE: Board = Board {
+    name: "riscv64-enclave",
+    processor: "RV64IMAC",
+    triple: "riscv64imac-unknown-none-elf",
+    emulator: RISCV64,
+    machine: USER_MODE,
+    reports: Reports::Semihosting,
+    tests: ENCLAVE,
+    is_counted: false,
+    budgets: &[],
 };
