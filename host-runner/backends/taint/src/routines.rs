@@ -4,6 +4,7 @@
 mod authority;
 mod controls;
 mod device;
+mod slots;
 
 /// Bytes of secrets that a routine is prepared from.
 pub(crate) const SECRET: usize = 1 << 15;
@@ -39,6 +40,11 @@ pub(crate) const ROUTINES: &[Routine] = &[
     constant("frame out", device::frame),
     // That the tag was right and the secret ternary.
     Routine { excepted: 4, ..constant("provision in", device::provision) },
+    constant("slots, encryption", slots::encryption),
+    constant("slots, public encryption", slots::public_encryption),
+    constant("slots, public key", slots::public_key),
+    constant("slots, decryption", slots::decryption),
+    constant("slots, decryption of two limbs", slots::decryption_of_two),
     constant("secret of a fixed weight", authority::sparse_secret),
     constant("secrets of an authority", authority::secrets),
     constant("relinearization key", authority::relinearization),

@@ -17,7 +17,7 @@ use super::seed;
 const TOKENS: usize = 64;
 const WIDTH: usize = 128;
 /// Any public seed.
-const MASK: Seed = Seed::new([7; Seed::BYTES]);
+pub(crate) const MASK: Seed = Seed::new([7; Seed::BYTES]);
 /// The roots of unity that the base primes are used with.
 const ROOTS: [u32; BASE_PRIMES] = [27628, 7678];
 
@@ -34,7 +34,7 @@ fn ternary(secret: &[u8]) -> EdgeSecret {
     Ternary::uniform(&SecretSeed::new(seed(secret, 0)), 0, [0; DEGREE / 4])
 }
 
-fn secret_seed(secret: &[u8], index: usize) -> SecretSeed {
+pub(crate) fn secret_seed(secret: &[u8], index: usize) -> SecretSeed {
     SecretSeed::new(seed(secret, index))
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn message_seeds(secret: &[u8]) -> Box<dyn FnMut()> {
 }
 
 /// Keeps nothing.
-struct Nowhere;
+pub(crate) struct Nowhere;
 
 impl LimbSink for Nowhere {
     type Error = Infallible;
