@@ -56,18 +56,13 @@ pub(crate) fn run(console: &Console, choice: Choice, arguments: Arguments) -> Re
 }
 
 fn formats() -> Vec<Check> {
-    let mut checks = Vec::new();
-    let packages = boards::packages().into_iter().map(|(_, directory)| directory);
-    for directory in packages.chain(HOSTED.map(|(name, _)| root().join("targets").join(name))) {
+    let workspaces = [("the workspace", root()), ("the boards' workspace", root().join("targets"))];
+    let check = |(name, directory): (&str, PathBuf)| {
         let mut command = host_cargo(&directory);
-        command.args(["fmt", "--check"]);
-        let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        checks.push((format!("format of {name}"), command));
-    }
-    let mut command = host_cargo(&root());
-    command.args(["fmt", "--all", "--check"]);
-    checks.push(("format of the workspace".to_owned(), command));
-    checks
+        command.args(["fmt", "--all", "--check"]);
+        (format!("format of {name}"), command)
+    };
+    workspaces.into_iter().map(check).collect()
 }
 
 fn host_checks() -> Vec<Check> {
