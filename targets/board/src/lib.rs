@@ -37,6 +37,8 @@ unsafe extern "C" {
 pub struct Board<C> {
     counter: C,
     stack: Stack,
+    /// The deepest stack before it was painted last.
+    deepest: usize,
     statics: usize,
 }
 
@@ -52,7 +54,7 @@ impl<C> Board<C> {
         // static to `_stack_start`; there is one processor and no heap.
         let stack = unsafe { Stack::new(end, (&raw const _stack_start).addr()) };
         stack.paint();
-        Some(Self { counter, stack, statics: end - start })
+        Some(Self { counter, stack, deepest: 0, statics: end - start })
     }
 }
 
@@ -62,7 +64,15 @@ impl<C: Counter> Machine for Board<C> {
     }
 
     fn ram_high_water(&self) -> usize {
-        self.statics + self.stack.deepest()
+        self.statics + self.deepest.max(self.stack.deepest())
+    }
+
+    fn stack_of(&mut self, work: &mut dyn FnMut()) -> usize {
+        self.deepest = self.deepest.max(self.stack.deepest());
+        let depth = self.stack.depth();
+        self.stack.paint();
+        work();
+        self.stack.deepest() - depth
     }
 
     fn print(&mut self, line: Arguments<'_>) {

@@ -38,4 +38,10 @@ impl Buffers {
         let key = EdgeKey::expand(secret, rings(), [first, second])?;
         Ok((key, Workspace { limb: &mut self.limb, errors: &mut self.errors }))
     }
+
+    /// Two limbs for whoever needs no key.
+    pub fn words(&mut self) -> [&mut [u32]; 2] {
+        let [first, second] = &mut self.secrets;
+        [first, second]
+    }
 }

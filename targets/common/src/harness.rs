@@ -61,6 +61,11 @@ impl<M: Machine> Bench<'_, M> {
         crate::machine::counted(self.machine, work)
     }
 
+    /// Runs `work` and tells the most bytes of stack that it took; zero on machines that cannot tell.
+    pub fn stack_of(&mut self, mut work: impl FnMut()) -> usize {
+        self.machine.stack_of(&mut work)
+    }
+
     /// Reports `value` as figure `name`. The ninth figure of a test, and later ones, are dropped.
     pub fn report(&mut self, name: &'static str, value: u64) {
         defmt::info!("{=str} = {=u64}", name, value);

@@ -11,6 +11,12 @@ pub trait Machine {
     /// Most bytes of RAM in use at any time since start-up: statics plus the deepest stack.
     fn ram_high_water(&self) -> usize;
 
+    /// Runs `work` and tells the most bytes of stack that it took; zero on machines that cannot tell.
+    fn stack_of(&mut self, work: &mut dyn FnMut()) -> usize {
+        work();
+        0
+    }
+
     /// Writes `line` and a line feed to the operator.
     fn print(&mut self, line: fmt::Arguments<'_>);
 }

@@ -39,6 +39,14 @@ impl Stack {
         }
     }
 
+    /// Bytes the stack takes up to the caller.
+    #[inline(never)]
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        let mark = 0u32;
+        self.top - core::ptr::from_ref(&mark).addr()
+    }
+
     /// Most bytes the stack has taken since it was painted.
     #[must_use]
     pub fn deepest(&self) -> usize {

@@ -6,6 +6,7 @@
 mod crypto;
 mod golden;
 mod numbers;
+mod slots;
 mod small;
 mod text;
 mod wire;
@@ -15,7 +16,8 @@ use crate::machine::Machine;
 
 /// Those for a device that holds the model, in the order they run.
 pub fn cases<M: Machine>() -> impl Iterator<Item = Case<M>> {
-    numbers::cases().into_iter().chain(text::cases()).chain(crypto::cases()).chain(wire::cases())
+    let own = numbers::cases().into_iter().chain(text::cases()).chain(crypto::cases());
+    own.chain(wire::cases()).chain(slots::cases())
 }
 
 /// Those for the smallest devices: no model, and a ring of its own that fits anywhere.

@@ -1,0 +1,225 @@
+//! Slots at degree 4096 modulo three primes: keys, encryption under both, decryption.
+//!
+//! Expected values are in `slots.txt` and `vectors`, computed by `slots.py`.
+
+use super::case;
+use super::crypto::{Each, TICK, seeds};
+use super::golden::{Digest, agrees};
+use crate::buffers;
+use crate::check;
+use crate::harness::{Bench, Case, Failure};
+use crate::machine::Machine;
+use core::hint::black_box;
+use he_core::sample::{MessageSeeds, SecretSeed, Seed, Ternary, domain, uniform};
+use he_core::slots::{KeyMask, Message, SLOTS_4096, SlotPublic, SlotSecret, Workspace};
+
+const DEGREE: usize = 4096;
+const PRIMES: usize = 3;
+/// Bits that encryption cuts off, and that decoding adds.
+const SHIFT: u32 = 4;
+const UP: u32 = 2;
+
+/// The body of the public key of secret 2, in evaluation form.
+static PUBLIC_KEY: [[u32; DEGREE]; PRIMES] =
+    words(include_bytes!("../../vectors/slots-public-key.bin"));
+
+/// The body of the ciphertext under secret 2, modulo the first prime, as a server has it.
+static ANSWER: [[u32; DEGREE]; 1] = words(include_bytes!("../../vectors/slots-answer.bin"));
+
+type Secret = SlotSecret<'static, [u8; DEGREE / 4]>;
+
+pub(super) const fn cases<M: Machine>() -> [Case<M>; 5] {
+    [
+        case("slots_are_encrypted_as_the_reference_does", ciphertexts),
+        case("slots_come_back_and_only_under_their_secret", round_trip),
+        case("slots_cost_what_they_cost", costs),
+        case("slots_take_little_memory", memory),
+        case("slots_take_the_same_time_whatever_the_secrets", constant_time),
+    ]
+}
+
+/// Words in flash, of as many bytes.
+const fn words<const LIMBS: usize>(bytes: &[u8]) -> [[u32; DEGREE]; LIMBS] {
+    let mut limbs = [[0; DEGREE]; LIMBS];
+    let (words, []) = bytes.as_chunks() else { panic!("whole words") };
+    assert!(words.len() == DEGREE * LIMBS);
+    let mut i = 0;
+    while i < words.len() {
+        limbs[i / DEGREE][i % DEGREE] = u32::from_le_bytes(words[i]);
+        i += 1;
+    }
+    limbs
+}
+
+/// Makes sure that a result is computed.
+fn keep<T>(value: T) {
+    let _ = black_box(value);
+}
+
+/// A value of at most 28 bits and a sign.
+fn slot(j: usize) -> i32 {
+    u32::try_from(j).unwrap_or(0).wrapping_mul(0x9E37_79B1).cast_signed() >> 3
+}
+
+fn message() -> Message<fn(usize) -> i32> {
+    Message { shift: SHIFT, slot }
+}
+
+const fn failure(what: &'static str) -> Failure {
+    Failure { what, file: file!(), line: line!() }
+}
+
+/// Runs `work` on the buffers with secret `seed`.
+fn with_secret<T>(
+    seed: u8,
+    work: impl FnOnce(&Secret, &mut Workspace<'_>) -> T,
+) -> Result<T, Failure> {
+    let mut buffers = buffers::take().ok_or(failure("the buffers are in use"))?;
+    let [message, limb] = buffers.words();
+    let secret = Ternary::uniform(&SecretSeed::new([seed; 32]), 0, [0; DEGREE / 4]);
+    let secret = SlotSecret::new(SLOTS_4096, secret).map_err(|_| failure("another degree"))?;
+    Ok(work(&secret, &mut Workspace { message, limb }))
+}
+
+/// Runs `work` on the buffers with the public key of secret 2.
+fn with_public<T>(
+    work: impl FnOnce(&SlotPublic<'_>, &mut Workspace<'_>, &mut [u8]) -> T,
+) -> Result<T, Failure> {
+    let mut buffers = buffers::take().ok_or(failure("the buffers are in use"))?;
+    let [message, limb] = buffers.words();
+    let body = PUBLIC_KEY.each_ref().map(|limb| &limb[..]);
+    let key = SlotPublic::new(SLOTS_4096, KeyMask::Seed(Seed::new([9; 32])), &body);
+    let key = key.map_err(|_| failure("not a public key"))?;
+    Ok(work(&key, &mut Workspace { message, limb }, &mut [0; DEGREE / 4]))
+}
+
+fn secret_digest() -> Result<Digest, Failure> {
+    let mut digest = Digest::new();
+    with_secret(2, |secret, work| {
+        let mut sink = Each(|_, limb: &[u32]| digest.words(limb));
+        let Ok(()) = secret.encrypt(&seeds(4), 5, &message(), work, &mut sink);
+    })?;
+    Ok(digest)
+}
+
+fn key_digest() -> Result<Digest, Failure> {
+    let mut digest = Digest::new();
+    with_secret(2, |secret, work| {
+        let mut sink = Each(|_, limb: &[u32]| digest.words(limb));
+        let (mask, errors) = (Seed::new([9; 32]), SecretSeed::new([10; 32]));
+        let Ok(()) = secret.public_key(&mask, &errors, work, &mut sink);
+    })?;
+    Ok(digest)
+}
+
+fn public_digest() -> Result<Digest, Failure> {
+    let mut digest = Digest::new();
+    with_public(|key, work, ternary| {
+        let mut sink = Each(|_, limb: &[u32]| digest.words(limb));
+        let Ok(()) = key.encrypt((&seeds(4), 3), &message(), work, ternary, &mut sink);
+    })?;
+    Ok(digest)
+}
+
+fn ciphertexts<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
+    check!(agrees("slots_secret", secret_digest()?));
+    check!(agrees("slots_public_key", key_digest()?));
+    check!(agrees("slots_public", public_digest()?));
+    Ok(())
+}
+
+/// Decrypts the answer under secret `seed`.
+fn decoded(seed: u8, mut each: impl FnMut(usize, i32)) -> Result<(), Failure> {
+    let result = with_secret(seed, |secret, work| {
+        let q = SLOTS_4096.rings()[0].modulus();
+        uniform(&seeds(4).mask, domain::CIPHERTEXT, 5, q, work.message);
+        let (mask, body) = (work.message.iter().copied(), ANSWER[0].iter().copied());
+        secret.decrypt(mask, body, work.limb)?.decode(UP, &mut each);
+        Ok(())
+    })?;
+    result.map_err(|_: he_core::Error| failure("an answer of another length"))
+}
+
+fn round_trip<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
+    for (seed, is_right) in [(2, true), (8, false)] {
+        let (mut digest, mut near) = (Digest::new(), 0);
+        decoded(seed, |j, found| {
+            digest.words(&[found.cast_unsigned()]);
+            // Six standard deviations of 2048 slots of errors.
+            near += usize::from(found.abs_diff(slot(j) >> (SHIFT - UP)) < 4 * 6 * 147);
+        })?;
+        check!(agrees("slots_decoded", digest) == is_right);
+        check!((near == DEGREE / 2) == is_right);
+    }
+    Ok(())
+}
+
+fn costs<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
+    let (seeds, mut sink) = (seeds(4), Each(|_, limb: &[u32]| keep(limb)));
+    with_secret(2, |secret, work| {
+        let encrypt = || secret.encrypt(&seeds, 5, &message(), work, &mut sink);
+        let Ok(()) = bench.measure("slots_encrypt_secret_instructions", encrypt);
+        let (mask, errors) = (Seed::new([9; 32]), SecretSeed::new([10; 32]));
+        let keygen = || secret.public_key(&mask, &errors, work, &mut sink);
+        let Ok(()) = bench.measure("slots_keygen_instructions", keygen);
+    })?;
+    with_public(|key, work, ternary| {
+        let encrypt = || key.encrypt((&seeds, 3), &message(), work, ternary, &mut sink);
+        let Ok(()) = bench.measure("slots_encrypt_public_instructions", encrypt);
+    })?;
+    // A mask as it comes, without its expansion.
+    let result = with_secret(2, |secret, work| {
+        let (mask, body) = (PUBLIC_KEY[0].iter().copied(), ANSWER[0].iter().copied());
+        bench.measure("slots_decrypt_instructions", || {
+            let each = |_, slot| keep(slot);
+            secret.decrypt(mask, body, work.limb).map(|found| found.decode(UP, each))
+        })
+    })?;
+    result.map_err(|_| failure("an answer of another length"))
+}
+
+fn memory<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
+    // Both buffers, and on the stack the secret or the ternary polynomial and all that is called.
+    let mut result = Ok(());
+    let stack = bench.stack_of(|| {
+        result = secret_digest().and(key_digest()).and(public_digest()).map(drop);
+    });
+    bench.report("slots_ram_bytes", u64::try_from(8 * DEGREE + stack).unwrap_or(u64::MAX));
+    result
+}
+
+fn count<M: Machine, T>(bench: &mut Bench<'_, M>, into: &mut u64, work: impl FnOnce() -> T) -> T {
+    let (value, instructions) = bench.count(work);
+    *into = instructions;
+    value
+}
+
+fn constant_time<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
+    let mut counts = [[0; 3]; 4];
+    for (seed, counts) in (10..).zip(&mut counts) {
+        // The mask is public and takes a time of its own; everything else differs.
+        let seeds = MessageSeeds { mask: Seed::new([1; 32]), error: SecretSeed::new([seed; 32]) };
+        let mut sink = Each(|_, limb: &[u32]| keep(limb));
+        let flip = black_box(i32::from(seed) * 0x0123_4567);
+        let message = Message { shift: SHIFT, slot: |j| slot(j) ^ flip };
+        with_secret(seed, |secret, work| {
+            let encrypt = || secret.encrypt(&seeds, 5, &message, work, &mut sink);
+            let Ok(()) = count(bench, &mut counts[0], encrypt);
+            let (mask, body) = (PUBLIC_KEY[0].iter().copied(), ANSWER[0].iter().copied());
+            let each = |_, slot| keep(slot);
+            let decrypt =
+                || secret.decrypt(mask, body, work.limb).map(|found| found.decode(UP, each));
+            count(bench, &mut counts[1], decrypt).is_ok()
+        })?;
+        with_public(|key, work, ternary| {
+            let encrypt = || key.encrypt((&seeds, 3), &message, work, ternary, &mut sink);
+            let Ok(()) = count(bench, &mut counts[2], encrypt);
+        })?;
+    }
+    for routine in 0..3 {
+        let column = counts.map(|counts| counts[routine]);
+        let spread = column.iter().max().zip(column.iter().min()).map(|(most, least)| most - least);
+        check!(spread.is_some_and(|spread| spread <= TICK));
+    }
+    Ok(())
+}
