@@ -25,6 +25,8 @@ mod interop;
 mod lint;
 mod restarts;
 mod size;
+mod vectors;
+
 mod test;
 
 mod ci;

@@ -5,7 +5,7 @@ use crate::boards::{self, Board, HOSTED, MPS2_AN386};
 use crate::compiler::{Choice, host_cargo, root, target_directory};
 use crate::console::Console;
 use crate::process::{output_of, run_with};
-use crate::{aarch64, build, c_example, flash, interop, restarts, setup};
+use crate::{aarch64, build, c_example, constant_time, flash, interop, restarts, setup, vectors};
 use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use core::time::Duration;
@@ -37,6 +37,10 @@ pub(super) enum Part {
     Restarts,
     /// The static library for C in a firmware written in C, on the Cortex-M4F board.
     HeCoreC,
+    /// The published vectors, made again from their definitions in Python.
+    Vectors,
+    /// Secrets under valgrind, and device images without divisions.
+    ConstantTime,
     /// Keys and ciphertexts exchanged with other libraries, where their wheels can be had.
     Interop,
 }
@@ -56,7 +60,14 @@ impl Part {
         first
             .into_iter()
             .chain(boards)
-            .chain([Self::ExampleFirmware, Self::Restarts, Self::HeCoreC, Self::Interop])
+            .chain([
+                Self::ExampleFirmware,
+                Self::Restarts,
+                Self::HeCoreC,
+                Self::Vectors,
+                Self::ConstantTime,
+                Self::Interop,
+            ])
             .collect()
     }
 
@@ -73,6 +84,8 @@ impl Part {
             Self::ExampleFirmware => "example-firmware",
             Self::Restarts => "restarts",
             Self::HeCoreC => "he-core-c",
+            Self::Vectors => "vectors",
+            Self::ConstantTime => "constant-time",
             Self::Interop => "interop",
         }
     }
@@ -147,6 +160,8 @@ impl Part {
                 let mut command = c_example::build(console, &compiler)?;
                 cargo_test(console, "test he-core-c in QEMU", &mut command)
             }
+            Self::Vectors => Ok(Outcome::of_builds(vectors::outcomes(console)?)),
+            Self::ConstantTime => Ok(Outcome::of_builds(constant_time::gates(console, choice)?)),
             Self::Interop => {
                 Ok(Outcome::of_exchanges(console, interop::exchange(console, EXCHANGES)?))
             }
