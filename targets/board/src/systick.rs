@@ -12,10 +12,10 @@ use cortex_m::peripheral::syst::SystClkSource;
 const MASK: u32 = 0x00ff_ffff;
 
 /// The running timer.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "the peripheral has none")]
 pub struct SysTick {
+    timer: SYST,
     tick: u64,
-    last: u32,
     ticks: u64,
 }
 
@@ -29,17 +29,16 @@ impl SysTick {
         timer.set_reload(MASK);
         timer.clear_current();
         timer.enable_counter();
-        Some(Self { tick: tick.into(), last: 0, ticks: 0 })
+        Some(Self { timer, tick: tick.into(), ticks: 0 })
     }
 }
 
 impl Counter for SysTick {
-    /// Must be called once in 2^24 ticks, half a second of board time; a longer silence loses whole
-    /// turns of the counter.
+    /// Every call begins a turn of the counter, so that equal work takes equal ticks: at most 2^24 of them
+    /// until the next call, half a second of board time; a longer silence loses whole turns.
     fn instructions(&mut self) -> u64 {
-        let now = SYST::get_current();
-        self.ticks += u64::from(self.last.wrapping_sub(now) & MASK);
-        self.last = now;
+        self.ticks += u64::from(SYST::get_current().wrapping_neg() & MASK);
+        self.timer.clear_current();
         self.ticks * self.tick / 1000
     }
 }

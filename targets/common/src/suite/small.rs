@@ -144,6 +144,7 @@ fn constant_time<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
         })?;
     }
     let spread = counts.iter().max().zip(counts.iter().min()).map(|(most, least)| most - least);
+    bench.report("encrypt_spread_instructions", spread.unwrap_or(u64::MAX));
     check!(spread.is_some_and(|spread| spread <= TICK));
     Ok(())
 }
