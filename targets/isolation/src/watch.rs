@@ -16,6 +16,8 @@ pub const SEEN: u32 = 0x200;
 /// Makes the vault panic.
 pub const PANIC: u32 = 0x300;
 
+/// Asks for the bytes of the deepest stack that the vault has had.
+pub const DEPTH: u32 = 0x500;
 /// Chooses the secret that the authority gives next: number `TAPE + number`.
 pub const TAPE: u32 = 0x400;
 
@@ -27,6 +29,7 @@ pub struct Watched<A> {
     application: A,
     places: &'static Places,
     dirty: u32,
+    deepest: u32,
 }
 
 /// Where a board's memory is. Ends are multiples of four.
@@ -44,6 +47,14 @@ impl Places {
     pub fn count(&self, form: Form) -> u32 {
         // SAFETY: a board states where there is RAM, and the vault may read all of it.
         (self.ram)().into_iter().map(|range| unsafe { scan::count(range, form) }).sum()
+    }
+
+    /// Bytes of the vault's stack from the first word that is not zero.
+    fn depth(&self) -> u32 {
+        let (bottom, [Range { end: top, .. }, _]) = ((self.stack)(), (self.ram)());
+        // SAFETY: a board states where the vault's stack is.
+        let used = (bottom..top).step_by(4).find(|&at| unsafe { scan::not_zero(at..at + 4) } != 0);
+        used.and_then(|used| u32::try_from(top - used).ok()).unwrap_or(0)
     }
 
     /// To be called when the packed secret must be somewhere.
@@ -69,7 +80,7 @@ pub fn after_panic(print: fn(Arguments<'_>), places: &Places) -> bool {
 impl<A> Watched<A> {
     /// The application, watched.
     pub const fn new(application: A, places: &'static Places) -> Self {
-        Self { application, places, dirty: 0 }
+        Self { application, places, dirty: 0, deepest: 0 }
     }
 }
 
@@ -87,6 +98,7 @@ impl<A: Application> Application for Watched<A> {
     #[expect(clippy::panic, reason = "that is what is tested")]
     fn resume(&mut self, mut status: u32) -> Option<(u32, usize)> {
         loop {
+            self.deepest = self.deepest.max(self.places.depth());
             let call = self.application.resume(status)?;
             let mark = 0u32;
             let top = (core::ptr::from_ref(&mark).addr() - MARGIN) & !3;
@@ -94,6 +106,7 @@ impl<A: Application> Application for Watched<A> {
             self.dirty = unsafe { scan::not_zero((self.places.stack)()..top) };
             status = match call.0 {
                 PANIC => panic!("as the application asked"),
+                DEPTH => self.deepest,
                 SEEN => PACKED_SEEN.load(Ordering::Relaxed),
                 number if number & !0xFF == TAPE => {
                     tape::choose(number.to_le_bytes()[0]);

@@ -4,11 +4,15 @@ use core::fmt::Arguments;
 use core::mem;
 
 use he_firmware::machine::Machine;
+use he_firmware::stack::Stack;
 use he_isolation::suite::{Attempt, INNOCENT, Wall};
 
 use crate::map::{APPLICATION_RAM, GATEWAY, VAULT_RAM};
 
 unsafe extern "C" {
+    static __bss_end: u8;
+    static __stack_bottom: u8;
+    static __stack_top: u8;
     fn tz_call_full(operation: u32, block: usize, registers: *mut u32, pattern: u32);
     fn probe_read(address: usize, innocent: u32) -> u32;
     fn probe_write(address: usize);
@@ -27,6 +31,7 @@ const INSTRUCTIONS_PER_TICK: u64 = 50;
 pub struct Board {
     last: u32,
     ticks: u64,
+    stack: Stack,
 }
 
 /// Calls the secure world.
@@ -39,16 +44,20 @@ pub fn gate(operation: u32, block: usize) -> u32 {
 }
 
 impl Board {
-    /// Starts the timer.
+    /// Starts the timer and paints the stack. To be called once, first.
     #[must_use]
     pub fn start() -> Self {
+        let (bottom, top) = ((&raw const __stack_bottom).addr(), (&raw const __stack_top).addr());
+        // SAFETY: the linker script puts the stack, and nothing else, between these two.
+        let stack = unsafe { Stack::new(bottom, top) };
+        stack.paint();
         // SAFETY: the registers of a timer that the secure world gave away, which only this type uses.
         unsafe {
             TIMER.add(2).write_volatile(u32::MAX);
             TIMER.add(1).write_volatile(u32::MAX);
             TIMER.write_volatile(1);
         }
-        Self { last: u32::MAX, ticks: 0 }
+        Self { last: u32::MAX, ticks: 0, stack }
     }
 }
 
@@ -62,7 +71,7 @@ impl Machine for Board {
     }
 
     fn ram_high_water(&self) -> usize {
-        0
+        (&raw const __bss_end).addr() - APPLICATION_RAM.start + self.stack.deepest()
     }
 
     fn print(&mut self, line: Arguments<'_>) {

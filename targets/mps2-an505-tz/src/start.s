@@ -17,6 +17,8 @@
     .globl  start
     .type   start, %function
 start:
+    ldr     r0, =__stack_bottom
+    msr     msplim, r0
     bl      initialise
     b       main
 

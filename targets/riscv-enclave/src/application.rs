@@ -4,11 +4,17 @@ use core::arch::asm;
 use core::fmt::Arguments;
 
 use he_firmware::machine::Machine;
+use he_firmware::stack::Stack;
 use he_isolation::suite::{Attempt, INNOCENT, Wall};
 
 use crate::map::{APPLICATION_FLASH, APPLICATION_RAM, VAULT_RAM};
 
+/// Where `memory/sections.x` lets the stack begin.
+const STACK_TOP: usize = APPLICATION_RAM.end;
+
 unsafe extern "C" {
+    static __bss_end: u8;
+    static __stack_bottom: u8;
     fn enclave_call(operation: u32, block: usize) -> u32;
     fn enclave_call_full(operation: u32, block: usize, registers: *mut usize, pattern: usize);
     fn probe_read(address: usize, innocent: u32) -> u32;
@@ -21,7 +27,20 @@ unsafe extern "C" {
 
 /// The board as the application in user mode has it.
 #[derive(Debug)]
-pub struct Board;
+pub struct Board {
+    stack: Stack,
+}
+
+impl Board {
+    /// Paints the stack. To be called once, first.
+    #[must_use]
+    pub fn start() -> Self {
+        // SAFETY: the linker script puts the stack, and nothing else, between these two.
+        let stack = unsafe { Stack::new((&raw const __stack_bottom).addr(), STACK_TOP) };
+        stack.paint();
+        Self { stack }
+    }
+}
 
 /// Calls the monitor.
 #[must_use]
@@ -49,7 +68,7 @@ impl Machine for Board {
     }
 
     fn ram_high_water(&self) -> usize {
-        0
+        (&raw const __bss_end).addr() - APPLICATION_RAM.start + self.stack.deepest()
     }
 
     fn print(&mut self, line: Arguments<'_>) {

@@ -154,9 +154,11 @@ fn costs<M: Wall>(bench: &mut Bench<'_, M>, number: u8) -> Result<[u64; 2], Fail
     let mut gateway = fresh::<M>(&mut room, number)?;
     check!(gateway.provision().is_ok());
     check!(gateway.begin(&PIECES).is_ok());
+    // Other numbers, and as many more or fewer that are negative.
     let flip = i32::from(number) * 0x0123_4567;
+    let sign = 1 - 2 * i32::from(number % 2);
     let encrypt = |gateway: &mut Gateway<'_>, index| {
-        gateway.encrypt(index, |i| message(index as usize, i) ^ flip).is_ok()
+        gateway.encrypt(index, |i| sign * (message(index as usize, i) ^ flip)).is_ok()
     };
     let (is_good, encryption) = bench.count(|| encrypt(&mut gateway, 0));
     check!(is_good && encrypt(&mut gateway, 1) && gateway.finish().is_ok());

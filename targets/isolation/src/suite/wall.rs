@@ -9,6 +9,7 @@ use super::{INNOCENT, Wall, fresh, room};
 use crate::call::{
     Block, CIPHERTEXT, HEAD, MESSAGE, Operation, Placed, REPORT, Span, Status, VERSION,
 };
+use crate::watch::DEPTH;
 
 pub(super) fn empty<M: Wall>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
     let mut room = room()?;
@@ -19,7 +20,7 @@ pub(super) fn empty<M: Wall>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
     check!(gateway.provision().is_ok());
     check!(gateway.report().is_ok_and(|report| report.is_provisioned));
     check!(gateway.provision().is_err());
-    for number in [7, 8, 0x500, u32::MAX] {
+    for number in [7, 8, 0x600, u32::MAX] {
         check!((M::GATE)(number, 0) == Status::Operation as u32);
     }
     Ok(())
@@ -160,6 +161,7 @@ pub(super) fn stack<M: Wall>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
     check!(gateway.encrypt(0, |i| if i % 2 == 0 { -5 } else { 77 }).is_ok());
     let report = gateway.report();
     bench.report("words_left_on_the_stack", report.map_or(u64::MAX, |report| report.dirty.into()));
+    bench.report("deepest_stack_of_the_vault_bytes", (M::GATE)(DEPTH, 0).into());
     check!(report.is_ok_and(|report| report.dirty == 0), "after encrypting");
     Ok(())
 }

@@ -24,9 +24,10 @@ unsafe impl defmt::Logger for Silence {
 extern "C" fn main() -> ! {
     let Ok(arguments) = env::args::<256>() else { process::exit(2) };
     let filter = (&arguments).nth(1).and_then(Result::ok).unwrap_or("");
-    let failed = harness::run_all(&mut Board, suite::cases(), filter);
+    let mut board = Board::start();
+    let failed = harness::run_all(&mut board, suite::cases(), filter);
     if failed == 0 && suite::AFTER_PANIC.contains(filter) {
-        suite::panic_vault(&mut Board);
+        suite::panic_vault(&mut board);
     }
     process::exit(i32::from(failed != 0))
 }
