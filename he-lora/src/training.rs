@@ -127,20 +127,15 @@ pub fn gradient<E: Refresh>(
     example: &Encrypted<'_, E::Rows>,
     levels: &mut Levels<'_>,
 ) -> Result<E::Ciphertext, Error> {
-    let (config, mut silent) = (model.config(), |_| {});
+    let mut silent = |_| {};
     let forward = Forward::new(eval, model, &mut silent).with_adapter(&trained.adapter);
     let features = forward.resuming(*levels).features(example.upload)?;
     let Features { rows, tape, bootstraps, .. } = features;
     levels.resume(bootstraps);
     let both = (model, training);
     let head = Head::forward(eval, both, trained, &rows, levels.next(eval)?)?;
-    let scores = head.scores(eval, config)?;
-    let setting = (config, training);
-    let next = || levels.next(eval);
-    let by_scores = softmax::derivative(eval, setting, &scores, example.label, next)?;
     let mut gradients = Vec::new();
-    let back = (&by_scores, levels.next(eval)?);
-    let rows = head.backward(eval, both, trained, back, &mut gradients)?;
+    let rows = head.backward(eval, both, trained, (example.label, levels), &mut gradients)?;
 
     let mut back = Backward { eval, model, training, trained, tape: &tape, levels, gradients };
     let stream = back.last_layer(&rows)?;

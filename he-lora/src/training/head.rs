@@ -13,10 +13,13 @@ use he_nn::Error;
 use he_nn::approx::tangent;
 use he_nn::layer::assembly::Assembly;
 use he_nn::layer::normalisation::layout;
-use he_nn::layout::{Layout, at_scale, low_half, mul_to, row, sum_rotations, to_upper_half};
+use he_nn::layout::{
+    Layout, at_scale, low_half, mul_to, negated, row, sum_rotations, to_upper_half,
+};
+use he_nn::levels::Levels;
 use he_nn::model::{Config, Model};
 
-use super::{Gradients, Training};
+use super::{Gradients, Training, softmax};
 use crate::parameters::{Side, Vector};
 use crate::state::Trained;
 
@@ -85,34 +88,27 @@ impl<E: Refresh> Head<E> {
         Ok(Self { layout, features, inner, rows })
     }
 
-    /// One row for each class, lower tokens only.
-    pub(super) fn scores(&self, eval: &E, config: &Config) -> Result<E::Rows, Error> {
-        let all: Vec<_> = (0..config.classes).map(|c| alloc::vec![row(c)]).collect();
-        Ok(eval.select(&self.rows, &all)?)
-    }
-
-    /// The derivative by the normalised features, as rows of a product, from that by the scores as rows
-    /// from slots. The bootstrap is to `level`.
+    /// The derivative by the normalised features, as rows of a product, from rows of labels.
     pub(super) fn backward(
         &self,
         eval: &E,
         (model, training): (&Model, &Training),
         trained: &Trained<E>,
-        (rows, level): (&E::Rows, usize),
+        (labels, levels): (&E::Rows, &mut Levels<'_>),
         gradients: &mut Gradients<E>,
     ) -> Result<E::Rows, Error> {
         let (config, layout, scale) = (model.config(), &self.layout, eval.default_scale());
         let width = config.width;
-        let x = self.packed(eval, (config, training), rows, level)?;
+        let (x, g) = self.by_scores(eval, (config, training), labels, levels)?;
         let hidden = eval.rotate(&x, layout.step(HALF))?;
-        gradients.push((Vector::Class(0), mul_to(eval, &hidden, &x, scale)?));
+        gradients.push((Vector::Class(0), mul_to(eval, &hidden, &g, scale)?));
 
         let is_first = layout.values(|[u, c, _], _| indicator(u == 0 && c == 0));
         let hidden = mul_values(eval, &hidden, &is_first, scale)?;
         let slope = eval.neg(&eval.mul_rescaled(&hidden, &hidden)?);
         let one = eval.encode(&is_first, eval.level(&slope), eval.scale(&slope))?;
         let slope = eval.add_plain(&slope, &one)?;
-        let by_hidden = mul_to(eval, &trained.classes, &x, scale)?;
+        let by_hidden = mul_to(eval, &trained.classes, &g, scale)?;
         let by_hidden = sum_rotations(eval, &by_hidden, layout.step(COPY), 1..layout.size(COPY))?;
         let by_dense = mul_to(eval, &slope, &by_hidden, scale)?;
 
@@ -146,16 +142,23 @@ impl<E: Refresh> Head<E> {
         Ok(eval.matmul(&both, &inner)?)
     }
 
-    /// Derivatives by scores, times the gain, and the tangent in slots.
-    fn packed(
+    /// A pack with the tangent in `u = 1`, and derivatives by scores, times the gain, in `u = 0`.
+    fn by_scores(
         &self,
         eval: &E,
-        (config, training): (&Config, &Training),
-        rows: &E::Rows,
-        level: usize,
-    ) -> Result<E::Ciphertext, Error> {
+        setting: (&Config, &Training),
+        labels: &E::Rows,
+        levels: &mut Levels<'_>,
+    ) -> Result<(E::Ciphertext, E::Ciphertext), Error> {
+        let (config, training) = setting;
         let (width, classes) = (config.width, config.classes);
-        let all = eval.concat(rows, &self.rows)?;
+        if softmax::is_logistic(config, training) {
+            return self.logistic(eval, setting, labels, levels.next(eval)?);
+        }
+        let all: Vec<_> = (0..classes).map(|c| alloc::vec![row(c)]).collect();
+        let scores = eval.select(&self.rows, &all)?;
+        let rows = softmax::derivative(eval, setting, &scores, labels, levels)?;
+        let all = eval.concat(&rows, &self.rows)?;
         let identity = Assembly::new(2 * classes + width, classes + width, config.weight_frac_bits)
             .with_scaled_identity(0, 0, classes, training.gain)
             .with_identity(2 * classes, classes, width)
@@ -165,7 +168,44 @@ impl<E: Refresh> Head<E> {
             0 => Vec::new(),
             _ => alloc::vec![row(classes + f)],
         });
-        low_half(eval, &eval.select(&eval.matmul(&all, &identity)?, &sums)?, level)
+        let rows = eval.select(&eval.matmul(&all, &identity)?, &sums)?;
+        let x = low_half(eval, &rows, levels.next(eval)?)?;
+        Ok((x.clone(), x))
+    }
+
+    /// The same for two classes: both shares are logistic functions of the difference, so one bootstrap brings
+    /// differences (copies 0 and 1), labels (2 and 3) and the tangent.
+    fn logistic(
+        &self,
+        eval: &E,
+        (config, training): (&Config, &Training),
+        labels: &E::Rows,
+        level: usize,
+    ) -> Result<(E::Ciphertext, E::Ciphertext), Error> {
+        let (width, tokens) = (config.width, config.tokens);
+        // Differences, labels, the tangent; then as a product.
+        let mut sums = alloc::vec![
+            alloc::vec![row(0), negated(row(1), tokens)],
+            alloc::vec![row(1), negated(row(0), tokens)],
+        ];
+        sums.extend([width + 2, width + 3].map(|index| alloc::vec![row(index)]));
+        sums.extend((2..width + 2).map(|index| alloc::vec![row(index)]));
+        let all = eval.select(&eval.concat(&self.rows, labels)?, &sums)?;
+        let mut weights = Assembly::new(width + 4, width + 4, config.weight_frac_bits)
+            .with_identity(0, 0, width + 4)
+            .finish();
+        let diagonal = weights.entries.iter_mut().step_by(width + 5);
+        diagonal.take(2).for_each(|w| *w /= softmax::PART);
+        let sums = self.layout.pack(|[u, c, f]| alloc::vec![row(if u == 0 { c } else { 4 + f })]);
+        let x = low_half(eval, &eval.select(&eval.matmul(&all, &weights)?, &sums)?, level)?;
+
+        let shares = softmax::logistic(training)?;
+        let shares = polynomial::evaluate(eval, &x, &shares, eval.default_scale())?;
+        let labels = eval.drop_level(&x, eval.level(&shares))?;
+        let labels = eval.rotate(&labels, 2 * self.layout.step(COPY))?;
+        let labels = eval.mul_scalar(&labels, f64::from(training.gain), 1.0);
+        let derivative = eval.sub(&shares, &labels)?;
+        Ok((x, derivative))
     }
 }
 

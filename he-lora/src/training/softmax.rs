@@ -12,6 +12,7 @@ use he_core::refresh::{Refresh, Weights};
 use he_nn::Error;
 use he_nn::layer::normalisation::layout;
 use he_nn::layout::{factor_scale, low_half, negated, row, sum_rotations};
+use he_nn::levels::Levels;
 use he_nn::model::Config;
 
 use super::Training;
@@ -20,19 +21,33 @@ use crate::reference::Loss;
 /// The digit of the class.
 const COPY: usize = 1;
 /// Scores are divided by this on rows, for the sake of the polynomial's scale.
-const PART: i32 = 4;
+pub(super) const PART: i32 = 4;
 
-/// Rows of derivatives from rows of scores and of labels, one for each class. `level` is where the bootstrap of a
-/// softmax returns to.
+/// Whether the derivative is a function of the difference of two scores, which [`logistic`] is.
+pub(super) fn is_logistic(config: &Config, training: &Training) -> bool {
+    training.loss == Loss::CrossEntropy && config.classes == 2
+}
+
+/// `gain / (1 + e^(−v))` of differences `v` that are in slots over [`PART`], as are numbers of at most 1, whose images
+/// mean nothing.
+pub(super) fn logistic(training: &Training) -> Result<Chebyshev, Error> {
+    let (gain, part) = (f64::from(training.gain), f64::from(PART));
+    let largest = (2.0 * training.largest_score / part).max(1.0);
+    Ok(Chebyshev::fit(|x| gain / (1.0 + libm::exp(-part * x)), (-largest, largest), 31)?)
+}
+
+/// Rows of derivatives from rows of scores and of labels, one for each class.
 pub(super) fn derivative<E: Refresh>(
     eval: &E,
     (config, training): (&Config, &Training),
     scores: &E::Rows,
     labels: &E::Rows,
-    level: impl FnOnce() -> Result<usize, Error>,
+    levels: &mut Levels<'_>,
 ) -> Result<E::Rows, Error> {
     let values = match training.loss {
-        Loss::CrossEntropy => softmax(eval, config, training.largest_score, scores, level()?)?,
+        Loss::CrossEntropy => {
+            softmax(eval, config, training.largest_score, scores, levels.next(eval)?)?
+        }
         Loss::Squared => scores.clone(),
     };
     let both = eval.concat(&values, labels)?;
@@ -99,6 +114,13 @@ fn centred(config: &Config) -> Result<Weights, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_logistic_function_is_exact_to_sixteen_bits() {
+        let logistic = |x: f64| 1.0 / (1.0 + libm::exp(-4.0 * x));
+        let p = Chebyshev::fit(logistic, (-2.0, 2.0), 31).unwrap();
+        assert!(p.max_error(logistic) < libm::exp2(-16.0));
+    }
 
     #[test]
     fn polynomials_are_exact_to_eleven_bits_of_a_share() {
