@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 
 pub(crate) use report::TestReport;
 pub(crate) use sizes::Sizes;
-pub(crate) use table::{ALL, CLIENT, EXAMPLE, MPS2_AN386};
+pub(crate) use table::{ALL, CLIENT, CLIENT_TZ, EXAMPLE, MPS2_AN386, MPS2_AN505_TZ};
 
 const BUILD_LIMIT: Duration = Duration::from_secs(1200);
 const TESTS_LIMIT: Duration = Duration::from_secs(600);

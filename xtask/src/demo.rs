@@ -8,12 +8,13 @@
 mod report;
 mod session;
 
-use crate::boards::{CLIENT, MPS2_AN386};
+use crate::boards::{Board, CLIENT, CLIENT_TZ, Image, MPS2_AN386, MPS2_AN505_TZ};
 use crate::compiler::{Choice, host_cargo, root, target_directory};
 use crate::console::Console;
 use crate::process::step;
 use crate::setup;
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use core::time::Duration;
 use report::Report;
 use serde_json::Value;
@@ -38,6 +39,9 @@ pub(crate) struct Arguments {
     /// Write the figures to this file as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// The device.
+    #[arg(long, value_enum, default_value_t = Device::CortexM4)]
+    board: Device,
     /// Make new keys, even if some are there from an earlier run.
     #[arg(long)]
     fresh: bool,
@@ -46,14 +50,44 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// The default sentence with whatever keys there are.
     pub(crate) fn for_ci() -> Self {
-        Self { sentence: Some(DEFAULT_SENTENCE.to_owned()), json: None, fresh: false }
+        let (sentence, board) = (Some(DEFAULT_SENTENCE.to_owned()), Device::CortexM4);
+        Self { sentence, json: None, board, fresh: false }
+    }
+}
+
+/// A device that can be demonstrated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Device {
+    /// A microcontroller with the memory of an nRF52840.
+    #[value(name = "mps2-an386")]
+    CortexM4,
+    /// One with its secrets in a secure world.
+    #[value(name = "mps2-an505-tz")]
+    TrustZone,
+}
+
+impl Device {
+    const fn board(self) -> &'static Board {
+        match self {
+            Self::CortexM4 => &MPS2_AN386,
+            Self::TrustZone => &MPS2_AN505_TZ,
+        }
+    }
+
+    /// The images. The last one is the client, which logs.
+    const fn images(self) -> &'static [Image] {
+        match self {
+            Self::CortexM4 => &[CLIENT],
+            Self::TrustZone => &CLIENT_TZ,
+        }
     }
 }
 
 /// Everything that must be there before the processes start.
 struct Prepared {
     runner: PathBuf,
-    image: PathBuf,
+    board: &'static Board,
+    images: Vec<PathBuf>,
     keys: PathBuf,
     model: PathBuf,
     work: PathBuf,
@@ -65,7 +99,7 @@ struct Prepared {
 /// What could not be built or started, or what a process reported.
 pub(crate) fn run(console: &Console, choice: Choice, arguments: &Arguments) -> Result<bool> {
     let sentence = sentence(arguments.sentence.as_deref())?;
-    let prepared = prepare(console, choice, arguments.fresh)?;
+    let prepared = prepare(console, choice, arguments)?;
     let plain = clear_model(console, &prepared, &sentence)?;
     let parameters = parameters(console, &prepared)?;
     let (device, server) = session::run(console, &prepared, &sentence)?;
@@ -95,9 +129,10 @@ fn sentence(given: Option<&str>) -> Result<String> {
     Ok(if text.is_empty() && given.is_none() { DEFAULT_SENTENCE } else { text }.to_owned())
 }
 
-fn prepare(console: &Console, choice: Choice, fresh: bool) -> Result<Prepared> {
+fn prepare(console: &Console, choice: Choice, arguments: &Arguments) -> Result<Prepared> {
+    let board = arguments.board.board();
     let compiler = setup::bare_metal(console, choice)?;
-    setup::emulators(console, &[&MPS2_AN386])?;
+    setup::emulators(console, &[board])?;
     let model = root().join("models/edge");
     ensure!(model.join("config.json").exists(), "the model is missing: {}", model.display());
 
@@ -105,14 +140,16 @@ fn prepare(console: &Console, choice: Choice, fresh: bool) -> Result<Prepared> {
     build.args(["build", "--release", "--locked", "--package", "host-runner"]);
     step(console, "build host-runner", &mut build, BUILD_LIMIT)?;
     let runner = target_directory().join("release/host-runner");
-    let image = MPS2_AN386.build(console, &compiler, CLIENT)?;
+    let images = arguments.board.images().iter();
+    let images =
+        images.map(|&image| board.build(console, &compiler, image)).collect::<Result<_>>()?;
 
     let work = target_directory().join("demo");
     let keys = work.join("keys");
-    if fresh && keys.exists() {
+    if arguments.fresh && keys.exists() {
         fs::remove_dir_all(&keys).with_context(|| format!("removing {}", keys.display()))?;
     }
-    let prepared = Prepared { runner, image, keys, model, work };
+    let prepared = Prepared { runner, board, images, keys, model, work };
     fs::create_dir_all(&prepared.work)
         .with_context(|| format!("making {}", prepared.work.display()))?;
     provide_keys(console, &prepared)?;

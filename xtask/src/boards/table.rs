@@ -44,6 +44,12 @@ static LM3S6965EVB: Board = Board {
 /// The client on the board of the demonstration.
 pub(crate) const CLIENT: Image = Image { package: "mps2-an386-client", binary: "client" };
 
+/// The client with its secrets in the secure world: that world first.
+pub(crate) const CLIENT_TZ: [Image; 2] = [
+    Image { package: "mps2-an505-tz", binary: "vault" },
+    Image { package: "mps2-an505-tz", binary: "client" },
+];
+
 /// Somebody else's firmware, which runs on any board.
 pub(crate) const EXAMPLE: Image = Image { package: "example-firmware", binary: "example-firmware" };
 
@@ -131,7 +137,7 @@ static RISCV64_VIRT: Board = Board {
 };
 
 /// Secrets in the secure world, the client in the other.
-static MPS2_AN505_TZ: Board = Board {
+pub(crate) static MPS2_AN505_TZ: Board = Board {
     name: "mps2-an505-tz",
     processor: "Cortex-M33",
     triple: "thumbv8m.main-none-eabi",

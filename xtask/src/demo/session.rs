@@ -1,7 +1,6 @@
 //! The conversation: starts the processes, types the sentence, waits for the device's answer.
 
 use super::{Prepared, read_json};
-use crate::boards::MPS2_AN386;
 use crate::console::{Console, Step};
 use crate::log;
 use crate::process::{self, Line};
@@ -139,14 +138,15 @@ fn listener(
 
 /// Starts the emulator, its log going to the events.
 fn device(prepared: &Prepared, ports: &[u16], sender: &Sender<Event>) -> Result<Running> {
-    let image = &prepared.image;
     // With the keys: a device with other keys is another device.
     let flash = prepared.keys.join("device-flash.bin");
     restarts::provide_flash(&flash)?;
-    let mut command = MPS2_AN386.emulate(&[image], ports, &["client", &flash.to_string_lossy()]);
+    let mut command =
+        prepared.board.emulate(&prepared.images, ports, &["client", &flash.to_string_lossy()]);
     let mut child = process::spawn(&mut command)?;
     let output = child.stdout.take().context("the emulator has no output")?;
     let errors = process::listen(&mut child);
+    let image = prepared.images.last().context("a device without a program")?;
     let bytes = fs::read(image).with_context(|| format!("reading {}", image.display()))?;
     let (log_sender, error_sender) = (sender.clone(), sender.clone());
     thread::spawn(move || {
