@@ -61,9 +61,10 @@ const NON_SECURE: u64 = 1;
 
 /// The first instructions in Rust: sets the processor up and returns the normal world's registers.
 extern "C" fn boot() -> *mut Context {
+    let place = &raw mut MONITOR_STATE;
     // SAFETY: the only code that runs, on the only processor; nothing was borrowed yet.
     let monitor = unsafe {
-        (*(&raw mut MONITOR_STATE)).write(Monitor {
+        (*place).write(Monitor {
             normal: Context::new(NORMAL_START),
             authority: Context::new(start::authority_start()),
             state: State::Fresh,
@@ -83,8 +84,9 @@ extern "C" fn boot() -> *mut Context {
 ///
 /// To be called by the image's `monitor_trap`, which is what the vectors call.
 pub fn trap(extra: &dyn Extra) -> *mut Context {
+    let place = &raw mut MONITOR_STATE;
     // SAFETY: `boot` wrote it; only EL3 has it, which one processor enters once at a time.
-    let monitor = unsafe { (*(&raw mut MONITOR_STATE)).assume_init_mut() };
+    let monitor = unsafe { (*place).assume_init_mut() };
     let (syndrome, configuration): (u64, u64);
     // SAFETY: reads two registers.
     unsafe {
@@ -93,15 +95,15 @@ pub fn trap(extra: &dyn Extra) -> *mut Context {
     }
     const SMC: u64 = 0x17;
     match (syndrome >> 26, configuration & NON_SECURE) {
-        (SMC, NON_SECURE) => monitor.from_normal(extra),
-        (SMC, _) => monitor.from_authority(),
+        (SMC, NON_SECURE) => monitor.called(extra),
+        (SMC, _) => monitor.returned(),
         // Nothing else is routed here; what comes is not to be gone on with.
         _ => start::halt(),
     }
 }
 
 impl Monitor {
-    fn from_normal(&mut self, extra: &dyn Extra) -> *mut Context {
+    fn called(&mut self, extra: &dyn Extra) -> *mut Context {
         let [call, start, length] = [self.normal.x[0], self.normal.x[1], self.normal.x[2]];
         let longest = match call {
             calls::BEGIN => key_authority::order::LONGEST as u64,
@@ -126,7 +128,7 @@ impl Monitor {
         }
     }
 
-    fn from_authority(&mut self) -> *mut Context {
+    fn returned(&mut self) -> *mut Context {
         if self.authority.x[0] == calls::RETURN {
             let results = [1, 2, 3, 4].map(|i| self.authority.x[i]);
             self.normal.x[..4].copy_from_slice(&results);

@@ -91,7 +91,6 @@ impl Tables {
 }
 
 /// The entry of the second level for an address.
-#[expect(clippy::cast_possible_truncation, reason = "below 512")]
 const fn index(address: u64) -> usize {
     (address % GIGABYTE / BLOCK) as usize
 }

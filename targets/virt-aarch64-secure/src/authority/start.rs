@@ -66,8 +66,9 @@ pub(super) fn enable_translation() {
     const CONTROL: u64 = 1 << 23 | 0b11 << 12 | 0b01 << 10 | 0b01 << 8 | 32;
     /// The bits that are to be set; translation, caches, and nothing writable is executable.
     const SYSTEM: u64 = 0x30d0_0800 | 1 << 19 | 1 << 12 | 1 << 2 | 1;
+    let place = &raw mut TABLES;
     // SAFETY: called once after each start, before anything else refers to the tables.
-    let tables = unsafe { &mut *(&raw mut TABLES) };
+    let tables = unsafe { &mut *place };
     let uart = SECURE_UART - SECURE_UART % BLOCK;
     tables.map(Level::El1, PROGRAM, Access::Program);
     tables.map(Level::El1, AUTHORITY, Access::Data);
