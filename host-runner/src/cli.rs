@@ -5,6 +5,7 @@ mod eval;
 mod infer;
 mod keygen;
 mod noise;
+mod order;
 mod params;
 mod plan;
 mod provision;
@@ -31,6 +32,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Keygen(keygen::Keygen),
+    Order(order::Order),
     Provision(provision::Provision),
     Serve(serve::Serve),
     Infer(infer::Infer),
@@ -50,6 +52,7 @@ impl Cli {
     pub fn run(&self) -> Result<()> {
         match &self.command {
             Command::Keygen(command) => command.run(),
+            Command::Order(command) => command.run(),
             Command::Provision(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Infer(command) => command.run(),
