@@ -23,13 +23,14 @@ const OURS: [&str; 6] = [
 ];
 /// Functions of the library for C begin with this, and are in no module.
 const C_PREFIX: &str = "he_";
-/// What is divided by a public number, in functions whose names contain this, and how often at most.
-const EXCEPTIONS: [(&str, usize, &str); 5] = [
+/// Divisions of public numbers: part of the function's name, how many at most, and of what.
+const EXCEPTIONS: [(&str, usize, &str); 6] = [
     ("EdgeRing::new", 1, "a power of two by the prime"),
     ("EdgeRing::inverse", 1, "a power of two by the prime"),
     ("he_core_c::open", 1, "the same, inlined"),
     ("Input<_>::empty", 1, "the length of a table by its width"),
     ("Input<_>::new", 2, "the same, inlined"),
+    ("he_core::slots::", 8, "the degree by a number of rows or groups"),
 ];
 
 /// A finding: the function, and the instruction.
