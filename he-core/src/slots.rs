@@ -38,6 +38,7 @@
 //! ```
 
 mod fourier;
+mod packed;
 mod params;
 mod public;
 mod ring;
@@ -50,6 +51,7 @@ use crate::edge::LimbSink;
 use crate::sample::{SecretSeed, errors_each};
 
 pub use fourier::SLOT_BOUND;
+pub use packed::PackedLimbs;
 pub use params::{SLOTS_1024, SLOTS_2048, SLOTS_4096, SLOTS_8192, SLOTS_16384, SlotParams};
 pub use public::{KeyMask, SlotPublic};
 pub use ring::{SlotRing, SlotTable};

@@ -27,7 +27,7 @@
 
 mod adapter;
 mod answer;
-mod bits;
+pub(crate) mod bits;
 mod frame;
 #[cfg(feature = "alloc")]
 mod limbs;
@@ -36,6 +36,7 @@ mod key;
 #[cfg(feature = "alloc")]
 mod pair;
 mod provision;
+mod residues;
 #[cfg(feature = "alloc")]
 mod shape;
 mod status;
@@ -55,6 +56,7 @@ pub use limbs::LimbWriter;
 #[cfg(feature = "alloc")]
 pub use pair::{Pair, PairHead};
 pub use provision::Provision;
+pub use residues::Residues;
 #[cfg(feature = "alloc")]
 pub use shape::RingShape;
 pub use status::{Progress, Refusal, Text};

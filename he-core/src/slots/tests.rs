@@ -10,6 +10,7 @@ use crate::modulus::{Factor, Modulus};
 use crate::ntt::NttTable;
 use crate::primes::primitive_root_2n;
 use crate::sample::{ERROR_VARIANCE, MessageDigest, MessageSeeds, Seed, Ternary, domain, uniform};
+use crate::wire::Residues;
 
 const PRESETS: [SlotParams<'static>; 5] =
     [SLOTS_1024, SLOTS_2048, SLOTS_4096, SLOTS_8192, SLOTS_16384];
@@ -228,5 +229,29 @@ fn two_primes_decrypt_what_is_larger_than_one() {
             let variance = (ERROR_VARIANCE + 0.25) / 65536.0 + (1.0 / 12.0 + 0.25) / 4096.0;
             check_slots(found, (0, 6), deviation(params, variance));
         });
+    }
+}
+
+#[test]
+fn what_is_packed_comes_back_and_residues_beyond_a_prime_are_refused() {
+    let params = SLOTS_4096;
+    for (prime, ring) in params.rings().iter().enumerate() {
+        let q = ring.modulus();
+        let mut limb = limb(q, params.degree(), 3);
+        (limb[0], limb[33]) = (q.value() - 1, 0);
+        let mut bytes = Vec::new();
+        let write = |piece: &[u8]| {
+            bytes.extend_from_slice(piece);
+            Ok::<_, Error>(())
+        };
+        PackedLimbs::new(params, write).put(prime, &limb).unwrap();
+        assert!(Residues::new(&bytes, 4096, q).unwrap().eq(limb));
+        for length in [0, bytes.len() - 1] {
+            assert!(Residues::new(&bytes[..length], 4096, q).is_err());
+        }
+        // The first residue becomes the prime itself, which is odd.
+        bytes[0] += 1;
+        let error = Error::ResidueOutOfRange { modulus: q.value() };
+        assert_eq!(Residues::new(&bytes, 4096, q).err(), Some(error));
     }
 }

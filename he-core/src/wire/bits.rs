@@ -13,7 +13,7 @@ pub const fn packed_len(count: usize, q: Modulus) -> usize {
 }
 
 /// Packs `words` and hands the bytes on in pieces.
-pub(super) fn pack<E>(
+pub(crate) fn pack<E>(
     words: &[u32],
     q: Modulus,
     mut put: impl FnMut(&[u8]) -> Result<(), E>,
