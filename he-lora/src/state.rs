@@ -47,8 +47,15 @@ impl Places {
     /// # Errors
     /// If it does not.
     pub fn new<E: Refresh>(eval: &E, shape: Shape) -> Result<Self, Error> {
-        let tokens = eval.tokens();
-        if COPIES * tokens * shape.width() != eval.slots() || 4 * shape.places() > tokens {
+        Self::of_slots(eval.slots(), eval.tokens(), shape)
+    }
+
+    /// For so many slots and tokens.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_slots(slots: usize, tokens: usize, shape: Shape) -> Result<Self, Error> {
+        if COPIES * tokens * shape.width() != slots || 4 * shape.places() > tokens {
             return Err(Error::Unsupported("the state does not fill the slots"));
         }
         Ok(Self { shape, tokens })

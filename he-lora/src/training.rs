@@ -175,7 +175,7 @@ struct Backward<'a, 'b, E: Refresh> {
 
 impl<'a, E: Refresh> Backward<'a, '_, E> {
     /// From the derivative by the features of the head, as rows of a product, to that by the stream before the last
-    /// layer, as rows from slots.
+    /// layer, in halves.
     fn last_layer(&mut self, rows: &E::Rows) -> Result<E::Rows, Error> {
         let (eval, model, tape) = (self.eval, self.model, self.tape);
         let config = model.config();
@@ -192,10 +192,11 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         let stream = self.feed_forward(&stream, (1, gates), inner)?;
 
         let level = self.levels.next(eval)?;
-        let all = token_attention(eval, config, &weights.attention, kernel, &stream, level)?;
+        let (projected, first) =
+            token_attention(eval, config, &weights.attention, kernel, &stream, level)?;
         let (width, attention) = (config.width, &weights.attention);
         // Differences, values, queries.
-        let passed = Assembly::new(4 * width, 4 * width, config.weight_frac_bits)
+        let passed = Assembly::new(3 * width, 4 * width, config.weight_frac_bits)
             .with_identity(2 * width, 0, width)
             .with_scaled_identity(0, width, width, -1)
             .with_identity(width, 2 * width, width)
@@ -204,13 +205,12 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
             .with_transposed(width, 3 * width, &attention.value, 1)
             .finish();
         let projections = self.projections(1, input)?;
-        let g = projections.packed(&eval.matmul(&all, &passed)?, self.levels.next(eval)?)?;
+        let g = projections.packed(&eval.matmul(&projected, &passed)?, self.levels.next(eval)?)?;
         let weights = projections.gradients(&g, &mut self.gradients)?;
         let by_input = projections.input(&g, &weights)?;
         let before = through(eval, before_attention, &by_input)?;
         let before = stream_rows(eval, config, &before)?;
-        let first = (3 * width..4 * width).map(|f| alloc::vec![he_nn::layout::row(f)]);
-        Ok(eval.add_rows(&before, &eval.select(&all, &first.collect::<Vec<_>>())?)?)
+        Ok(eval.add_rows(&before, &first)?)
     }
 
     /// From the derivative by the stream after the first layer.
@@ -228,9 +228,8 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
             return Err(UNRECORDED);
         };
         let stream = self.feed_forward(stream, (0, gates), inner)?;
-        let levels = [self.levels.next(eval)?, self.levels.next(eval)?];
-        let attention = (packs, kernel);
-        let rows = wide_attention(eval, config, &weights.attention, attention, &stream, levels)?;
+        let (attention, level) = ((packs, kernel), self.levels.next(eval)?);
+        let rows = wide_attention(eval, config, &weights.attention, attention, &stream, level)?;
         let count = 3 * config.width;
         let identity =
             Assembly::new(count, count, config.weight_frac_bits).with_identity(0, 0, count);

@@ -6,14 +6,15 @@ use alloc::vec::Vec;
 use he_core::refresh::Refresh;
 
 use crate::Error;
+use crate::backward::normalisation::joined;
 use crate::layer::assembly::Assembly;
 use crate::layer::feed_forward::{Gates, slopes};
-use crate::layer::normalisation::joined;
+use crate::layer::normalisation;
 use crate::layout::{Layout, low_half, mul_to, row, upper_half};
 use crate::model::{Config, FeedForwardWeights};
 
 /// The derivative by the normalised stream as `d` rows of a product, from that by what the network adds to the
-/// stream, as `d` rows from slots. The bootstrap is to `level`.
+/// stream, in halves. The bootstrap is to `level`.
 ///
 /// # Errors
 /// If a key is missing or rows do not fit.
@@ -22,7 +23,7 @@ pub fn feed_forward<E: Refresh>(
     config: &Config,
     weights: &FeedForwardWeights,
     tape: &Gates<E>,
-    rows: &E::Rows,
+    halves: &E::Rows,
     level: usize,
 ) -> Result<E::Rows, Error> {
     let (width, hidden, tokens) = (config.width, config.hidden, config.tokens);
@@ -30,14 +31,15 @@ pub fn feed_forward<E: Refresh>(
     let outer = Assembly::new(width, hidden, config.weight_frac_bits)
         .with_transposed(0, 0, &weights.output, 1)
         .finish();
-    let units = eval.matmul(rows, &outer)?;
+    let units = eval.matmul(&joined(eval, config, halves)?, &outer)?;
     let sums =
         layout.pack(|[u, _, f]| alloc::vec![if u == 0 { row(f) } else { upper_half(f, tokens) }]);
     let g = low_half(eval, &eval.select(&units, &sums)?, level)?;
     let g = mul_to(eval, &g, &slopes(eval, tape)?, eval.default_scale())?;
 
     let kinds = (0..2).flat_map(|kind| (0..hidden).map(move |f| (kind, f)));
-    let sums: Vec<_> = kinds.map(|(kind, f)| joined(&layout, kind, f, tokens)).collect();
+    let sums: Vec<_> =
+        kinds.map(|(kind, f)| normalisation::joined(&layout, kind, f, tokens)).collect();
     let both = eval.select(&eval.slots_to_rows(&g)?, &sums)?;
     let inner = Assembly::new(2 * hidden, width, config.weight_frac_bits)
         .with_transposed(0, 0, &weights.gate, 1)

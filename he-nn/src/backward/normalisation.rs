@@ -6,11 +6,11 @@ use he_core::eval::mul_values;
 use he_core::refresh::{Refresh, Term};
 
 use crate::Error;
-use crate::layer::normalisation::{COPY, FEATURE, Normalisation, joined, layout};
-use crate::layout::{low_half, mul_to, row, sum_rotations, upper_half};
+use crate::layer::normalisation::{COPY, FEATURE, Normalisation, layout};
+use crate::layout::{low_half, mul_to, row, sum_rotations, to_upper_half, upper_half};
 use crate::model::Config;
 
-/// The derivative by the stream as rows, from that by the normalised stream as `d` rows of a product. The
+/// The derivative by the stream in halves, from that by the normalised stream as `d` rows of a product. The
 /// bootstrap is to `level`.
 ///
 /// # Errors
@@ -64,7 +64,8 @@ fn first_copy<E: Refresh>(eval: &E, config: &Config) -> Result<Vec<Vec<Term>>, E
     }))
 }
 
-/// `d` rows from the first copy.
+/// Halves from the first copy: `d` rows of the lower tokens, then `d` of the upper ones in the lower ones' place,
+/// and nothing in their own.
 ///
 /// # Errors
 /// If the level is too low.
@@ -74,7 +75,17 @@ pub fn stream_rows<E: Refresh>(
     slots: &E::Ciphertext,
 ) -> Result<E::Rows, Error> {
     let layout = layout(eval, config)?;
-    let place = |f| joined(&layout, 0, f, config.tokens);
     let rows = eval.slots_to_rows(slots)?;
-    Ok(eval.select(&rows, &(0..config.width).map(place).collect::<Vec<_>>())?)
+    let places = (0..2).flat_map(|u| (0..config.width).map(move |f| layout.row([u, 0, f])));
+    Ok(eval.select(&rows, &places.map(|index| alloc::vec![row(index)]).collect::<Vec<_>>())?)
+}
+
+/// Rows of all tokens from halves.
+///
+/// # Errors
+/// If there are fewer rows.
+pub fn joined<E: Refresh>(eval: &E, config: &Config, halves: &E::Rows) -> Result<E::Rows, Error> {
+    let (width, tokens) = (config.width, config.tokens);
+    let place = |f| alloc::vec![row(f), to_upper_half(width + f, tokens)];
+    Ok(eval.select(halves, &(0..width).map(place).collect::<Vec<_>>())?)
 }

@@ -11,6 +11,7 @@ use he_core::eval::mul_values;
 use he_core::refresh::{Refresh, Term};
 
 use crate::Error;
+use crate::backward::normalisation::joined;
 use crate::layer::assembly::Assembly;
 use crate::layer::token_attention::{
     DIFFERENCE, FEATURE, HALF, KIND, MASK, TokenKernel, VALUE, indicator,
@@ -21,8 +22,8 @@ use crate::model::{AttentionWeights, Config};
 /// The kind that the stream passes through.
 const STREAM: usize = 3;
 
-/// Derivatives of all tokens, `d` rows each: by differences, values, queries and the stream, in this order; from that by the
-/// stream after the attention, as `d` rows from slots. The bootstrap is to `level`.
+/// Derivatives of all tokens: by differences, values and queries, `d` rows each in this order, and by the stream
+/// in halves; from that by the stream after the attention, in halves. The bootstrap is to `level`.
 ///
 /// # Errors
 /// If a key is missing or rows do not fit.
@@ -31,9 +32,9 @@ pub fn token_attention<E: Refresh>(
     config: &Config,
     weights: &AttentionWeights,
     tape: &TokenKernel<E>,
-    rows: &E::Rows,
+    halves: &E::Rows,
     level: usize,
-) -> Result<E::Rows, Error> {
+) -> Result<(E::Rows, E::Rows), Error> {
     let (width, depth, tokens) = (config.width, config.head_width(), config.tokens);
     let layout = tape.layout;
     let output = Assembly::new(width, 2 * width, config.weight_frac_bits)
@@ -48,15 +49,20 @@ pub fn token_attention<E: Refresh>(
         };
         alloc::vec![if u == 0 { row(index) } else { upper_half(index, tokens) }]
     });
-    let g = low_half(eval, &eval.select(&eval.matmul(rows, &output)?, &sums)?, level)?;
+    let rows = eval.matmul(&joined(eval, config, halves)?, &output)?;
+    let g = low_half(eval, &eval.select(&rows, &sums)?, level)?;
     let out = derivatives(eval, tape, tokens, &g)?;
 
-    let place = |i: usize| {
-        let [low, high] = [0, 1].map(|u| layout.row([i / width, u, i % width / depth, i % depth]));
-        alloc::vec![row(low), to_upper_half(high, tokens)]
+    let rows = eval.slots_to_rows(&out)?;
+    let index = |kind: usize, u: usize, i: usize| layout.row([kind, u, i / depth, i % depth]);
+    let whole = |i: usize| {
+        let (kind, i) = (i / width, i % width);
+        alloc::vec![row(index(kind, 0, i)), to_upper_half(index(kind, 1, i), tokens)]
     };
-    let all: Vec<Vec<Term>> = (0..4 * width).map(place).collect();
-    Ok(eval.select(&eval.slots_to_rows(&out)?, &all)?)
+    let half = |i: usize| alloc::vec![row(index(STREAM, i / width, i % width))];
+    let projections: Vec<Vec<Term>> = (0..3 * width).map(whole).collect();
+    let stream: Vec<Vec<Term>> = (0..2 * width).map(half).collect();
+    Ok((eval.select(&rows, &projections)?, eval.select(&rows, &stream)?))
 }
 
 /// All four kinds.

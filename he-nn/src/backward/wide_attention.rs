@@ -6,26 +6,27 @@
 //! copies, whose sum is free on rows.
 //!
 //! The kernel came out of its polynomial at the bottom, so it is bootstrapped again, as it is: one number
-//! for each pair.
+//! for each pair. Lower and upper tokens' pairs take turns over features, and leave the upper tokens' slots of
+//! the pack to the derivative, whose lower and upper tokens take turns over copies.
 
 use alloc::vec::Vec;
 
 use he_core::circuit::linear::{Diagonals, Placement};
+use he_core::eval::mul_values;
 use he_core::ntt::bit_reversed;
-use he_core::refresh::{Halves, Refresh};
+use he_core::refresh::{Halves, Refresh, Weights};
 
 use crate::Error;
 use crate::layer::assembly::Assembly;
 use crate::layer::wide_attention::{
-    Both, COPY, KEYS, Order, Packs, QUERIES, VALUES, WideAttention, WideKernel, offset_at, offsets,
+    Both, COPY, FEATURE, HEAD, Order, Packs, VALUES, WideAttention, WideKernel, offset_at, offsets,
     split,
 };
-use crate::layout::row;
+use crate::layout::{row, to_upper_half};
 use crate::model::{AttentionWeights, Config};
 
 /// Derivatives by queries, keys and values, `d` rows each, in this order; from that by the stream after
-/// the attention, as `d` rows from slots. The bootstraps, of the kernel and of the derivative, are to
-/// `levels`.
+/// the attention, in halves. The bootstrap is to `level`.
 ///
 /// # Errors
 /// If a key is missing or rows do not fit.
@@ -34,53 +35,103 @@ pub fn wide_attention<E: Refresh>(
     config: &Config,
     weights: &AttentionWeights,
     (packs, kernel): (&Packs<E>, &WideKernel<E>),
-    rows: &E::Rows,
-    levels: [usize; 2],
+    halves: &E::Rows,
+    level: usize,
 ) -> Result<E::Rows, Error> {
     let attention = WideAttention::new(eval, config)?;
-    let [kernel_level, level] = levels;
-    let kernel = refreshed(eval, config, kernel, kernel_level)?;
-    let width = config.width;
-    let output = Assembly::new(width, width, config.weight_frac_bits)
-        .with_transposed(0, 0, &weights.output, 1)
-        .finish();
-    let (layout, depth) = (attention.layout, config.head_width());
-    let sums = layout.pack(|[h, _, f]| alloc::vec![row(h * depth + f)]);
-    let g = both(eval, &eval.select(&eval.matmul(rows, &output)?, &sums)?, level)?;
+    let pack = Pack { eval, config, attention };
+    let [pairs, g] = pack.refreshed(&kernel.pairs, &weights.output, halves, level)?;
 
-    let back = Back { eval, attention, packs, kernel, g };
-    let weights = back.spread(&back.kernel)?;
+    let back = Back { eval, attention, packs, pairs, g };
+    let weights = back.spread(&back.pairs)?;
     let values = back.to_partners(&weights, &back.repeated_output())?;
-    let by_distance = back.by_distance()?;
-    let weights = back.spread(&by_distance)?;
-    let differences = back.differences(eval.level(&weights[0].low))?;
-    let queries = back.to_queries(&weights, &differences)?;
-    let keys = eval.neg(&back.to_partners(&weights, &differences)?);
+    let weights = back.spread(&back.by_distance()?)?;
+    let queries = back.to_queries(&weights, &kernel.differences)?;
+    let keys = eval.neg(&back.to_partners(&weights, &kernel.differences)?);
     let [queries, keys, values] =
         [queries, keys, values].map(|slots| attention.summed_copies(eval, &slots));
     Ok(eval.concat(&eval.concat(&queries?, &keys?)?, &values?)?)
 }
 
-/// The kernel at `level`.
-fn refreshed<E: Refresh>(
-    eval: &E,
-    config: &Config,
-    WideKernel(kernel): &WideKernel<E>,
-    level: usize,
-) -> Result<Both<E>, Error> {
-    let all = eval.rows_per_pack();
-    let joined = eval.add(&kernel.low, &eval.mul_i(&kernel.high))?;
-    let identity = Assembly::new(all, all, config.weight_frac_bits).with_identity(0, 0, all);
-    both(eval, &eval.matmul(&eval.slots_to_rows(&joined)?, &identity.finish())?, level)
+/// What is bootstrapped together: the kernel in the lower tokens' slots, the derivative in the upper ones'.
+struct Pack<'a, E: Refresh> {
+    eval: &'a E,
+    config: &'a Config,
+    attention: WideAttention,
 }
 
-/// A pack in slots, lower and upper tokens.
-fn both<E: Refresh>(eval: &E, rows: &E::Rows, level: usize) -> Result<Both<E>, Error> {
-    let halves = eval.rows_to_slots_at(rows, Halves::Both, level)?;
-    let Ok([low, high]) = <[_; 2]>::try_from(halves) else {
-        return Err(Error::Unsupported("not two halves came back"));
-    };
-    Ok(Both { low, high })
+impl<E: Refresh> Pack<'_, E> {
+    /// The kernel and the derivative by the output, lower and upper tokens each, a level below `level`.
+    fn refreshed(
+        &self,
+        pairs: &Both<E>,
+        output: &Weights,
+        halves: &E::Rows,
+        level: usize,
+    ) -> Result<[Both<E>; 2], Error> {
+        let (eval, layout, width) = (self.eval, self.attention.layout, self.config.width);
+        let (copies, period) = (layout.size(COPY), 2 * self.attention.variants);
+        let kernel = self.kernel_rows(pairs)?;
+        let back = Assembly::new(2 * width, 2 * width, self.config.weight_frac_bits)
+            .with_transposed(0, 0, output, 1)
+            .with_transposed(width, width, output, 1)
+            .finish();
+        let rows = eval.concat(&kernel, &eval.matmul(halves, &back)?)?;
+        let first = eval.row_count(&kernel);
+        let sums = layout.pack(|[h, c, f]| {
+            let pair = (h * copies + c) * period + f % period;
+            let derivative = first + c % 2 * width + h * layout.size(FEATURE) + f;
+            alloc::vec![row(pair), to_upper_half(derivative, self.config.tokens)]
+        });
+        let both = eval.rows_to_slots_at(&eval.select(&rows, &sums)?, Halves::Both, level)?;
+        let [kernel, derivative] = &both[..] else {
+            return Err(Error::Unsupported("not two halves came back"));
+        };
+        let variants = self.attention.variants;
+        let step = layout.step(FEATURE) * variants.cast_signed();
+        let kernel = self.parted(kernel, step, |[_, _, f]| f % period < variants)?;
+        let step = layout.step(COPY);
+        Ok([kernel, self.parted(derivative, step, |[_, c, _]| c % 2 == 0)?])
+    }
+
+    /// The kernel as rows of a product, one for each head, copy and two times the variants: lower tokens'
+    /// pairs, then upper ones', all in the lower tokens' place.
+    fn kernel_rows(&self, pairs: &Both<E>) -> Result<E::Rows, Error> {
+        let (eval, layout, variants) = (self.eval, self.attention.layout, self.attention.variants);
+        let mask = layout.values(|[_, _, f], _| indicator(f % (2 * variants) < variants));
+        let scale = eval.default_scale();
+        let low = mul_values(eval, &pairs.low, &mask, scale)?;
+        let high = mul_values(eval, &pairs.high, &mask, scale)?;
+        let high = eval.rotate(&high, -layout.step(FEATURE) * variants.cast_signed())?;
+        let rows = eval.slots_to_rows(&eval.add(&low, &high)?)?;
+        let copies = layout.size(COPY);
+        let place = |i: usize| {
+            let (pair, f) = (i / (2 * variants), i % (2 * variants));
+            alloc::vec![row(layout.row([pair / copies, pair % copies, f]))]
+        };
+        let count = 2 * variants * copies * layout.size(HEAD);
+        let rows = eval.select(&rows, &(0..count).map(place).collect::<Vec<_>>())?;
+        let identity = Assembly::new(count, count, self.config.weight_frac_bits);
+        Ok(eval.matmul(&rows, &identity.with_identity(0, 0, count).finish())?)
+    }
+
+    /// Two numbers in turns, `step` slots apart, to one everywhere and the other everywhere.
+    fn parted(
+        &self,
+        x: &E::Ciphertext,
+        step: isize,
+        is_first: impl Fn([usize; 3]) -> bool,
+    ) -> Result<Both<E>, Error> {
+        let eval = self.eval;
+        let z = eval.add(x, &eval.mul_i(&eval.rotate(x, step)?))?;
+        let mask = self.attention.layout.values(|digits, _| indicator(is_first(digits)));
+        let z = mul_values(eval, &z, &mask, eval.default_scale() / 2.0)?;
+        split(eval, &eval.add(&z, &eval.rotate(&z, -step)?)?)
+    }
+}
+
+const fn indicator(holds: bool) -> f64 {
+    if holds { 1.0 } else { 0.0 }
 }
 
 /// What all derivatives are made of.
@@ -88,7 +139,8 @@ struct Back<'a, E: Refresh> {
     eval: &'a E,
     attention: WideAttention,
     packs: &'a Packs<E>,
-    kernel: Both<E>,
+    /// The kernel, one number for each pair.
+    pairs: Both<E>,
     /// The derivative by the output, in every copy.
     g: Both<E>,
 }
@@ -112,8 +164,8 @@ impl<E: Refresh> Back<'_, E> {
             let product = eval.mul_rescaled(kernel, sum)?;
             Ok::<_, Error>(eval.with_scale(&eval.neg(&product), eval.scale(&product) / 2.0))
         };
-        let low = scaled(&self.kernel.low, &sums.low)?;
-        Ok(Both { low, high: scaled(&self.kernel.high, &sums.high)? })
+        let low = scaled(&self.pairs.low, &sums.low)?;
+        Ok(Both { low, high: scaled(&self.pairs.high, &sums.high)? })
     }
 
     /// Numbers of pairs in the places of all features, variant by variant.
@@ -121,22 +173,6 @@ impl<E: Refresh> Back<'_, E> {
         let low = self.attention.spread(self.eval, &pairs.low)?;
         let high = self.attention.spread(self.eval, &pairs.high)?;
         Ok(low.into_iter().zip(high).map(|(low, high)| Both { low, high }).collect())
-    }
-
-    /// `q_i − k_j` of every variant, at `level` or what the packs have.
-    fn differences(&self, level: usize) -> Result<Vec<Both<E>>, Error> {
-        let (eval, attention) = (self.eval, &self.attention);
-        let level = level.min(self.packs.level(eval).saturating_sub(2));
-        let keys = attention.copies(eval, self.packs, KEYS, (Order::Partners, level + 2))?;
-        let keys = attention.all_variants(eval, &keys, eval.default_scale())?;
-        let queries = attention.copies(eval, self.packs, QUERIES, (Order::Same, level + 1))?;
-        let queries = split(eval, &queries)?;
-        let one = |g| {
-            let [for_low, for_high] = attention.sources(&keys, g);
-            let low = eval.sub(&queries.low, for_low)?;
-            Ok(Both { low, high: eval.sub(&queries.high, for_high)? })
-        };
-        (0..attention.variants).map(one).collect()
     }
 
     /// The derivative by the output for every variant.

@@ -78,9 +78,13 @@ impl<E: Refresh> Packs<E> {
     }
 }
 
-/// The kernel in slots before it is spread, for the way back: one number for each pair.
+/// The kernel in slots before it is spread, one number for each pair, and differences of queries and keys,
+/// variant by variant: for the way back.
 #[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
-pub struct WideKernel<E: Refresh>(pub(crate) Both<E>);
+pub struct WideKernel<E: Refresh> {
+    pub(crate) pairs: Both<E>,
+    pub(crate) differences: Vec<Both<E>>,
+}
 
 /// Which token of a row a copy holds in the place of slot `τ`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,8 +166,9 @@ impl WideAttention {
         let keys = self.all_variants(eval, &keys, eval.default_scale())?;
         let level = eval.level(&keys[0].low);
         let queries = self.copies(eval, packs, QUERIES, (Order::Same, level + 1))?;
-        let distances = self.distances(eval, &split::<E>(eval, &queries)?, &keys)?;
+        let differences = self.differences(eval, &split::<E>(eval, &queries)?, &keys)?;
         drop(keys);
+        let distances = distances(eval, &differences)?;
         let level = eval.level(&distances[0]) - 1;
         let input = polynomial::input_scale(eval, level, exp.domain());
         // Halved, because both parts come doubled from sums with the conjugate.
@@ -174,21 +179,22 @@ impl WideAttention {
             let x = eval.with_scale(x, 2.0 * eval.scale(x));
             polynomial::evaluate(eval, &x, &exp, eval.default_scale())
         };
-        let kernel = WideKernel(Both { low: kernel(&low)?, high: kernel(&high)? });
-        let low = self.spread(eval, &kernel.0.low)?;
-        let high = self.spread(eval, &kernel.0.high)?;
+        let pairs = Both { low: kernel(&low)?, high: kernel(&high)? };
+        let low = self.spread(eval, &pairs.low)?;
+        let high = self.spread(eval, &pairs.high)?;
 
         let level = eval.level(&low[0]);
         let values = self.copies(eval, packs, VALUES, (Order::Partners, level + 2))?;
         let scale = factor_scale(eval, &low[0], level);
         let values = self.all_variants(eval, &values, scale)?;
         let high: Vec<_> = high.iter().map(|a| eval.mul_i(a)).collect();
-        let mut pairs = Vec::new();
+        let mut terms = Vec::new();
         for (g, (low, high)) in low.iter().zip(&high).enumerate() {
             let [for_low, for_high] = self.sources(&values, g);
-            pairs.extend([(low, for_low), (high, for_high)]);
+            terms.extend([(low, for_low), (high, for_high)]);
         }
-        let out = eval.dot_rescaled(&pairs)?;
+        let out = eval.dot_rescaled(&terms)?;
+        let kernel = WideKernel { pairs, differences };
         Ok((self.summed_copies(eval, &out)?, eval.level(&out), kernel))
     }
 
@@ -283,20 +289,19 @@ impl WideAttention {
         (0..half).map(variant).collect()
     }
 
-    /// `(q − k)²` of every variant, lower tokens in the real part and upper ones in the imaginary.
-    fn distances<E: Refresh>(
+    /// `q − k` of every variant.
+    fn differences<E: Refresh>(
         &self,
         eval: &E,
         queries: &Both<E>,
         keys: &[Both<E>],
-    ) -> Result<Vec<E::Ciphertext>, Error> {
-        let distance = |g| {
+    ) -> Result<Vec<Both<E>>, Error> {
+        let difference = |g| {
             let [for_low, for_high] = self.sources(keys, g);
             let low = eval.sub(&queries.low, for_low)?;
-            let high = eval.sub(&queries.high, for_high)?;
-            Ok(eval.dot_rescaled(&[(&low, &low), (&eval.mul_i(&high), &high)])?)
+            Ok(Both { low, high: eval.sub(&queries.high, for_high)? })
         };
-        (0..self.variants).map(distance).collect()
+        (0..self.variants).map(difference).collect()
     }
 
     /// Sums over all features, that of variant `g` where `f ≡ g (mod G)`; one level down, at `to`.
@@ -358,6 +363,14 @@ impl WideAttention {
         };
         (0..self.variants).map(mask).collect()
     }
+}
+
+/// `(q − k)²` of every variant, lower tokens in the real part and upper ones in the imaginary.
+fn distances<E: Refresh>(eval: &E, differences: &[Both<E>]) -> Result<Vec<E::Ciphertext>, Error> {
+    let square = |Both { low, high }: &Both<E>| {
+        Ok(eval.dot_rescaled(&[(low, low), (&eval.mul_i(high), high)])?)
+    };
+    differences.iter().map(square).collect()
 }
 
 /// Lower and upper tokens, from real and imaginary parts at half the scale.
