@@ -50,6 +50,7 @@ pub(crate) const ROUTINES: &[Routine] = &[
     constant("relinearization key", authority::relinearization),
     constant("Galois key", authority::galois),
     constant("packing key", authority::pack),
+    constant("key of raising, in a stream", authority::streamed_key),
     constant("public key", authority::public_key),
 ];
 

@@ -4,12 +4,14 @@
 use core::convert::Infallible;
 use core::hint::black_box;
 
+use he_core::Error;
 use he_core::encode::Encoder;
 use he_core::encrypt::Encryptor;
 use he_core::keyswitch::{KeyAuthority, KeyKind, KeySpec, Secret};
 use he_core::params::Params;
 use he_core::ring::{Portable, Ring, Serial};
 use he_core::sample::{SecretSeed, Ternary};
+use he_core::wire::{Link, TransportKey};
 use rand_core::{TryCryptoRng, TryRng};
 
 use super::seed;
@@ -113,6 +115,27 @@ fn key(secret: &[u8], spec: KeySpec) -> Box<dyn FnMut()> {
         let Setting { params, ring, authority } = &setting;
         let key = authority.key(ring, params, spec, &mut Seeds::new(&secret, &[false, true]));
         black_box(key.is_ok());
+    })
+}
+
+/// As [`key`], limb by limb into a frame.
+pub(crate) fn streamed_key(secret: &[u8]) -> Box<dyn FnMut()> {
+    let (setting, secret) = (Setting::new(secret), secret.to_vec());
+    let spec = KeySpec { kind: KeyKind::Raise, level: 2 };
+    Box::new(move || {
+        let (checksum, mut seeds) = (TransportKey::checksum(), Seeds::new(&secret, &[false, true]));
+        let mut link = Link::new(&checksum, setting.params.digest(), 0);
+        let written = setting.authority.write_key(
+            &setting.params,
+            spec,
+            &mut seeds,
+            &mut link,
+            |bytes: &[u8]| {
+                black_box(bytes);
+                Ok::<(), Error>(())
+            },
+        );
+        black_box(written.is_ok());
     })
 }
 
