@@ -18,7 +18,9 @@ use std::thread::{self, JoinHandle};
 
 pub(crate) use report::TestReport;
 pub(crate) use sizes::Sizes;
-pub(crate) use table::{ALL, CLIENT, CLIENT_TZ, EXAMPLE, MPS2_AN386, MPS2_AN505_TZ};
+pub(crate) use table::{
+    ALL, CLIENT, CLIENT_TZ, EXAMPLE, MICROVM_X86_64, MPS2_AN386, MPS2_AN505_TZ, VIRT_AARCH64_SECURE,
+};
 
 const BUILD_LIMIT: Duration = Duration::from_secs(1200);
 const TESTS_LIMIT: Duration = Duration::from_secs(600);
@@ -78,7 +80,6 @@ pub(crate) enum Reports {
     /// Lines on the first serial port. Arguments come as the kernel's command line; the image ends
     /// the emulator by the device `isa-debug-exit`, which must be in `machine`, and status 33 says
     /// that all is well.
-    #[expect(dead_code, reason = "no board needs it yet; the first one that does removes this")]
     SerialPort,
 }
 

@@ -14,6 +14,7 @@ mod layers;
 mod tidy;
 
 mod aarch64;
+mod authority;
 mod bench;
 mod build;
 mod c_example;
@@ -58,6 +59,8 @@ enum Task {
     Test(test::Arguments),
     /// Type a sentence into the emulated device and have it classified under encryption.
     Demo(demo::Arguments),
+    /// Have a secure world in QEMU make secrets and keys, in 16 MB.
+    Authority(authority::Arguments),
     /// Put the example firmware on a chip through a debug probe.
     Flash(flash::Arguments),
     /// Measure our operations, and those of other libraries beside them.
@@ -109,6 +112,7 @@ fn run(console: &Console, arguments: &Arguments) -> Result<bool> {
         Task::Build => build::all(console, &setup::bare_metal(console, choice)?),
         Task::Test(arguments) => test::run(console, choice, arguments),
         Task::Demo(arguments) => demo::run(console, choice, arguments),
+        Task::Authority(arguments) => authority::run(console, choice, arguments),
         Task::Flash(arguments) => flash::run(console, choice, arguments),
         Task::Bench(arguments) => bench::run(console, arguments),
         Task::Interop(arguments) => interop::run(console, arguments),

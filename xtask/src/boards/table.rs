@@ -8,8 +8,9 @@
 use super::{Board, Emulator, Image, Reports};
 
 /// Every board.
-pub(crate) static ALL: [&Board; 10] = [
+pub(crate) static ALL: [&Board; 12] = [
     &LM3S6965EVB,
+    &MICROVM_X86_64,
     &MPS2_AN386,
     &MPS2_AN500,
     &MPS2_AN505,
@@ -19,11 +20,15 @@ pub(crate) static ALL: [&Board; 10] = [
     &RISCV32_VIRT,
     &RISCV64_ENCLAVE,
     &RISCV64_VIRT,
+    &VIRT_AARCH64_SECURE,
 ];
 
 const ARM: Emulator = Emulator { program: "qemu-system-arm", package: "qemu-system-arm" };
 const RISCV32: Emulator = Emulator { program: "qemu-system-riscv32", package: "qemu-system-misc" };
 const RISCV64: Emulator = Emulator { program: "qemu-system-riscv64", package: "qemu-system-misc" };
+
+const AARCH64: Emulator = Emulator { program: "qemu-system-aarch64", package: "qemu-system-arm" };
+const X86_64: Emulator = Emulator { program: "qemu-system-x86_64", package: "qemu-system-x86" };
 
 /// Most RAM that the client may take, statics and stack together.
 const CLIENT_RAM: (&str, u64) = ("ram_bytes", 64 * 1024);
@@ -133,7 +138,8 @@ static RISCV64_VIRT: Board = Board {
     reports: Reports::Semihosting,
     tests: &[&[Image { package: "riscv64-virt", binary: "tests" }]],
     is_counted: true,
-    budgets: &[CLIENT_RAM],
+    // Addresses and saved registers are twice as wide.
+    budgets: &[("ram_bytes", 72 * 1024)],
 };
 
 /// Secrets in the secure world, the client in the other.
@@ -181,6 +187,47 @@ static RISCV64_ENCLAVE: Board = Board {
     machine: USER_MODE,
     reports: Reports::Semihosting,
     tests: ENCLAVE,
+    is_counted: false,
+    budgets: &[],
+};
+
+/// A key authority at secure EL1, asked by the normal world.
+pub(crate) static VIRT_AARCH64_SECURE: Board = Board {
+    name: "virt-aarch64-secure",
+    processor: "64-bit Arm, TrustZone",
+    triple: "aarch64-unknown-none",
+    emulator: AARCH64,
+    machine: &["-M", "virt,secure=on", "-cpu", "max", "-m", "128M", "-nic", "none"],
+    reports: Reports::Semihosting,
+    tests: &[&[
+        Image { package: "virt-aarch64-secure", binary: "secure_tests" },
+        Image { package: "virt-aarch64-secure", binary: "tests" },
+    ]],
+    is_counted: false,
+    budgets: &[],
+};
+
+/// A key authority as a guest of its own.
+pub(crate) static MICROVM_X86_64: Board = Board {
+    name: "microvm-x86_64",
+    processor: "x86-64 guest",
+    triple: "x86_64-unknown-none",
+    emulator: X86_64,
+    machine: &[
+        "-M",
+        "microvm,pit=off,pic=off,rtc=off",
+        "-cpu",
+        "max",
+        "-m",
+        "128M",
+        "-nic",
+        "none",
+        "-no-reboot",
+        "-device",
+        "isa-debug-exit,iobase=0xf4,iosize=4",
+    ],
+    reports: Reports::SerialPort,
+    tests: &[&[Image { package: "microvm-x86_64", binary: "tests" }]],
     is_counted: false,
     budgets: &[],
 };
