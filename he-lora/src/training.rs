@@ -14,7 +14,7 @@ use he_nn::backward::normalisation::{normalisation, stream_rows, through};
 use he_nn::backward::token_attention::token_attention;
 use he_nn::backward::wide_attention::wide_attention;
 use he_nn::forward::{Features, Forward};
-use he_nn::layer::assembly::Assembly;
+use he_nn::layer::assembly::{Assembly, as_product};
 use he_nn::layout::{at_scale, low_half};
 use he_nn::levels::Levels;
 use he_nn::model::{Config, Model};
@@ -110,9 +110,7 @@ pub fn refresh<E: Refresh>(
     state: &E::Ciphertext,
     levels: &mut Levels<'_>,
 ) -> Result<E::Ciphertext, Error> {
-    let all = eval.rows_per_pack();
-    let identity = Assembly::new(all, all, config.weight_frac_bits).with_identity(0, 0, all);
-    let rows = eval.matmul(&eval.slots_to_rows(state)?, &identity.finish())?;
+    let rows = as_product(eval, config, &eval.slots_to_rows(state)?)?;
     low_half(eval, &rows, levels.next(eval)?)
 }
 
@@ -230,11 +228,8 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         let stream = self.feed_forward(stream, (0, gates), inner)?;
         let (attention, level) = ((packs, kernel), self.levels.next(eval)?);
         let rows = wide_attention(eval, config, &weights.attention, attention, &stream, level)?;
-        let count = 3 * config.width;
-        let identity =
-            Assembly::new(count, count, config.weight_frac_bits).with_identity(0, 0, count);
         let projections = self.projections(0, input)?;
-        let rows = eval.matmul(&rows, &identity.finish())?;
+        let rows = as_product(eval, config, &rows)?;
         let g = projections.packed(&rows, self.levels.next(eval)?)?;
         projections.gradients(&g, &mut self.gradients)?;
         Ok(())

@@ -17,12 +17,12 @@ use he_core::ntt::bit_reversed;
 use he_core::refresh::{Halves, Refresh, Weights};
 
 use crate::Error;
-use crate::layer::assembly::Assembly;
+use crate::layer::assembly::{Assembly, as_product};
 use crate::layer::wide_attention::{
-    Both, COPY, FEATURE, HEAD, Order, Packs, VALUES, WideAttention, WideKernel, offset_at, offsets,
-    split,
+    Both, COPY, FEATURE, HEAD, KEYS, KINDS, Order, Packs, QUERIES, VALUES, WideAttention,
+    WideKernel, offset_at, offsets, split,
 };
-use crate::layout::{row, to_upper_half};
+use crate::layout::{row, sum_rotations, to_upper_half};
 use crate::model::{AttentionWeights, Config};
 
 /// Derivatives by queries, keys and values, `d` rows each, in this order; from that by the stream after
@@ -39,18 +39,25 @@ pub fn wide_attention<E: Refresh>(
     level: usize,
 ) -> Result<E::Rows, Error> {
     let attention = WideAttention::new(eval, config)?;
+    if attention.layout.size(COPY) < KINDS || config.head_width() < 2 * attention.variants {
+        return Err(Error::Unsupported("copies and features do not hold what is bootstrapped"));
+    }
     let pack = Pack { eval, config, attention };
     let [pairs, g] = pack.refreshed(&kernel.pairs, &weights.output, halves, level)?;
 
     let back = Back { eval, attention, packs, pairs, g };
     let weights = back.spread(&back.pairs)?;
-    let values = back.to_partners(&weights, &back.repeated_output())?;
+    let values = back.to_partners(&weights, &back.repeated_output(), VALUES)?;
     let weights = back.spread(&back.by_distance()?)?;
     let queries = back.to_queries(&weights, &kernel.differences)?;
-    let keys = eval.neg(&back.to_partners(&weights, &kernel.differences)?);
-    let [queries, keys, values] =
-        [queries, keys, values].map(|slots| attention.summed_copies(eval, &slots));
-    Ok(eval.concat(&eval.concat(&queries?, &keys?)?, &values?)?)
+    let keys = eval.neg(&back.to_partners(&weights, &kernel.differences, KEYS)?);
+    let all = eval.slots_to_rows(&eval.add(&eval.add(&queries, &keys)?, &values)?)?;
+    let (layout, depth) = (attention.layout, config.head_width());
+    let place = |i: usize| {
+        let (kind, i) = (i / config.width, i % config.width);
+        alloc::vec![row(layout.row([i / depth, kind, i % depth]))]
+    };
+    Ok(eval.select(&all, &(0..KINDS * config.width).map(place).collect::<Vec<_>>())?)
 }
 
 /// What is bootstrapped together: the kernel in the lower tokens' slots, the derivative in the upper ones'.
@@ -111,8 +118,7 @@ impl<E: Refresh> Pack<'_, E> {
         };
         let count = 2 * variants * copies * layout.size(HEAD);
         let rows = eval.select(&rows, &(0..count).map(place).collect::<Vec<_>>())?;
-        let identity = Assembly::new(count, count, self.config.weight_frac_bits);
-        Ok(eval.matmul(&rows, &identity.with_identity(0, 0, count).finish())?)
+        as_product(eval, self.config, &rows)
     }
 
     /// Two numbers in turns, `step` slots apart, to one everywhere and the other everywhere.
@@ -181,18 +187,27 @@ impl<E: Refresh> Back<'_, E> {
         (0..self.attention.variants).map(one).collect()
     }
 
-    /// `Σ_g w_g ∘ x_g` where the queries are, upper tokens in the imaginary part.
+    /// `Σ w ∘ x` where the queries are, in their copy alone, upper tokens in the imaginary part.
     fn to_queries(&self, weights: &[Both<E>], x: &[Both<E>]) -> Result<E::Ciphertext, Error> {
-        let high: Vec<_> = weights.iter().map(|w| self.eval.mul_i(&w.high)).collect();
-        let mut pairs = Vec::new();
+        let (eval, layout) = (self.eval, self.attention.layout);
+        let high: Vec<_> = weights.iter().map(|w| eval.mul_i(&w.high)).collect();
+        let mut terms = Vec::new();
         for ((w, high), x) in weights.iter().zip(&high).zip(x) {
-            pairs.extend([(&w.low, &x.low), (high, &x.high)]);
+            terms.extend([(&w.low, &x.low), (high, &x.high)]);
         }
-        Ok(self.eval.dot_rescaled(&pairs)?)
+        let sum = eval.dot_rescaled(&terms)?;
+        let sum = sum_rotations(eval, &sum, layout.step(COPY), 1..layout.size(COPY))?;
+        let mask = layout.values(|[_, c, _], _| indicator(c == QUERIES));
+        Ok(mul_values(eval, &sum, &mask, eval.default_scale())?)
     }
 
-    /// The same where the partners are.
-    fn to_partners(&self, weights: &[Both<E>], x: &[Both<E>]) -> Result<E::Ciphertext, Error> {
+    /// The same where the partners are, in copy `home`.
+    fn to_partners(
+        &self,
+        weights: &[Both<E>],
+        x: &[Both<E>],
+        home: usize,
+    ) -> Result<E::Ciphertext, Error> {
         let eval = self.eval;
         let half = self.attention.variants / 2;
         let mut exchanged = Vec::new();
@@ -208,7 +223,7 @@ impl<E: Refresh> Back<'_, E> {
             ];
             exchanged.push(eval.dot_rescaled(&pairs)?);
         }
-        self.from_copies(&self.from_variants(&exchanged)?)
+        self.from_copies(&self.from_variants(&exchanged)?, home)
     }
 
     /// Slot `τ` of variant `x` to slot `τ xor x`, summed over variants.
@@ -232,19 +247,21 @@ impl<E: Refresh> Back<'_, E> {
         Ok(eval.rescale(&eval.dot_plain(&terms)?)?)
     }
 
-    /// Slot `τ` of copy `c` to slot `τ xor rev(c)`.
-    fn from_copies(&self, z: &E::Ciphertext) -> Result<E::Ciphertext, Error> {
+    /// Slot `τ` of copy `c` to slot `τ xor rev(c)`, summed over copies to copy `home`.
+    fn from_copies(&self, z: &E::Ciphertext, home: usize) -> Result<E::Ciphertext, Error> {
         let (eval, layout) = (self.eval, self.attention.layout);
         let half = self.attention.tokens / 2;
         let mut map = Diagonals::zero(eval.slots());
         for c in 0..layout.size(COPY) {
             let partner = bit_reversed(c, half);
+            let step = layout.step(COPY) * (c.cast_signed() - home.cast_signed());
             for offset in offsets(half, partner) {
                 let mask = layout.values(|[_, copy, _], token| {
                     let is_here = offset_at(bit_reversed(token, half), partner) == offset;
-                    if copy == c && is_here { 1.0 } else { 0.0 }
+                    indicator(copy == home && is_here)
                 });
-                map.diagonal_mut(offset).iter_mut().zip(mask).for_each(|(x, m)| *x += m);
+                let diagonal = map.diagonal_mut(step + offset);
+                diagonal.iter_mut().zip(mask).for_each(|(x, m)| *x += m);
             }
         }
         let at = Placement {

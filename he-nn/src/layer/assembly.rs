@@ -2,13 +2,42 @@
 //! several and passes canaries on.
 
 use alloc::vec;
+use alloc::vec::Vec;
 
-use he_core::refresh::Weights;
+use he_core::refresh::{Refresh, Weights};
+
+use crate::Error;
+use crate::layout::row;
+use crate::model::Config;
 
 /// Bits by which products are above the scale that parameters have for them. A bootstrap's noise counts
 /// the less the larger that scale is, and its sine bends the more; parameters balance both for values
 /// up to 16, and nearly all values of a model are far below.
 const GAIN: u32 = 2;
+
+/// Rows that are multiplied by one at once.
+const BLOCK: usize = 128;
+
+/// Rows as they are, at the scale of a product: to bootstrap what no matrix is applied to.
+///
+/// # Errors
+/// None: every row is there.
+pub fn as_product<E: Refresh>(eval: &E, config: &Config, rows: &E::Rows) -> Result<E::Rows, Error> {
+    let count = eval.row_count(rows);
+    let mut all: Option<E::Rows> = None;
+    for first in (0..count).step_by(BLOCK) {
+        let indices = first..(first + BLOCK).min(count);
+        let size = indices.len();
+        let block: Vec<_> = indices.map(|index| vec![row(index)]).collect();
+        let one = Assembly::new(size, size, config.weight_frac_bits).with_identity(0, 0, size);
+        let block = eval.matmul(&eval.select(rows, &block)?, &one.finish())?;
+        all = Some(match all {
+            None => block,
+            Some(all) => eval.concat(&all, &block)?,
+        });
+    }
+    all.ok_or(Error::Unsupported("no rows"))
+}
 
 /// A matrix that is being filled.
 #[derive(Clone, Debug)]

@@ -44,7 +44,7 @@ pub(crate) const FEATURE: usize = 2;
 pub(crate) const QUERIES: usize = 0;
 pub(crate) const KEYS: usize = 1;
 pub(crate) const VALUES: usize = 2;
-const KINDS: usize = 3;
+pub(crate) const KINDS: usize = 3;
 
 /// A ciphertext for tokens below `T/2` and one for the others.
 pub(crate) struct Both<E: Refresh> {
@@ -195,16 +195,7 @@ impl WideAttention {
         }
         let out = eval.dot_rescaled(&terms)?;
         let kernel = WideKernel { pairs, differences };
-        Ok((self.summed_copies(eval, &out)?, eval.level(&out), kernel))
-    }
-
-    /// Rows of `d` features, each the sum over its copies.
-    pub(crate) fn summed_copies<E: Refresh>(
-        &self,
-        eval: &E,
-        out: &E::Ciphertext,
-    ) -> Result<E::Rows, Error> {
-        let rows = eval.slots_to_rows(out)?;
+        let rows = eval.slots_to_rows(&out)?;
         let depth = self.layout.size(FEATURE);
         let sums: Vec<Vec<_>> = (0..self.layout.size(HEAD) * depth)
             .map(|i| {
@@ -212,7 +203,7 @@ impl WideAttention {
                 copies.map(|c| row(self.layout.row([i / depth, c, i % depth]))).collect()
             })
             .collect();
-        Ok(eval.select(&rows, &sums)?)
+        Ok((eval.select(&rows, &sums)?, eval.level(&out), kernel))
     }
 
     /// For variant `g`: what meets the lower and what meets the upper tokens. Variants beyond
