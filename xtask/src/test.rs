@@ -28,8 +28,8 @@ pub(crate) struct Arguments {
     /// Write the results to this file as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// Run the boards that count instructions, and renew the table of counts in targets/README.md
-    /// instead of comparing with it.
+    /// Run the boards, and renew the table of their figures in targets/README.md instead of comparing
+    /// with it.
     #[arg(long, conflicts_with = "filter")]
     counted: bool,
 }
@@ -42,7 +42,7 @@ impl Arguments {
 
     fn selects(&self, part: Part) -> bool {
         let is_named = self.part.iter().any(|named| named.name() == part.name());
-        (self.part.is_empty() || is_named) && (!self.counted || part.is_counted())
+        (self.part.is_empty() || is_named) && (!self.counted || part.is_board())
     }
 }
 
@@ -97,9 +97,9 @@ fn is_reference(console: &Console, choice: Choice) -> bool {
     matches!(setup::bare_metal(console, choice), Ok(Compiler::Rustup))
 }
 
-/// The line of a board that counts instructions, if it came so far.
+/// The line of a board, if it came so far.
 fn row(part: Part, outcome: &Outcome) -> Option<Row> {
     let Part::Board(board) = part else { return None };
-    let has_counts = board.is_counted && outcome.figure(boards::RAM).is_some();
-    has_counts.then(|| Row::new(board.name, board.processor, |name| outcome.figure(name)))
+    let has_run = outcome.figure(boards::FLASH).is_some();
+    has_run.then(|| Row::new(board.name, board.processor, |name| outcome.figure(name)))
 }

@@ -90,9 +90,9 @@ impl Part {
         }
     }
 
-    /// Whether it is a board that counts instructions.
-    pub(super) const fn is_counted(self) -> bool {
-        matches!(self, Self::Board(Board { is_counted: true, .. }))
+    /// Whether it is a board.
+    pub(super) const fn is_board(self) -> bool {
+        matches!(self, Self::Board(_))
     }
 
     /// Takes the names of parts and no others.
