@@ -15,11 +15,11 @@ unsafe extern "C" {
     static __stack_top: u8;
     fn tz_call_full(operation: u32, block: usize, registers: *mut u32, pattern: u32);
     fn probe_read(address: usize, innocent: u32) -> u32;
-    fn probe_write(address: usize);
+    fn probe_write(address: usize, word: u32);
     fn probe_execute(address: usize);
 }
 
-/// A register of the port that the secure world has for itself, which is not zero once it is open.
+/// A register of the port that the secure world has for itself.
 const AUTHORITY_DIVIDER: usize = 0x4020_1010;
 /// `TIMER0` of the board: control, value, reload.
 const TIMER: *mut u32 = core::ptr::without_provenance_mut(0x4000_0000);
@@ -104,8 +104,11 @@ impl Wall for Board {
 
     /// A peripheral that is blocked reads as zero, or faults: as the board answers.
     const SILENT_ATTEMPTS: &'static [Attempt] = &[Attempt {
-        name: "read the authority's port by its other address",
-        run: || is_read(AUTHORITY_DIVIDER) && Board::read(AUTHORITY_DIVIDER) != 0,
+        name: "use the authority's port by its other address",
+        run: || {
+            write_word(AUTHORITY_DIVIDER, 77);
+            is_read(AUTHORITY_DIVIDER) && Board::read(AUTHORITY_DIVIDER) != 0
+        },
     }];
 
     fn secrets() -> (usize, usize) {
@@ -139,9 +142,13 @@ fn is_read(address: usize) -> bool {
 }
 
 fn write(address: usize) -> bool {
-    // SAFETY: as in `read`.
-    unsafe { probe_write(address) };
+    write_word(address, 0);
     false
+}
+
+fn write_word(address: usize, word: u32) {
+    // SAFETY: as in `read`.
+    unsafe { probe_write(address, word) };
 }
 
 fn execute(address: usize) -> bool {

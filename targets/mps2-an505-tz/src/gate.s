@@ -146,7 +146,6 @@ probe_read:
     .globl  probe_write
     .type   probe_write, %function
 probe_write:
-    movs    r1, #0
     str     r1, [r0]
     bx      lr
     @ Whoever stops a jump returns to the link register.

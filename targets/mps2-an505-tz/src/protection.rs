@@ -24,6 +24,9 @@ const PORTS: *mut u32 = register(0x5008_0084);
 const INTERRUPTS: *mut u32 = register(0xE000_E384);
 /// Which coprocessors the non-secure world may use: none, so no registers of theirs need erasing.
 const COPROCESSORS: *mut u32 = register(0xE000_ED8C);
+/// Which world's exceptions go first, and who may reset: the secure one. The upper half is a key.
+const CONTROL: *mut u32 = register(0xE000_ED0C);
+const SECURE_FIRST: u32 = 0x05FA_0000 | 1 << 14 | 1 << 3;
 /// Enabled fault handlers: `SecureFault`, `UsageFault`, `BusFault`, `MemManage`.
 const HANDLERS: *mut u32 = register(0xE000_ED24);
 
@@ -64,6 +67,7 @@ pub fn set_up(sau: &mut SAU) {
         PORTS.write_volatile(1 << 5 | 1 << 7);
         INTERRUPTS.write_volatile(u32::MAX);
         COPROCESSORS.write_volatile(0);
+        CONTROL.write_volatile(SECURE_FIRST);
         HANDLERS.write_volatile(0b1111 << 16);
     }
     cortex_m::asm::dsb();

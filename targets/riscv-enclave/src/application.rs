@@ -55,7 +55,7 @@ fn read(address: usize) -> u32 {
     unsafe { probe_read(address, INNOCENT) }
 }
 
-/// Writes to an address; true if it is zero after, or cannot be read.
+/// Writes to an address, which is an attempt only to be counted.
 fn write(address: usize) -> bool {
     // SAFETY: as in `read`.
     unsafe { probe_write(address) };

@@ -91,6 +91,8 @@ impl User {
             asm!("csrr {}, misa", out(reg) isa);
             if isa & SUPERVISOR != 0 {
                 asm!("csrw scounteren, {}", in(reg) COUNTERS);
+                // Every trap comes here, and addresses are not translated.
+                asm!("csrw medeleg, zero", "csrw mideleg, zero", "csrw satp, zero");
             }
         }
         let context = Context { counter: APPLICATION_FLASH.start, registers: [0; 31], stack: 0 };

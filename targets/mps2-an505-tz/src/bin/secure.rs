@@ -9,7 +9,6 @@ use he_isolation::vault::Vault;
 use he_isolation::watch::{self, Places, Watched};
 use mps2_an505_tz::map::APPLICATION_RAM;
 use mps2_an505_tz::secure::{self, NonSecure, OnFault};
-use mps2_an505_tz::uart::{Port, Uart};
 use semihosting::process;
 
 static PLACES: Places = Places { ram, stack: secure::stack_bottom };
@@ -21,8 +20,6 @@ fn ram() -> [Range<usize>; 2] {
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
     let Some(application) = NonSecure::new(OnFault::Skip) else { process::exit(2) };
-    // Open, so that there is something that the application must not see.
-    let _authority = Uart::open(Port::Authority);
     let application = Watched::new(application, &PLACES);
     Vault::new(application, Tape::new(|| PLACES.see_packed())).run();
     process::exit(3)
