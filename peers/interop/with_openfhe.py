@@ -1,7 +1,7 @@
 """Exchanges with OpenFHE by its wheel: `with_openfhe.py DIRECTORY`.
 
 Reads DIRECTORY/ours, decrypts it inside OpenFHE and prints a JSON row for each ciphertext; writes as many of
-OpenFHE's into DIRECTORY/theirs.
+OpenFHE's into DIRECTORY/theirs, and some by our public key into DIRECTORY/returned.
 
 OpenFHE chooses its own primes and roots. Its context as JSON names them, so it is made to take ours: then
 its evaluation form and its slots, at powers of 5, are ours too. Objects of its own serve as forms: the
@@ -11,6 +11,7 @@ are asked for because it adds noise to real ones.
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import openfhe as fhe
 import ours
 
 ERROR_VARIANCE = 3.19**2  # of OpenFHE's discrete Gaussian
+OUR_ERROR_VARIANCE = 10.5
 PRIME_BITS = 30  # of the primes that OpenFHE chooses, and which are not used
 
 
@@ -97,6 +99,14 @@ class OpenFhe:
             limb["v"] = self.ring.evaluate(coefficients, q).tolist()
         return fhe.DeserializePrivateKeyString(json.dumps(form), fhe.JSON)
 
+    def public(self, halves):
+        """A public key of ours."""
+        form = json.loads(fhe.Serialize(self.keys.publicKey, fhe.JSON))
+        for half, poly in zip(halves, content(form["value0"])["h"], strict=True):
+            for row, limb in zip(half, self.limbs(poly), strict=True):
+                limb["v"] = row.tolist()
+        return fhe.DeserializePublicKeyString(json.dumps(form), fhe.JSON)
+
     def own_secret(self):
         """The coefficients of OpenFHE's secret."""
         form = json.loads(fhe.Serialize(self.keys.secretKey, fhe.JSON))
@@ -145,19 +155,42 @@ def encrypt_theirs(peer, folder, count):
         by_secret = "secret", ERROR_VARIANCE, peer.keys.secretKey
         by_public = "public", public, peer.keys.publicKey
         kind, variance, key = by_secret if number % 2 == 0 else by_public
-        made = content(peer.encrypt(slots, used, key)["value0"])
-        halves = [np.array([limb["v"] for limb in peer.limbs(poly)]) for poly in made["v"]]
-        path = folder / f"{number:04}-{kind}.frame"
-        ours.write_pair(ring, path, level, made["s"], range(used), halves)
-        ours.write_message(path.with_suffix(".slots"), variance + ours.ROUNDING, slots, ring)
+        made = peer.encrypt(slots, used, key)
+        write(peer, folder / f"{number:04}-{kind}.frame", made, (level, used), (variance, slots))
+
+
+def encrypt_by_our_key(peer, folder, count):
+    """What OpenFHE encrypts by our public key, whose error is ours, at our highest level."""
+    ring, rng = peer.ring, np.random.default_rng()
+    _, _, basis, halves = ours.pair(ring, folder / "ours/public.frame")
+    key, factor = peer.public(halves), 2 * ring.degree / 3
+    variance = ERROR_VARIANCE * (1 + factor) + OUR_ERROR_VARIANCE * factor
+    shutil.copy(folder / "ours/secret.bin", folder / "returned/secret.bin")
+    for number in range(count):
+        _, _, slots, _ = ours.random_message(rng, ring)
+        path = folder / f"returned/{number:04}-our public key.frame"
+        place = len(ring.levels) - 1, len(basis)
+        write(peer, path, peer.encrypt(slots, len(basis), key), place, (variance, slots))
+
+
+def write(peer, path, made, place, message):
+    """A ciphertext of OpenFHE's, over the first primes of a level."""
+    (level, used), (variance, slots), made = place, message, content(made["value0"])
+    halves = [np.array([limb["v"] for limb in peer.limbs(poly)]) for poly in made["v"]]
+    ours.write_pair(peer.ring, path, level, made["s"], range(used), halves)
+    ours.write_message(path.with_suffix(".slots"), variance + ours.ROUNDING, slots, peer.ring)
 
 
 def main():
     folder = Path(sys.argv[1])
     peer = OpenFhe(ours.Ring(folder / "ours"))
+    count = len(ours.exchanges(folder / "ours"))
     decrypt_ours(peer, folder / "ours")
+    if (folder / "ours/public.frame").exists():
+        (folder / "returned").mkdir(exist_ok=True)
+        encrypt_by_our_key(peer, folder, -(-count // 5))
     (folder / "theirs").mkdir(exist_ok=True)
-    encrypt_theirs(peer, folder / "theirs", len(ours.exchanges(folder / "ours")))
+    encrypt_theirs(peer, folder / "theirs", count)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Exchanges with Microsoft SEAL by the wheel `seal-python`: `with_seal.py DIRECTORY`.
 
 Reads DIRECTORY/ours, decrypts it inside SEAL and prints a JSON row for each ciphertext; squares one of them and
-relinearises the square with our key, where there is one; writes as many of SEAL's into DIRECTORY/theirs. SEAL 4.4 has the same
+relinearises the square with our key, where there is one; writes as many of SEAL's into DIRECTORY/theirs,
+and some by our public key into DIRECTORY/returned. SEAL 4.4 has the same
 evaluation form as ours (the least root, bit-reversed); its slots are at powers of 3.
 
 Its bytes: a header (0xa15e, 16, version, no compression, 0, the length in 8 bytes); then, for a
@@ -12,6 +13,7 @@ number of keys, and the keys.
 """
 
 import hashlib
+import shutil
 import sys
 from pathlib import Path
 from struct import pack, unpack_from
@@ -37,14 +39,14 @@ def array(words):
 
 
 class Seal:
-    """A context over our chain and one special prime, which is all that SEAL has."""
+    """A context over the first of our primes; the last of them is special, and SEAL has one only."""
 
-    def __init__(self, ring):
-        self.ring, self.special = ring, len(ring.chain)
+    def __init__(self, ring, primes):
+        self.ring, self.special = ring, primes - 1
         self.chain = list(range(self.special))
         parameters = seal.EncryptionParameters(seal.scheme_type.ckks)
         parameters.set_poly_modulus_degree(ring.degree)
-        parameters.set_coeff_modulus([seal.Modulus(q) for q in ring.primes[: self.special + 1]])
+        parameters.set_coeff_modulus([seal.Modulus(q) for q in ring.primes[:primes]])
         self.context = seal.SEALContext(parameters, True, seal.sec_level_type.tc128)
         assert self.context.parameters_set(), self.context.parameter_error_message()
         self.evaluator = seal.Evaluator(self.context)
@@ -165,7 +167,7 @@ def encrypt_theirs(peer, folder, count):
     words = np.frombuffer(peer.saved(key), dtype="<u8", offset=HEADER + 32 + 16 + HEADER + 8)
     ours.write_secret(folder / "secret.bin", ternary(ring, words[: ring.degree]))
     encryptor = seal.Encryptor(peer.context, generator.create_public_key(), key)
-    public = ERROR_VARIANCE * (1 + 4 * ring.degree / 3) / ring.special[0] ** 2 + rounding(ring)
+    public = public_variance(peer)
     for number in range(count):
         level, used, slots, scale = ours.random_message(rng, ring)
         plain = peer.encoded(slots, scale)
@@ -173,12 +175,37 @@ def encrypt_theirs(peer, folder, count):
             kind, variance, made = "secret", ERROR_VARIANCE, encryptor.encrypt_symmetric(plain)
         else:
             kind, variance, made = "public", public, encryptor.encrypt(plain)
-        for _ in peer.chain[used:]:
-            peer.evaluator.mod_switch_to_next_inplace(made)
-        basis, halves, scale = peer.halves(made)
-        path = folder / f"{number:04}-{kind}.frame"
-        ours.write_pair(ring, path, level, scale, basis, halves)
-        ours.write_message(path.with_suffix(".slots"), variance + ours.ROUNDING, slots, ring)
+        write(peer, folder / f"{number:04}-{kind}.frame", made, (level, used), (variance, slots))
+
+
+def encrypt_by_our_key(peer, folder, count):
+    """What SEAL encrypts by our public key, over whose last prime it is rounded; at our lowest level."""
+    ring, rng = peer.ring, np.random.default_rng()
+    _, _, basis, halves = ours.pair(ring, folder / "ours/public.frame")
+    key = peer.load(seal.PublicKey, peer.ciphertext_bytes(basis, halves, 1.0))
+    encryptor = seal.Encryptor(peer.context, key)
+    shutil.copy(folder / "ours/secret.bin", folder / "returned/secret.bin")
+    for number in range(count):
+        _, _, slots, scale = ours.random_message(rng, ring)
+        path = folder / f"returned/{number:04}-our public key.frame"
+        made = encryptor.encrypt(peer.encoded(slots, scale))
+        write(peer, path, made, (0, ring.levels[0][0]), (public_variance(peer), slots))
+
+
+def public_variance(peer):
+    """Of what is encrypted by a public key, divided by the special prime and rounded."""
+    fresh = ERROR_VARIANCE * (1 + 4 * peer.ring.degree / 3)
+    return fresh / peer.ring.primes[peer.special] ** 2 + rounding(peer.ring)
+
+
+def write(peer, path, made, place, message):
+    """A ciphertext of SEAL's over the first primes of a level."""
+    (level, used), (variance, slots) = place, message
+    for _ in peer.chain[used:]:
+        peer.evaluator.mod_switch_to_next_inplace(made)
+    basis, halves, scale = peer.halves(made)
+    ours.write_pair(peer.ring, path, level, scale, basis, halves)
+    ours.write_message(path.with_suffix(".slots"), variance + ours.ROUNDING, slots, peer.ring)
 
 
 def ternary(ring, evaluations):
@@ -190,12 +217,16 @@ def ternary(ring, evaluations):
 
 def main():
     folder = Path(sys.argv[1])
-    peer = Seal(ours.Ring(folder / "ours"))
+    ring = ours.Ring(folder / "ours")
+    peer, count = Seal(ring, len(ring.chain) + 1), len(ours.exchanges(folder / "ours"))
     decryptor = decrypt_ours(peer, folder / "ours")
     if (folder / "ours/relinearization.frames").exists():
         square(peer, folder / "ours", decryptor)
+    if (folder / "ours/public.frame").exists():
+        (folder / "returned").mkdir(exist_ok=True)
+        encrypt_by_our_key(Seal(ring, len(ring.chain)), folder, -(-count // 5))
     (folder / "theirs").mkdir(exist_ok=True)
-    encrypt_theirs(peer, folder / "theirs", len(ours.exchanges(folder / "ours")))
+    encrypt_theirs(peer, folder / "theirs", count)
 
 
 if __name__ == "__main__":

@@ -162,8 +162,14 @@ impl Peer<'_> {
         finished(Command::new(self.ours).args([party, "write"]).arg(&ours).args(numbers))?;
         let script = root().join("peers/interop").join(self.script);
         let by_them = finished(Command::new(&self.python).arg(script).arg(&folder))?;
-        let by_us = finished(Command::new(self.ours).args([party, "read"]).arg(&theirs))?;
-        Ok([rows(&by_them, count)?, rows(&by_us, count)?])
+        let read =
+            |folder: &Path| finished(Command::new(self.ours).args([party, "read"]).arg(folder));
+        let mut by_us = rows(&read(&theirs)?, count)?;
+        let returned = folder.join("returned");
+        if returned.exists() {
+            by_us.extend(rows(&read(&returned)?, 1)?);
+        }
+        Ok([rows(&by_them, count)?, by_us])
     }
 }
 
