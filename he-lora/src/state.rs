@@ -61,6 +61,12 @@ impl Places {
         Ok(Self { shape, tokens })
     }
 
+    /// How many vectors there are.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        self.shape
+    }
+
     /// The rotation that brings a kind to the place of parameters.
     #[must_use]
     pub const fn step(&self, kind: Kind) -> isize {

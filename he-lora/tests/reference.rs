@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+extern crate alloc;
+
 #[path = "support/autodiff.rs"]
 mod autodiff;
 #[expect(dead_code, reason = "other tests use the rest")]

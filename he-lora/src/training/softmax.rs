@@ -113,7 +113,83 @@ fn centred(config: &Config) -> Result<Weights, Error> {
 
 #[cfg(test)]
 mod tests {
+    use he_core::eval::clear::Clear;
+    use he_core::eval::position::{RowShape, Shape};
+    use he_nn::model::Window;
+
     use super::*;
+    use crate::adamw::{AdamW, Schedule};
+    use crate::parameters::{self, Gains};
+
+    /// Sixteen tokens, eight features, three classes, at an INSECURE size.
+    fn small() -> (Clear, Config, Training) {
+        let rows = RowShape {
+            tokens: 16,
+            frac_bits: 10,
+            product_scale: libm::exp2(38.0),
+            rows_level: 3,
+            computing_level: 14,
+        };
+        let eval = Clear::new(Shape::nominal(1 << 9).unwrap().with_rows(rows).unwrap());
+        let window = Window { low: 0.5, high: 2.0 };
+        let config = Config {
+            vocabulary: 1,
+            tokens: 16,
+            width: 8,
+            heads: 2,
+            hidden: 16,
+            classes: 3,
+            weight_frac_bits: 10,
+            layers: Vec::new(),
+            head_norm: window,
+            tanh: 4.0,
+        };
+        let optimizer = AdamW {
+            rate: 0.1,
+            schedule: Schedule::Constant,
+            mean_decay: 0.9,
+            square_decay: 0.9,
+            weight_decay: 0.0,
+            epsilon: 0.1,
+            limit: 1.0,
+            degree: 31,
+        };
+        let two = Config { classes: 2, ..config.clone() };
+        let training = Training {
+            shape: parameters::Shape::new(1, &two).unwrap(),
+            scaling: 1.0,
+            loss: Loss::CrossEntropy,
+            gain: 1,
+            gains: Gains::EQUAL,
+            largest_score: 4.0,
+            optimizer,
+        };
+        (eval, config, training)
+    }
+
+    #[test]
+    fn three_classes_have_the_derivative_of_their_softmax_or_of_their_squares() {
+        let (eval, config, training) = small();
+        let rows = |x: &[f64]| {
+            let rows: Vec<Vec<f64>> = x.iter().map(|&x| alloc::vec![x; 16]).collect();
+            eval.encrypt_rows(&rows).unwrap()
+        };
+        let label = [0.0, 1.0, 0.0];
+        for scores in [[0.5, -1.0, 2.5], [4.0, 3.0, -2.0], [-1.0, -1.0, -1.0]] {
+            for loss in [Loss::CrossEntropy, Loss::Squared] {
+                let training = Training { loss, ..training };
+                let mut levels = Levels::default();
+                let setting = (&config, &training);
+                let found =
+                    derivative(&eval, setting, &rows(&scores), &rows(&label), &mut levels).unwrap();
+                let (_, wanted) = loss.evaluate(&scores, &label);
+                for (row, wanted) in found.values().iter().zip(wanted) {
+                    let error = (row[0] - wanted).abs();
+                    assert!(error < libm::exp2(-11.0), "{scores:?}: {} {wanted}", row[0]);
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_logistic_function_is_exact_to_sixteen_bits() {

@@ -1,9 +1,9 @@
 //! Reverse-mode differentiation of scalars, and the model written with them: a second derivation of
 //! the gradient, which shares no formula with the first.
 
-use std::cell::RefCell;
-use std::ops::{Add, Mul, Sub};
-use std::rc::Rc;
+use alloc::rc::Rc;
+use core::cell::RefCell;
+use core::ops::{Add, Mul, Sub};
 
 use he_core::refresh::Weights;
 use he_lora::parameters::{Parameters, Side, Vector};
@@ -58,13 +58,13 @@ impl Number {
 
     /// The error function; its slope is `2 e^(−x²) / √π`.
     fn erf(&self) -> Self {
-        let slope = (-self.value * self.value).exp() * std::f64::consts::FRAC_2_SQRT_PI;
+        let slope = (-self.value * self.value).exp() * core::f64::consts::FRAC_2_SQRT_PI;
         self.map(libm::erf(self.value), slope)
     }
 
     fn gelu(&self) -> Self {
         let half = self.scaled(0.5);
-        &half + &(&half * &self.scaled(std::f64::consts::FRAC_1_SQRT_2).erf())
+        &half + &(&half * &self.scaled(core::f64::consts::FRAC_1_SQRT_2).erf())
     }
 
     /// The derivatives of this number by all before it.

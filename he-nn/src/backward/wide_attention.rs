@@ -223,11 +223,11 @@ impl<E: Refresh> Back<'_, E> {
             ];
             exchanged.push(eval.dot_rescaled(&pairs)?);
         }
-        self.from_copies(&self.from_variants(&exchanged)?, home)
+        self.exchange_copies(&self.exchange_variants(&exchanged)?, home)
     }
 
     /// Slot `τ` of variant `x` to slot `τ xor x`, summed over variants.
-    fn from_variants(&self, variants: &[E::Ciphertext]) -> Result<E::Ciphertext, Error> {
+    fn exchange_variants(&self, variants: &[E::Ciphertext]) -> Result<E::Ciphertext, Error> {
         let (eval, half) = (self.eval, self.attention.tokens / 2);
         let mut terms = Vec::new();
         for (x, z) in variants.iter().enumerate() {
@@ -248,7 +248,7 @@ impl<E: Refresh> Back<'_, E> {
     }
 
     /// Slot `τ` of copy `c` to slot `τ xor rev(c)`, summed over copies to copy `home`.
-    fn from_copies(&self, z: &E::Ciphertext, home: usize) -> Result<E::Ciphertext, Error> {
+    fn exchange_copies(&self, z: &E::Ciphertext, home: usize) -> Result<E::Ciphertext, Error> {
         let (eval, layout) = (self.eval, self.attention.layout);
         let half = self.attention.tokens / 2;
         let mut map = Diagonals::zero(eval.slots());
