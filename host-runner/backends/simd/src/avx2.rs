@@ -37,6 +37,7 @@ const EVEN_TO_ODD: i32 = 0b10_10_00_00;
 impl Lanes for Avx2 {
     const NAME: &'static str = "avx2";
     const WIDTH: usize = 8;
+    const REGISTERS: usize = 16;
     type Words = [u32; 8];
     type Register = __m256i;
     /// The words, and the odd ones in the places of the even ones.

@@ -47,6 +47,7 @@ const fn places(start: u32, step: u32, log_run: u32, turn: u32) -> [u32; 16] {
 impl Lanes for Avx512 {
     const NAME: &'static str = "avx512";
     const WIDTH: usize = 16;
+    const REGISTERS: usize = 32;
     type Words = [u32; 16];
     type Register = __m512i;
     /// The words, and the odd ones in the places of the even ones.

@@ -13,6 +13,8 @@ pub(crate) trait Lanes: Copy + Debug + Sync + 'static {
     const NAME: &'static str;
     /// Words of a register.
     const WIDTH: usize;
+    /// How many registers there are.
+    const REGISTERS: usize;
     /// What a register holds: `[u32; WIDTH]`.
     type Words: Copy;
     type Register: Copy;

@@ -25,6 +25,7 @@ pub(crate) fn kernels() -> &'static dyn Kernels {
 impl Lanes for Neon {
     const NAME: &'static str = "neon";
     const WIDTH: usize = 4;
+    const REGISTERS: usize = 32;
     type Words = [u32; 4];
     type Register = uint32x4_t;
     type Halves = uint32x4_t;

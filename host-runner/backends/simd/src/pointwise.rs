@@ -122,17 +122,18 @@ impl<L: Lanes, const MORE: usize> Task<L> for Dot<'_, L, MORE> {
 /// A term of [`Combine`]: an input and its weight in each limb.
 pub(crate) type Term<'a, L, const LIMBS: usize> = (&'a [<L as Lanes>::Words], [u32; LIMBS]);
 
-/// `out = Σ_i inputs_i · weights_i` for each of some limbs, so that an input is loaded once for all.
-pub(crate) struct Combine<'a, 'b, L: Lanes, const LIMBS: usize> {
+/// `out = Σ_i inputs_i · weights_i`, or `out +=` it if `ADD`, for each of at most six limbs, so that
+/// an input is loaded once for all.
+pub(crate) struct Combine<'a, 'b, L: Lanes, const LIMBS: usize, const ADD: bool> {
     pub(crate) limbs: &'a mut [Combination<'b>; LIMBS],
+    /// So few that their sums stay below both `2^64` and `2^34 · q`.
     pub(crate) terms: &'a [Term<'a, L, LIMBS>],
-    /// How many products of an input and a weight stay below both `2^64` and `2^34 · q`.
-    pub(crate) products: usize,
 }
 
-impl<L: Lanes, const LIMBS: usize> Task<L> for Combine<'_, '_, L, LIMBS> {
+impl<L: Lanes, const LIMBS: usize, const ADD: bool> Task<L> for Combine<'_, '_, L, LIMBS, ADD> {
     #[inline(always)]
     fn run(mut self, lanes: L) {
+        const { assert!(LIMBS <= 6) };
         let registers = self.limbs[0].out.len() / L::WIDTH;
         let q = self.limbs.each_ref().map(|limb| Montgomery::new(lanes, limb.q));
         for pair in 0..registers / 2 {
@@ -144,58 +145,52 @@ impl<L: Lanes, const LIMBS: usize> Task<L> for Combine<'_, '_, L, LIMBS> {
     }
 }
 
-impl<L: Lanes, const LIMBS: usize> Combine<'_, '_, L, LIMBS> {
+impl<L: Lanes, const LIMBS: usize, const ADD: bool> Combine<'_, '_, L, LIMBS, ADD> {
     /// Writes `COUNT` registers of each limb, from number `at` on.
     #[inline(always)]
     fn fill<const COUNT: usize>(&mut self, lanes: L, q: &[Montgomery<L>; LIMBS], at: usize) {
-        let (first, more) = self.terms.split_at(self.products.min(self.terms.len()));
-        let mut words = sums::<L, LIMBS, COUNT>(lanes, q, first, at);
-        for terms in more.chunks(self.products) {
-            let more = sums::<L, LIMBS, COUNT>(lanes, q, terms, at);
-            for ((words, more), q) in words.iter_mut().zip(more).zip(q) {
-                for (word, more) in words.iter_mut().zip(more) {
-                    *word = lanes::add(lanes, *word, more, q.q);
+        let zero = lanes.halves(lanes.splat(0));
+        let mut sums = [[lanes.product(zero, zero); COUNT]; LIMBS];
+        for (input, weights) in self.terms {
+            let mut inputs = [zero; COUNT];
+            for (halves, words) in inputs.iter_mut().zip(&input[at..at + COUNT]) {
+                *halves = lanes.halves(lanes.load(words));
+            }
+            for (sums, &weight) in sums.iter_mut().zip(weights) {
+                let weight = lanes.halves(lanes.splat(weight));
+                for (sum, input) in sums.iter_mut().zip(inputs) {
+                    *sum = lanes.add_wide(*sum, lanes.product(input, weight));
                 }
             }
         }
-        for (limb, words) in self.limbs.iter_mut().zip(words) {
-            let out = &mut L::split_mut(limb.out).0[at..at + COUNT];
-            for (out, word) in out.iter_mut().zip(words) {
-                lanes.store(out, word);
-            }
-        }
+        // Not a loop: a variable index would send all sums through memory.
+        self.finish::<0, COUNT>(lanes, q, &sums, at);
+        self.finish::<1, COUNT>(lanes, q, &sums, at);
+        self.finish::<2, COUNT>(lanes, q, &sums, at);
+        self.finish::<3, COUNT>(lanes, q, &sums, at);
+        self.finish::<4, COUNT>(lanes, q, &sums, at);
+        self.finish::<5, COUNT>(lanes, q, &sums, at);
     }
-}
 
-/// `Σ_i inputs_i · weights_i` over few enough terms, reduced once.
-#[inline(always)]
-fn sums<L: Lanes, const LIMBS: usize, const COUNT: usize>(
-    lanes: L,
-    q: &[Montgomery<L>; LIMBS],
-    terms: &[Term<'_, L, LIMBS>],
-    at: usize,
-) -> [[L::Register; COUNT]; LIMBS] {
-    let zero = lanes.halves(lanes.splat(0));
-    let mut sums = [[lanes.product(zero, zero); COUNT]; LIMBS];
-    for (input, weights) in terms {
-        let mut inputs = [zero; COUNT];
-        for (halves, words) in inputs.iter_mut().zip(&input[at..at + COUNT]) {
-            *halves = lanes.halves(lanes.load(words));
-        }
-        for (sums, &weight) in sums.iter_mut().zip(weights) {
-            let weight = lanes.halves(lanes.splat(weight));
-            for (sum, input) in sums.iter_mut().zip(inputs) {
-                *sum = lanes.add_wide(*sum, lanes.product(input, weight));
+    /// Reduces the sums of one limb, if there is such a limb.
+    #[inline(always)]
+    fn finish<const LIMB: usize, const COUNT: usize>(
+        &mut self,
+        lanes: L,
+        q: &[Montgomery<L>; LIMBS],
+        sums: &[[L::Wide; COUNT]; LIMBS],
+        at: usize,
+    ) {
+        let Some(limb) = self.limbs.get_mut(LIMB) else { return };
+        let out = &mut L::split_mut(limb.out).0[at..at + COUNT];
+        for (out, sum) in out.iter_mut().zip(sums[LIMB]) {
+            let mut word = q[LIMB].reduce(lanes, sum);
+            if ADD {
+                word = lanes::add(lanes, lanes.load(out), word, q[LIMB].q);
             }
+            lanes.store(out, word);
         }
     }
-    let mut words = [[lanes.splat(0); COUNT]; LIMBS];
-    for ((words, sums), q) in words.iter_mut().zip(sums).zip(q) {
-        for (word, sum) in words.iter_mut().zip(sums) {
-            *word = q.reduce(lanes, sum);
-        }
-    }
-    words
 }
 
 /// `sums += limb / q`.

@@ -80,7 +80,12 @@ impl<L: Lanes> Kernels for Set<L> {
 
     fn combine(&self, limbs: &mut [Combination<'_>], inputs: &[&[u32]], bound: u32) {
         assert!(bound <= 1 << Modulus::MAX_BITS);
-        let (fours, rest) = limbs.as_chunks_mut();
+        // The sums of six limbs take 24 registers, those of four 16.
+        let wide = if L::REGISTERS < 32 { 0 } else { limbs.len() / 6 * 6 };
+        let (sixes, rest) = limbs.split_at_mut(wide);
+        let sixes = sixes.as_chunks_mut().0;
+        sixes.iter_mut().for_each(|limbs| combine::<L, 6>(self.0, limbs, inputs, bound));
+        let (fours, rest) = rest.as_chunks_mut();
         let (twos, ones) = rest.as_chunks_mut();
         fours.iter_mut().for_each(|limbs| combine::<L, 4>(self.0, limbs, inputs, bound));
         twos.iter_mut().for_each(|limbs| combine::<L, 2>(self.0, limbs, inputs, bound));
@@ -126,6 +131,7 @@ fn combine<L: Lanes, const LIMBS: usize>(
     let length = limbs[0].out.len();
     let whole = length - length % L::WIDTH;
     let q = limbs.iter().map(|limb| u64::from(limb.q.value())).fold(1, u64::max);
+    // Products of an input and a weight whose sum stays below both `2^64` and `2^34 · q`.
     let products = (u64::MAX / (q * u64::from(bound))).min((1 << 34) / u64::from(bound));
     let products = usize::try_from(products).unwrap_or(usize::MAX);
     for limb in &mut *limbs {
@@ -137,7 +143,11 @@ fn combine<L: Lanes, const LIMBS: usize>(
         .enumerate()
         .map(|(i, input)| (L::split(input).0, core::array::from_fn(|limb| limbs[limb].weights[i])));
     let terms: Vec<_> = terms.collect();
-    lanes.run(Combine { limbs, terms: &terms, products });
+    let (first, more) = terms.split_at(products.min(terms.len()));
+    lanes.run(Combine::<_, _, false> { limbs: &mut *limbs, terms: first });
+    for terms in more.chunks(products) {
+        lanes.run(Combine::<_, _, true> { limbs: &mut *limbs, terms });
+    }
     if whole < length {
         let inputs: Vec<_> = inputs.iter().map(|input| &input[whole..]).collect();
         for Combination { q, weights, out } in limbs {
