@@ -107,7 +107,7 @@ impl Wall for Board {
         name: "use the authority's port by its other address",
         run: || {
             write_word(AUTHORITY_DIVIDER, 77);
-            is_read(AUTHORITY_DIVIDER) && Board::read(AUTHORITY_DIVIDER) != 0
+            is_read(AUTHORITY_DIVIDER) && Self::read(AUTHORITY_DIVIDER) != 0
         },
     }];
 

@@ -7,7 +7,7 @@
 //! to the peripherals by the peripheral protection controllers.
 //!
 //! Sources: Armv8-M Architecture Reference Manual (DDI 0553), chapters B3.13 and B9 (security, memory);
-//! Arm SSE-200 (DDI 0574), section 2.3 (the security control registers); Arm CoreLink SIE-200 (DDI 0571),
+//! Arm SSE-200 (DDI 0574), section 2.3 (the security control registers); Arm `CoreLink` SIE-200 (DDI 0571),
 //! section 3.5 (memory protection controller); Arm AN505 (memory map).
 //!
 //! Each module imports only the modules above it.
