@@ -29,10 +29,11 @@ pub(crate) const FLASH: &str = "flash_bytes";
 /// The figure that is the RAM they take, with the deepest stack.
 pub(crate) const RAM: &str = "ram_bytes";
 /// Packages of the boards' workspace that run on the host too: directory under `targets/` and name.
-pub(crate) const HOSTED: [(&str, &str); 5] = [
+pub(crate) const HOSTED: [(&str, &str); 6] = [
     ("common", "he-firmware"),
     ("entropy", "he-entropy"),
     ("he-core-c", "he-core-c"),
+    ("isolation", "he-isolation"),
     ("storage", "he-storage"),
     ("transport", "he-transport"),
 ];
