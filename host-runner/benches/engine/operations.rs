@@ -1,13 +1,17 @@
 //! The operations.
 
 use core::hint::black_box;
+use core::ops::RangeInclusive;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use he_core::ciphertext::Ciphertext;
 use he_core::complex::Complex;
 use he_core::cpu::Cpu;
 use he_core::eval::Evaluator;
 use he_core::linear::Rows;
+use he_core::modulus::{Factor, Modulus};
+use he_core::ntt::NttTable;
+use he_core::primes::primitive_root_2n;
 use he_core::refresh::{Halves, Refresh, Term, Weights};
 
 use super::runner::{Case, Precision, Runner};
@@ -21,6 +25,8 @@ pub(crate) const REFRESH: [&str; 6] =
     ["rows_to_slots", "slots_to_rows", "few_rows_to_slots", FULL, FOUR, ONE_HALF];
 
 const NTT: &str = "ntt of a limb";
+const INVERSE: &str = "ntt of a limb, inverse";
+const LOG_DEGREES: RangeInclusive<u32> = 12..=16;
 const HOISTED: &str = "rotate 8, hoisted";
 const KEY: &str = "rotation key";
 const FULL: &str = "bootstrap, slots to slots";
@@ -43,17 +49,38 @@ pub(crate) fn arithmetic(runner: &mut Runner, setup: &mut Setup) -> Result<()> {
     client(runner, setup, &values)
 }
 
+/// Transforms of one limb at every degree that is compared, both directions.
 fn transform(runner: &mut Runner, setup: &Setup) -> Result<()> {
-    let (ring, mut limb) = (setup.cpu.ring(), vec![1; setup.cpu.ring().degree()]);
-    let main = setup.cpu.params().terminals().len();
-    let case = setup.case(NTT, 0, 0, 0);
-    let size = (case.size.0, f64::from(ring.primes()[main]).log2());
-    let case = Case { size, bytes: 8 * limb.len(), runs: 100, ..case };
-    let forward = || {
-        ring.kernels().ntt(&ring.table(main), black_box(&mut limb));
-        Ok(())
-    };
-    runner.run(&case, forward, |()| Ok(None))
+    let params = setup.cpu.params();
+    let (kernels, main) = (setup.cpu.ring().kernels(), params.primes()[params.terminals().len()]);
+    let q = Modulus::new(main).context("a prime of the chain")?;
+    // As large as any, so that it begins where a page does.
+    let mut room = vec![1; 1 << LOG_DEGREES.end()];
+    for log_n in LOG_DEGREES {
+        let (mut roots, mut inverse_roots) =
+            (vec![Factor::default(); 1 << log_n], vec![Factor::default(); 1 << log_n]);
+        let psi = primitive_root_2n(q, 1 << log_n).context("a root of unity")?;
+        let table = NttTable::new(q, psi, &mut roots, &mut inverse_roots).context("a root")?;
+        let limb = &mut room[..1 << log_n];
+        for name in [NTT, INVERSE] {
+            let case = setup.case(name, 0, 0, 0);
+            let size = (log_n, f64::from(main).log2());
+            // So many that reading clocks takes no part of the time.
+            let results = 1 << (LOG_DEGREES.end() + 2 - log_n);
+            let case = Case { size, bytes: 8 * limb.len(), runs: 50, results, ..case };
+            let several = || {
+                for _ in 0..results {
+                    match name {
+                        NTT => kernels.ntt(&table, black_box(&mut *limb)),
+                        _ => kernels.inverse_ntt(&table, black_box(&mut *limb)),
+                    }
+                }
+                Ok(())
+            };
+            runner.run(&case, several, |()| Ok(None))?;
+        }
+    }
+    Ok(())
 }
 
 fn rotate(runner: &mut Runner, setup: &Setup, x: &Ciphertext, values: &[Complex]) -> Result<()> {
