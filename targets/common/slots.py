@@ -21,7 +21,6 @@ PUBLIC_KEY, CIPHERTEXT, FRUGAL = 3, 4, 0x80000007
 PUBLIC = int.from_bytes(b"pub1", "little")
 KEY, SECRET = bytes([4] * 32), bytes([2] * 32)
 MASK, KEY_ERRORS = bytes([9] * 32), bytes([10] * 32)
-INDEX, PUBLIC_INDEX = 5, 3
 
 
 def slot(j):
@@ -181,21 +180,25 @@ def public_key():
         yield evaluate([(x - y) % q for x, y in zip(e, product)], q, psi)
 
 
+def values():
+    return [slot(j) for j in range(N // 2)]
+
+
 def seeds():
-    return message_seeds(KEY, 1, KEY)
+    return message_seeds(KEY, 1, KEY, little(values()))
 
 
 def secret_ciphertext(message):
     mask, noise = seeds()
-    s, e = ternary(SECRET), golden.errors(noise, INDEX)
+    s, e = ternary(SECRET), golden.errors(noise, 0)
     for q in PRIMES:
-        product = multiply(uniform(mask, CIPHERTEXT, INDEX, q, N), s, q, least_root(q))
+        product = multiply(uniform(mask, CIPHERTEXT, 0, q, N), s, q, least_root(q))
         yield [(m + x - y) % q for m, x, y in zip(message, e, product)]
 
 
 def public_ciphertext(message, body):
     """The mask modulo each prime, then the body modulo each prime."""
-    seed = golden.block(seeds()[1], (golden.DERIVE, PUBLIC_INDEX, PUBLIC), 0)[:32]
+    seed = golden.block(seeds()[1], (golden.DERIVE, 0, PUBLIC), 0)[:32]
     u, e0, e1 = frugal(seed), golden.errors(seed, 0), golden.errors(seed, 1)
     for q in PRIMES:
         product = multiply(uniform(MASK, PUBLIC_KEY, 0, q, N), u, q, least_root(q))
@@ -203,6 +206,11 @@ def public_ciphertext(message, body):
     for q, limb in zip(PRIMES, body):
         product = multiply(limb, u, q, least_root(q))
         yield [(m + x + y) % q for m, x, y in zip(message, e0, product)]
+
+
+def decoded(message):
+    """What the first prime decrypts to: the message and its errors."""
+    return slots_of([m + e for m, e in zip(message, golden.errors(seeds()[1], 0))], UP)
 
 
 def flat(limbs):
@@ -214,17 +222,18 @@ def packed(limbs, primes):
 
 
 def main():
-    values = [slot(j) for j in range(N // 2)]
-    message, body = coefficients(values, SHIFT), list(public_key())
+    message, body = coefficients(values(), SHIFT), list(public_key())
     secret = list(secret_ciphertext(message))
     public = list(public_ciphertext(message, body))
     if "--vectors" in sys.argv:
         folder = Path(sys.argv[-1])
-        folder.joinpath("slots-values.bin").write_bytes(little(values))
+        folder.joinpath("slots-values.bin").write_bytes(little(values()))
         folder.joinpath("slots-public-key.bin").write_bytes(pack("<%dI" % (3 * N), *flat(body)))
-        # What a server that does nothing returns: the body modulo the first prime, in evaluation form.
-        answer = evaluate(secret[0], PRIMES[0], least_root(PRIMES[0]))
-        folder.joinpath("slots-answer.bin").write_bytes(little(answer))
+        # What a server that does nothing returns: mask and body modulo the first prime, in evaluation form.
+        mask = uniform(seeds()[0], CIPHERTEXT, 0, PRIMES[0], N)
+        answer = [mask, evaluate(secret[0], PRIMES[0], least_root(PRIMES[0]))]
+        folder.joinpath("slots-answer.bin").write_bytes(packed(answer, PRIMES[:1] * 2))
+        folder.joinpath("slots-decoded.bin").write_bytes(little(decoded(message)))
         folder.joinpath("slots-secret.bin").write_bytes(seeds()[0] + packed(secret, PRIMES))
         folder.joinpath("slots-public.bin").write_bytes(packed(public, PRIMES * 2))
         return
@@ -232,9 +241,7 @@ def main():
     show("slots_public_key", little(flat(body)))
     show("slots_secret", little(flat(secret)))
     show("slots_public", little(flat(public)))
-    # What the first prime decrypts to: the message and its errors.
-    noisy = [m + e for m, e in zip(message, golden.errors(seeds()[1], INDEX))]
-    show("slots_decoded", little(slots_of(noisy, UP)))
+    show("slots_decoded", little(decoded(message)))
 
 
 if __name__ == "__main__":

@@ -3,15 +3,16 @@
 //! Expected values are in `slots.txt` and `vectors`, computed by `slots.py`.
 
 use super::case;
-use super::crypto::{Each, TICK, seeds};
+use super::crypto::{Each, TICK};
 use super::golden::{Digest, agrees};
 use crate::buffers;
 use crate::check;
 use crate::harness::{Bench, Case, Failure};
 use crate::machine::Machine;
 use core::hint::black_box;
-use he_core::sample::{MessageSeeds, SecretSeed, Seed, Ternary, domain, uniform};
+use he_core::sample::{MessageDigest, MessageSeeds, SecretSeed, Seed, Ternary};
 use he_core::slots::{KeyMask, Message, SLOTS_4096, SlotPublic, SlotSecret, Workspace};
+use he_core::wire::Residues;
 
 const DEGREE: usize = 4096;
 const PRIMES: usize = 3;
@@ -23,8 +24,8 @@ const UP: u32 = 2;
 static PUBLIC_KEY: [[u32; DEGREE]; PRIMES] =
     words(include_bytes!("../../vectors/slots-public-key.bin"));
 
-/// The body of the ciphertext under secret 2, modulo the first prime, as a server has it.
-static ANSWER: [[u32; DEGREE]; 1] = words(include_bytes!("../../vectors/slots-answer.bin"));
+/// Mask and body of the ciphertext under secret 2, modulo the first prime, as a server returns them.
+static ANSWER: &[u8] = include_bytes!("../../vectors/slots-answer.bin");
 
 type Secret = SlotSecret<'static, [u8; DEGREE / 4]>;
 
@@ -39,10 +40,10 @@ pub(super) const fn cases<M: Machine>() -> [Case<M>; 5] {
 }
 
 /// Words in flash, of as many bytes.
-const fn words<const LIMBS: usize>(bytes: &[u8]) -> [[u32; DEGREE]; LIMBS] {
-    let mut limbs = [[0; DEGREE]; LIMBS];
+const fn words(bytes: &[u8]) -> [[u32; DEGREE]; PRIMES] {
+    let mut limbs = [[0; DEGREE]; PRIMES];
     let (words, []) = bytes.as_chunks() else { panic!("whole words") };
-    assert!(words.len() == DEGREE * LIMBS);
+    assert!(words.len() == DEGREE * PRIMES);
     let mut i = 0;
     while i < words.len() {
         limbs[i / DEGREE][i % DEGREE] = u32::from_le_bytes(words[i]);
@@ -59,6 +60,14 @@ fn keep<T>(value: T) {
 /// A value of at most 28 bits and a sign.
 fn slot(j: usize) -> i32 {
     u32::try_from(j).unwrap_or(0).wrapping_mul(0x9E37_79B1).cast_signed() >> 3
+}
+
+/// The seeds of the message under key 4.
+fn seeds() -> MessageSeeds {
+    let key = SecretSeed::new([4; 32]);
+    let mut digest = MessageDigest::new(&key);
+    (0..DEGREE / 2).for_each(|j| digest.update(&slot(j).to_le_bytes()));
+    MessageSeeds::derive(&key, 1, &[4; 32], &digest)
 }
 
 fn message() -> Message<fn(usize) -> i32> {
@@ -97,7 +106,7 @@ fn secret_digest() -> Result<Digest, Failure> {
     let mut digest = Digest::new();
     with_secret(2, |secret, work| {
         let mut sink = Each(|_, limb: &[u32]| digest.words(limb));
-        let Ok(()) = secret.encrypt(&seeds(4), 5, &message(), work, &mut sink);
+        let Ok(()) = secret.encrypt(&seeds(), 0, &message(), work, &mut sink);
     })?;
     Ok(digest)
 }
@@ -116,7 +125,7 @@ fn public_digest() -> Result<Digest, Failure> {
     let mut digest = Digest::new();
     with_public(|key, work, ternary| {
         let mut sink = Each(|_, limb: &[u32]| digest.words(limb));
-        let Ok(()) = key.encrypt((&seeds(4), 3), &message(), work, ternary, &mut sink);
+        let Ok(()) = key.encrypt((&seeds(), 0), &message(), work, ternary, &mut sink);
     })?;
     Ok(digest)
 }
@@ -128,26 +137,29 @@ fn ciphertexts<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Decrypts the answer under secret `seed`.
-fn decoded(seed: u8, mut each: impl FnMut(usize, i32)) -> Result<(), Failure> {
-    let result = with_secret(seed, |secret, work| {
-        let q = SLOTS_4096.rings()[0].modulus();
-        uniform(&seeds(4).mask, domain::CIPHERTEXT, 5, q, work.message);
-        let (mask, body) = (work.message.iter().copied(), ANSWER[0].iter().copied());
-        secret.decrypt(mask, body, work.limb)?.decode(UP, &mut each);
-        Ok(())
-    })?;
-    result.map_err(|_: he_core::Error| failure("an answer of another length"))
+/// Decrypts the answer under secret `seed`, in memory, into `each`.
+fn decrypt(
+    secret: &Secret,
+    work: &mut Workspace<'_>,
+    each: impl FnMut(usize, i32),
+) -> Result<(), he_core::Error> {
+    let q = SLOTS_4096.rings()[0].modulus();
+    let (mask, body) = ANSWER.split_at(ANSWER.len() / 2);
+    let (mask, body) = (Residues::new(mask, DEGREE, q)?, Residues::new(body, DEGREE, q)?);
+    secret.decrypt(mask, body, work.limb)?.decode(UP, each);
+    Ok(())
 }
 
 fn round_trip<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
     for (seed, is_right) in [(2, true), (8, false)] {
         let (mut digest, mut near) = (Digest::new(), 0);
-        decoded(seed, |j, found| {
+        let each = |j, found: i32| {
             digest.words(&[found.cast_unsigned()]);
             // Six standard deviations of 2048 slots of errors.
             near += usize::from(found.abs_diff(slot(j) >> (SHIFT - UP)) < 4 * 6 * 147);
-        })?;
+        };
+        let result = with_secret(seed, |secret, work| decrypt(secret, work, each))?;
+        check!(result.is_ok());
         check!(agrees("slots_decoded", digest) == is_right);
         check!((near == DEGREE / 2) == is_right);
     }
@@ -155,27 +167,24 @@ fn round_trip<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
 }
 
 fn costs<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
-    let (seeds, mut sink) = (seeds(4), Each(|_, limb: &[u32]| keep(limb)));
+    let (seeds, mut sink) = (seeds(), Each(|_, limb: &[u32]| keep(limb)));
     with_secret(2, |secret, work| {
-        let encrypt = || secret.encrypt(&seeds, 5, &message(), work, &mut sink);
+        let encrypt = || secret.encrypt(&seeds, 0, &message(), work, &mut sink);
         let Ok(()) = bench.measure("slots_encrypt_secret_instructions", encrypt);
         let (mask, errors) = (Seed::new([9; 32]), SecretSeed::new([10; 32]));
         let keygen = || secret.public_key(&mask, &errors, work, &mut sink);
         let Ok(()) = bench.measure("slots_keygen_instructions", keygen);
     })?;
     with_public(|key, work, ternary| {
-        let encrypt = || key.encrypt((&seeds, 3), &message(), work, ternary, &mut sink);
+        let encrypt = || key.encrypt((&seeds, 0), &message(), work, ternary, &mut sink);
         let Ok(()) = bench.measure("slots_encrypt_public_instructions", encrypt);
     })?;
-    // A mask as it comes, without its expansion.
+    // With the unpacking of what came, and its checks.
     let result = with_secret(2, |secret, work| {
-        let (mask, body) = (PUBLIC_KEY[0].iter().copied(), ANSWER[0].iter().copied());
-        bench.measure("slots_decrypt_instructions", || {
-            let each = |_, slot| keep(slot);
-            secret.decrypt(mask, body, work.limb).map(|found| found.decode(UP, each))
-        })
+        bench.measure("slots_decrypt_instructions", || decrypt(secret, work, |_, slot| keep(slot)))
     })?;
-    result.map_err(|_| failure("an answer of another length"))
+    check!(result.is_ok());
+    Ok(())
 }
 
 fn memory<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
@@ -203,16 +212,13 @@ fn constant_time<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
         let flip = black_box(i32::from(seed) * 0x0123_4567);
         let message = Message { shift: SHIFT, slot: |j| slot(j) ^ flip };
         with_secret(seed, |secret, work| {
-            let encrypt = || secret.encrypt(&seeds, 5, &message, work, &mut sink);
+            let encrypt = || secret.encrypt(&seeds, 0, &message, work, &mut sink);
             let Ok(()) = count(bench, &mut counts[0], encrypt);
-            let (mask, body) = (PUBLIC_KEY[0].iter().copied(), ANSWER[0].iter().copied());
-            let each = |_, slot| keep(slot);
-            let decrypt =
-                || secret.decrypt(mask, body, work.limb).map(|found| found.decode(UP, each));
+            let decrypt = || decrypt(secret, work, |_, slot| keep(slot));
             count(bench, &mut counts[1], decrypt).is_ok()
         })?;
         with_public(|key, work, ternary| {
-            let encrypt = || key.encrypt((&seeds, 3), &message, work, ternary, &mut sink);
+            let encrypt = || key.encrypt((&seeds, 0), &message, work, ternary, &mut sink);
             let Ok(()) = count(bench, &mut counts[2], encrypt);
         })?;
     }
