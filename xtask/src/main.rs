@@ -23,6 +23,7 @@ mod counted;
 mod demo;
 mod flash;
 mod interop;
+mod line;
 mod lint;
 mod restarts;
 mod size;
@@ -85,6 +86,8 @@ const EXAMPLES: &str = "Examples:
   cargo xtask demo 'a dull film'             one sentence under encryption
   cargo xtask flash --target nrf52840 --dry-run   what would be flashed, and how
   cargo xtask bench --peers                  our operations beside those of other libraries
+  cargo xtask interop                        our keys and ciphertexts in other libraries, and theirs in ours
+  cargo xtask constant-time                  whether times depend on secrets
   cargo xtask test --filter tokenizer        tests whose name contains a word";
 
 fn main() -> ExitCode {
