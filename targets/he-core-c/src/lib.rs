@@ -19,6 +19,8 @@ use he_core::wire::{
 };
 use zeroize::Zeroize;
 
+pub mod slots;
+
 /// Coefficients of one ciphertext.
 pub const HE_DEGREE: usize = 4096;
 
@@ -250,6 +252,15 @@ impl Reader {
     }
 }
 
+impl Writer {
+    fn write(&self, bytes: &[u8]) -> Result<(), Failure> {
+        match (self.function)(self.context, bytes.as_ptr(), bytes.len()) {
+            0 => Ok(()),
+            _ => Err(Failure::Link),
+        }
+    }
+}
+
 fn provision(device: &mut HeDevice, wire: &Reader) -> Result<(), Failure> {
     let checksum = TransportKey::checksum();
     let limit = Provision::<[u8; HE_SECRET_BYTES]>::length(HE_DEGREE);
@@ -278,10 +289,7 @@ fn upload(
     if shape.length() > u64::from(u32::MAX) {
         return Err(Error::ValueOutOfRange.into());
     }
-    let write = |bytes: &[u8]| match (wire.function)(wire.context, bytes.as_ptr(), bytes.len()) {
-        0 => Ok(()),
-        _ => Err(Failure::Link),
-    };
+    let write = |bytes: &[u8]| wire.write(bytes);
     let mut writer = UploadWriter::start(&mut link, &shape, &seeds.mask, write)?;
     for ciphertext in 0..exchange.ciphertexts {
         #[expect(clippy::cast_possible_truncation, reason = "below the degree")]
