@@ -149,6 +149,13 @@ impl Shape {
         }
     }
 
+    /// The copy and the place of the canary, in feature 0, if one is left: a number whose derivative is known.
+    #[must_use]
+    pub const fn canary(&self) -> Option<(usize, usize)> {
+        let place = 2 * self.rank + self.classes;
+        if place < self.places() { Some((HEAD, place)) } else { None }
+    }
+
     /// All vectors.
     #[must_use]
     pub fn vectors(&self) -> Vec<Vector> {

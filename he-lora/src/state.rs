@@ -110,6 +110,14 @@ impl Places {
         Ok(numbers)
     }
 
+    /// The canary of one kind, from all slots, if there is one.
+    #[must_use]
+    pub fn canary(&self, kind: Kind, slots: &[Complex]) -> Option<f64> {
+        let (copy, place) = self.shape.canary()?;
+        let slot = self.tokens * copy + self.step(kind).cast_unsigned() + place;
+        slots.get(slot).map(|z| z.re)
+    }
+
     /// Slots by place in the block, copy and feature.
     pub(crate) fn slots(&self, value: impl Fn(usize, usize, usize) -> f64) -> Vec<Complex> {
         let all = COPIES * self.tokens * self.shape.width();
@@ -199,6 +207,20 @@ impl Places {
     /// The rotation to the next feature.
     pub(crate) const fn feature_step(&self) -> isize {
         (COPIES * self.tokens).cast_signed()
+    }
+
+    /// The gradient `value` of the canary at its place, from slot 0 of the head's copy of feature 0 at the default
+    /// scale, if there is one. One level down.
+    pub(crate) fn canary_gradient<E: Refresh>(
+        &self,
+        eval: &E,
+        x: &E::Ciphertext,
+        value: f64,
+    ) -> Result<Option<E::Ciphertext>, Error> {
+        let Some((copy, place)) = self.shape.canary() else { return Ok(None) };
+        let mask = self.first(|c, f| if c == copy && f == 0 { value } else { 0.0 });
+        let x = mul_values(eval, x, &mask, eval.default_scale())?;
+        Ok(Some(eval.rotate(&x, -(self.step(Kind::Gradient) + place.cast_signed()))?))
     }
 
     /// Gathers gradients at their places: each comes with its vector, where any projection stands for all

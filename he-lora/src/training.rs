@@ -47,6 +47,13 @@ pub struct Training {
 }
 
 impl Training {
+    /// The gradient of the canary in every example: half of what the optimizer's window is declared for. It is another
+    /// if something left the range of an approximation, and so are the canary's mean and its square from then on.
+    #[must_use]
+    pub fn canary(&self) -> f64 {
+        libm::sqrt(self.optimizer.limit) / 2.0
+    }
+
     /// Adds a part of a gradient, as the optimizer takes it: with its gains.
     pub fn accumulate(&self, sum: &mut Parameters, gradient: &Parameters, part: f64) {
         for vector in self.shape.vectors() {
@@ -128,17 +135,23 @@ pub fn gradient<E: Refresh>(
     let mut silent = |_| {};
     let forward = Forward::new(eval, model, &mut silent).with_adapter(&trained.adapter);
     let features = forward.resuming(*levels).features(example.upload)?;
-    let Features { rows, tape, bootstraps, .. } = features;
+    let Features { rows, mask, tape, bootstraps } = features;
     levels.resume(bootstraps);
     let both = (model, training);
-    let head = Head::forward(eval, both, trained, &rows, levels.next(eval)?)?;
+    let head = Head::forward(eval, both, trained, (&rows, &mask), levels.next(eval)?)?;
     let mut gradients = Vec::new();
-    let rows = head.backward(eval, both, trained, (example.label, levels), &mut gradients)?;
+    let [rows, canary] =
+        head.backward(eval, both, trained, (example.label, levels), &mut gradients)?;
 
     let mut back = Backward { eval, model, training, trained, tape: &tape, levels, gradients };
     let stream = back.last_layer(&rows)?;
-    back.first_layer(&stream)?;
-    Places::new(eval, training.shape)?.gather(eval, &training.gains, &back.gradients)
+    let canary = back.first_layer(&stream, &canary)?;
+    let places = Places::new(eval, training.shape)?;
+    let all = places.gather(eval, &training.gains, &back.gradients)?;
+    match places.canary_gradient(eval, &canary, training.canary())? {
+        None => Ok(all),
+        Some(canary) => Ok(eval.add(&all, &canary)?),
+    }
 }
 
 /// The state after step `number`, from 1: from the state as [`refresh`] gives it, and the sum of the
@@ -211,8 +224,8 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         Ok(eval.add_rows(&before, &first)?)
     }
 
-    /// From the derivative by the stream after the first layer.
-    fn first_layer(&mut self, stream: &E::Rows) -> Result<(), Error> {
+    /// From the derivative by the stream after the first layer; returns the canary in slots.
+    fn first_layer(&mut self, stream: &E::Rows, canary: &E::Rows) -> Result<E::Ciphertext, Error> {
         let (eval, model, tape) = (self.eval, self.model, self.tape);
         let config = model.config();
         let ([weights, _], [inner, ..], [gates, _], [packs], [kernel], [input, _]) = (
@@ -229,10 +242,10 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         let (attention, level) = ((packs, kernel), self.levels.next(eval)?);
         let rows = wide_attention(eval, config, &weights.attention, attention, &stream, level)?;
         let projections = self.projections(0, input)?;
-        let rows = as_product(eval, config, &rows)?;
+        let rows = eval.concat(&as_product(eval, config, &rows)?, canary)?;
         let g = projections.packed(&rows, self.levels.next(eval)?)?;
         projections.gradients(&g, &mut self.gradients)?;
-        Ok(())
+        Ok(g)
     }
 
     /// Back through a feed-forward network and the normalisation before it.

@@ -7,7 +7,9 @@
 #[path = "../../he-nn/tests/trained/model.rs"]
 mod trained;
 
+use he_core::complex::Complex;
 use he_core::eval::Evaluator;
+use he_core::eval::clear::Clear;
 use he_lora::adamw::{AdamW, Schedule};
 use he_lora::parameters::{Gains, Parameters, Shape, Side, Vector};
 use he_lora::reference::{Example, Loss, evaluate};
@@ -87,19 +89,51 @@ fn gradients_are_those_of_the_reference() {
     let state = places.pack(Kind::Parameter, &parameters);
     let state = eval.encrypt(&state, 14, eval.default_scale()).unwrap();
     let trained = Trained::unpack(&eval, shape, training.scaling, &state).unwrap();
-    let feature = |f: usize| embedding.iter().skip(f).step_by(shape.width()).copied().collect();
-    let mut rows: Vec<Vec<f64>> = (0..shape.width() - 1).map(feature).collect();
-    rows.push((0..TOKENS).map(|t| if t < ids.len() { 1.0 } else { 0.0 }).collect());
-    let upload = eval.encrypt_rows(&rows).unwrap();
-    let labels = eval.encrypt_rows(&label.map(|y| vec![y; TOKENS])).unwrap();
-    let encrypted = Encrypted { upload: &upload, label: &labels };
-    let (both, mut levels) = ((&edge.model, &training), Levels::default());
-    let found = gradient(&eval, both, &trained, &encrypted, &mut levels).unwrap();
-    let found = places.read(Kind::Gradient, found.values()).unwrap();
+    let found = slots(&eval, (&edge, &training), &trained, &embedding, ids.len());
+    let canary = places.canary(Kind::Gradient, &found).unwrap();
+    assert!((canary - training.canary()).abs() < 2f64.powi(-10), "{canary}");
+    let found = places.read(Kind::Gradient, &found).unwrap();
     for vector in shape.vectors() {
         let pairs = || found.vector(vector).iter().zip(wanted.vector(vector));
         let error = pairs().map(|(f, w)| (f - w).abs()).fold(0.0, f64::max);
         let size = pairs().map(|(_, w)| w.abs()).fold(0.0, f64::max);
         assert!(error < size * 2f64.powi(-10), "{vector:?}: {error:.3e} of {size:.3e}");
     }
+}
+
+#[test]
+fn a_sentence_beyond_the_ranges_destroys_the_canary() {
+    let edge = trained::edge();
+    let shape = Shape::new(2, edge.model.config()).unwrap();
+    let (parameters, training) = (parameters(shape, &edge), training(shape));
+    let ids = trained::ids(&edge.golden[0]);
+    let mut embedding = embed(&edge.table(), &ids, TOKENS);
+    embedding.iter_mut().for_each(|x| *x *= 4.0);
+    let eval = trained::clear(&edge);
+    let places = Places::new(&eval, shape).unwrap();
+    let state = places.pack(Kind::Parameter, &parameters);
+    let state = eval.encrypt(&state, 14, eval.default_scale()).unwrap();
+    let trained = Trained::unpack(&eval, shape, training.scaling, &state).unwrap();
+    let found = slots(&eval, (&edge, &training), &trained, &embedding, ids.len());
+    let canary = places.canary(Kind::Gradient, &found).unwrap();
+    assert!(canary.is_nan() || (canary - training.canary()).abs() > 1.0, "{canary}");
+}
+
+/// The slots of the gradient.
+fn slots(
+    eval: &Clear,
+    (edge, training): (&trained::Edge, &Training),
+    trained: &Trained<Clear>,
+    embedding: &[f64],
+    length: usize,
+) -> Vec<Complex> {
+    let width = training.shape.width();
+    let feature = |f: usize| embedding.iter().skip(f).step_by(width).copied().collect();
+    let mut rows: Vec<Vec<f64>> = (0..width - 1).map(feature).collect();
+    rows.push((0..TOKENS).map(|t| if t < length { 1.0 } else { 0.0 }).collect());
+    let upload = eval.encrypt_rows(&rows).unwrap();
+    let labels = eval.encrypt_rows(&[1.0, 0.0].map(|y| vec![y; TOKENS])).unwrap();
+    let encrypted = Encrypted { upload: &upload, label: &labels };
+    let (both, mut levels) = ((&edge.model, training), Levels::default());
+    gradient(eval, both, trained, &encrypted, &mut levels).unwrap().values().to_vec()
 }

@@ -11,7 +11,7 @@ use he_core::eval::mul_values;
 use he_core::refresh::{Refresh, Term};
 use he_nn::Error;
 use he_nn::approx::tangent;
-use he_nn::layer::assembly::Assembly;
+use he_nn::layer::assembly::{Assembly, as_product};
 use he_nn::layer::normalisation::layout;
 use he_nn::layout::{
     Layout, at_scale, low_half, mul_to, negated, row, sum_rotations, to_upper_half,
@@ -39,15 +39,17 @@ pub(super) struct Head<E: Refresh> {
     inner: Vec<E::Ciphertext>,
     /// Scores, one row a class, then the tangent, one row a feature; lower tokens only.
     rows: E::Rows,
+    /// The mask, whose first token is the canary, and what is known to be zero.
+    canary: E::Rows,
 }
 
 impl<E: Refresh> Head<E> {
-    /// From rows of normalised features and a row of zeros. The bootstrap is to `level`.
+    /// From rows of normalised features and a row of zeros, and the mask. The bootstrap is to `level`.
     pub(super) fn forward(
         eval: &E,
         (model, training): (&Model, &Training),
         trained: &Trained<E>,
-        rows: &E::Rows,
+        (rows, mask): (&E::Rows, &E::Rows),
         level: usize,
     ) -> Result<Self, Error> {
         let config = model.config();
@@ -84,11 +86,14 @@ impl<E: Refresh> Head<E> {
         let scores = (0..config.classes).map(|c| layout.row([0, c, 0]));
         let all = scores.chain((0..width).map(|f| layout.row([0, TANGENT, f])));
         let all: Vec<_> = all.map(|index| alloc::vec![row(index)]).collect();
-        let rows = eval.select(&eval.slots_to_rows(&both)?, &all)?;
-        Ok(Self { layout, features, inner, rows })
+        let both = eval.slots_to_rows(&both)?;
+        let rows = eval.select(&both, &all)?;
+        let zero = eval.select(&both, &[alloc::vec![row(layout.row([1, 0, 0]))]])?;
+        let canary = eval.add_rows(mask, &as_product(eval, config, &zero)?)?;
+        Ok(Self { layout, features, inner, rows, canary })
     }
 
-    /// The derivative by the normalised features, as rows of a product, from rows of labels.
+    /// The derivative by the normalised features, as rows of a product, and the canary, from rows of labels.
     pub(super) fn backward(
         &self,
         eval: &E,
@@ -96,7 +101,7 @@ impl<E: Refresh> Head<E> {
         trained: &Trained<E>,
         (labels, levels): (&E::Rows, &mut Levels<'_>),
         gradients: &mut Gradients<E>,
-    ) -> Result<E::Rows, Error> {
+    ) -> Result<[E::Rows; 2], Error> {
         let (config, layout, scale) = (model.config(), &self.layout, eval.default_scale());
         let width = config.width;
         let (x, g) = self.by_scores(eval, (config, training), labels, levels)?;
@@ -134,12 +139,15 @@ impl<E: Refresh> Head<E> {
             alloc::vec![row(index), to_upper_half(index, config.tokens)]
         };
         let all: Vec<_> = (0..2 * width).map(place).collect();
-        let both = eval.select(&eval.slots_to_rows(&both)?, &all)?;
+        let both = eval.slots_to_rows(&both)?;
+        let zero = eval.select(&both, &[alloc::vec![row(layout.row([0, 2, 0]))]])?;
+        let canary = eval.add_rows(&self.canary, &as_product(eval, config, &zero)?)?;
+        let both = eval.select(&both, &all)?;
         let inner = Assembly::new(2 * width, width, config.weight_frac_bits)
             .with_transposed(0, 0, &model.head().dense, 1)
             .with_identity(width, 0, width)
             .finish();
-        Ok(eval.matmul(&both, &inner)?)
+        Ok([eval.matmul(&both, &inner)?, canary])
     }
 
     /// A pack with the tangent in `u = 1`, and derivatives by scores, times the gain, in `u = 0`.

@@ -32,11 +32,14 @@ pub(super) struct Projections<'a, E: Refresh> {
 }
 
 impl<E: Refresh> Projections<'_, E> {
-    /// Brings three or four times `d` rows of a product to slots at `level`.
+    /// Brings three or four times `d` rows of a product to slots at `level`; a single row after three times
+    /// `d`, the canary, to the first feature of the head's copy.
     pub(super) fn packed(&self, rows: &E::Rows, level: usize) -> Result<E::Ciphertext, Error> {
         let (eval, width, tokens) = (self.eval, self.config.width, self.config.tokens);
         let copies = eval.row_count(rows) / width;
+        let has_canary = eval.row_count(rows) > copies * width;
         let sums = self.layout()?.pack(|[u, c, f]| match (u, c) {
+            (0, HEAD) if has_canary && f == 0 => alloc::vec![row(copies * width)],
             _ if c >= copies => Vec::new(),
             (0, _) => alloc::vec![row(c * width + f)],
             _ => alloc::vec![upper_half(c * width + f, tokens)],
