@@ -179,9 +179,19 @@ fn costs<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
         let encrypt = || key.encrypt((&seeds, 0), &message(), work, ternary, &mut sink);
         let Ok(()) = bench.measure("slots_encrypt_public_instructions", encrypt);
     })?;
-    // With the unpacking of what came, and its checks.
+    let q = SLOTS_4096.rings()[0].modulus();
+    let sum = |residues: Residues<'_>| residues.fold(0, u32::wrapping_add);
+    let unpack = || Residues::new(&ANSWER[..ANSWER.len() / 2], DEGREE, q).map(sum);
+    check!(bench.measure("slots_unpack_instructions", unpack).is_ok());
+    // Any residues cost the same.
+    let [mask, body, _] = PUBLIC_KEY.each_ref().map(|limb| limb.iter().copied());
     let result = with_secret(2, |secret, work| {
-        bench.measure("slots_decrypt_instructions", || decrypt(secret, work, |_, slot| keep(slot)))
+        let decrypt = || {
+            secret
+                .decrypt(mask, body, work.limb)
+                .map(|found| found.decode(UP, |_, slot| keep(slot)))
+        };
+        bench.measure("slots_decrypt_instructions", decrypt)
     })?;
     check!(result.is_ok());
     Ok(())
