@@ -63,14 +63,17 @@ impl Places {
     }
 }
 
-/// What the vault does after a panic, when its memory is erased: looks for the secret, and reports the last
+/// The name of the test of what is left when the vault has ended itself.
+pub const AFTER_ERASURE: &str = "after_a_panic_no_memory_has_the_secret";
+
+/// What the vault does after it ended itself, when its memory is erased: looks for the secret, and reports the last
 /// test as [`suite`](crate::suite) announced it. Returns whether it holds.
 #[must_use]
-pub fn after_panic(print: fn(Arguments<'_>), places: &Places) -> bool {
+pub fn after_erasure(print: fn(Arguments<'_>), places: &Places) -> bool {
     let left: u32 = Form::ALL.into_iter().map(|form| places.count(form)).sum();
     let is_good = left == 0;
     print(format_args!(
-        "{{\"test\": \"after_a_panic_no_memory_has_the_secret\", \"ok\": {is_good}, \
+        "{{\"test\": \"{AFTER_ERASURE}\", \"ok\": {is_good}, \
          \"what\": \"{left} windows of the secret are left\", \"file\": \"watch.rs\", \"line\": 0, \
          \"figures\": {{}}}}"
     ));

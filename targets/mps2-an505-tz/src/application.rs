@@ -17,6 +17,7 @@ unsafe extern "C" {
     fn probe_read(address: usize, innocent: u32) -> u32;
     fn probe_write(address: usize, word: u32);
     fn probe_execute(address: usize);
+    fn forge_return();
 }
 
 /// A register of the port that the secure world has for itself.
@@ -100,6 +101,7 @@ impl Wall for Board {
         Attempt { name: "run the secure flash", run: || execute(0x1000_0101) },
         Attempt { name: "run the gateway but for its door", run: || execute(GATEWAY.start + 5) },
         Attempt { name: "run zeros behind the gateway", run: || execute(GATEWAY.start + 0x101) },
+        Attempt { name: "return from a call that was never made", run: forge },
     ];
 
     /// A peripheral that is blocked reads as zero, or faults: as the board answers.
@@ -135,6 +137,13 @@ impl Wall for Board {
         let kept = (4..12).zip(4..).filter(|&(n, offset)| found[n] != PATTERN + offset).count();
         destroyed + kept
     }
+}
+
+/// Pretends to return from a call of the secure world's.
+fn forge() -> bool {
+    // SAFETY: as in `read`; the secure stack is sealed.
+    unsafe { forge_return() };
+    false
 }
 
 fn is_read(address: usize) -> bool {

@@ -134,6 +134,17 @@ tz_call_full:
     pop     {r2, r4-r11, pc}
     .ltorg
 
+    @ Returns from a function that the secure world never called (DDI 0553, FNC_RETURN): it would go on with
+    @ whatever is on the secure stack.
+    .section .text.forge_return, "ax"
+    .globl  forge_return
+    .type   forge_return, %function
+forge_return:
+    ldr     r0, =0xFEFFFFFF
+    bx      r0
+    bx      lr
+    .ltorg
+
     @ Probes: `probe_read` returns its second argument if the read is stopped and skipped.
     .section .text.probes, "ax"
     .globl  probe_read

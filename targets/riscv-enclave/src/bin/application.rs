@@ -4,7 +4,8 @@
 
 use core::panic::PanicInfo;
 use he_firmware::harness;
-use he_isolation::suite;
+use he_isolation::suite::{self, Wall};
+use he_isolation::watch;
 use riscv_enclave::application::Board;
 use semihosting::{experimental::env, process};
 
@@ -26,8 +27,10 @@ extern "C" fn main() -> ! {
     let filter = (&arguments).nth(1).and_then(Result::ok).unwrap_or("");
     let mut board = Board::start();
     let failed = harness::run_all(&mut board, suite::cases(), filter);
-    if failed == 0 && suite::AFTER_PANIC.contains(filter) {
-        suite::panic_vault(&mut board);
+    if failed == 0 && watch::AFTER_ERASURE.contains(filter) {
+        suite::end_vault(&mut board, || {
+            Board::GATE(watch::PANIC, 0);
+        });
     }
     process::exit(i32::from(failed != 0))
 }
