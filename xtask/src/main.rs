@@ -23,7 +23,6 @@ mod counted;
 mod demo;
 mod flash;
 mod interop;
-mod line;
 mod lint;
 mod restarts;
 mod size;
