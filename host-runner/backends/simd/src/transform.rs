@@ -23,13 +23,16 @@ use he_core::{
 use crate::lanes::{Factors, Lanes, Task, reduce_once};
 
 /// Words that are transformed layer by layer: they fit the first cache.
-///
-/// The subtree of node `i` evaluates its words, a polynomial in `X`, where `X` to the width of a register is
-/// `γ_i^width` times a power of `ψ` that does not depend on `i`: `γ_i = ψ^rev(i)`, with the bits of `i` only. In
-/// a larger transform (`FAR`) the word in lane `k` is multiplied by `γ_i^k`, so that all
-/// subtrees go on with the same few factors, and the many of the last layers need not come from
-/// memory.
 const CLOSE: usize = 1 << 12;
+
+/// Factors that are near: those of all primes that a chain of this degree can have fit a cache.
+///
+/// The subtree of node `i` evaluates a polynomial where `X` to the width of a register is
+/// `γ_i^width` times a power of `ψ` that does not depend on `i`, for `γ_i = ψ^rev(i)` with as many
+/// bits as `i` has. A larger transform (`FAR`) multiplies the word in lane `k` by `γ_i^k`, so that
+/// all subtrees of [`CLOSE`] words go on with the same factors, and the many of the last layers
+/// need not come from memory.
+const NEAR: usize = 1 << 14;
 
 /// Primes below this many bits leave room for four times the prime in a word.
 const LAZY_BITS: u32 = 30;
@@ -37,7 +40,7 @@ const LAZY_BITS: u32 = 30;
 /// Coefficients to evaluations; at least two registers.
 pub(crate) fn forward<L: Lanes>(lanes: L, table: &NttTable<'_>, words: &mut [L::Words]) {
     let (q, roots) = (table.modulus(), table.roots());
-    let is_far = roots.len() > CLOSE;
+    let is_far = roots.len() > NEAR;
     match (q.value() >> LAZY_BITS == 0, is_far) {
         (true, true) => Node::<L, true, true>::root(q, roots, words).split(lanes),
         (true, false) => Node::<L, true, false>::root(q, roots, words).split(lanes),
@@ -49,7 +52,7 @@ pub(crate) fn forward<L: Lanes>(lanes: L, table: &NttTable<'_>, words: &mut [L::
 /// Evaluations to coefficients; at least two registers.
 pub(crate) fn inverse<L: Lanes>(lanes: L, table: &NttTable<'_>, words: &mut [L::Words]) {
     let (q, roots) = (table.modulus(), table.inverse_roots());
-    let (is_far, scale) = (roots.len() > CLOSE, table.inverse_degree());
+    let (is_far, scale) = (roots.len() > NEAR, table.inverse_degree());
     match (q.value() >> LAZY_BITS == 0, is_far) {
         (true, true) => Node::<L, true, true>::root(q, roots, words).join_all(lanes, scale),
         (true, false) => Node::<L, true, false>::root(q, roots, words).join_all(lanes, scale),
