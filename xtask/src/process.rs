@@ -31,6 +31,17 @@ impl Finished {
     }
 }
 
+/// A program that ends with whoever started it.
+#[derive(Debug)]
+pub(crate) struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 /// A line of output.
 #[derive(Debug, Clone)]
 pub(crate) enum Line {

@@ -4,14 +4,13 @@ use crate::boards::{CLIENT, Image, MPS2_AN386};
 use crate::build::Outcome;
 use crate::compiler::{Compiler, root, target_directory};
 use crate::console::Console;
-use crate::process::{self, run_with};
+use crate::process::{self, Running, run_with};
 use anyhow::{Context, Result, bail, ensure};
 use core::time::Duration;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Child;
 use std::thread;
 use std::time::Instant;
 
@@ -146,16 +145,6 @@ fn ready(image: &Path, flash: &Path, authority: &[u8]) -> Result<()> {
     BufReader::new(operator).read_line(&mut line).context("waiting for the device")?;
     ensure!(line.contains("\"ready\""), "the device says: {line}");
     Ok(())
-}
-
-/// An emulator that ends with its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
 }
 
 fn accept(listener: &TcpListener) -> Result<TcpStream> {

@@ -9,11 +9,12 @@
 //!
 //! One chunk is under way in each direction. The side that opens sends an empty chunk 0, whose session the
 //! other side takes over. A chunk that was read by nobody is not acknowledged, so nothing is lost for
-//! want of room; who sends keeps repeating meanwhile, and gives up after some tries.
+//! want of room; who sends keeps repeating meanwhile, and gives up after some tries. So one side at a time
+//! should write more than a chunk before it reads: two that both do wait for each other.
 
 use core::fmt;
 
-use embedded_io::{Error as _, ErrorKind, ErrorType, Read, Write};
+use embedded_io::{Error as _, ErrorKind, ErrorType, Read, ReadReady, Write};
 
 use crate::packet::{LONGEST, Packets};
 
@@ -214,6 +215,16 @@ impl<P: Packets> Read for Stream<P> {
         bytes[..count].copy_from_slice(&self.incoming[start..start + count]);
         self.unread.start += count;
         Ok(count)
+    }
+}
+
+impl<P: Packets> ReadReady for Stream<P> {
+    /// Takes a packet if one comes while the line waits; whether there is something to read then.
+    fn read_ready(&mut self) -> Result<bool, Error> {
+        if self.unread.is_empty() {
+            self.listen()?;
+        }
+        Ok(!self.unread.is_empty())
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Prepared, read_json};
 use crate::console::{Console, Step};
 use crate::log;
-use crate::process::{self, Line};
+use crate::process::{self, Line, Running};
 use crate::restarts;
 use anyhow::{Context, Result, bail};
 use core::time::Duration;
@@ -12,7 +12,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Instant;
@@ -39,16 +39,6 @@ enum Event {
     Console(Value),
     /// A process closed its output.
     Gone(Who),
-}
-
-/// A process that ends with the session.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
 }
 
 /// Runs one sentence through all processes. Returns what the device reported, all its reports
