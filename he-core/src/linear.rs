@@ -12,7 +12,7 @@ mod pack;
 mod ring_switch;
 mod rows;
 
-pub use exchange::{EdgeAnswer, SeededUpload, answer, edge_ring, receive};
+pub use exchange::{EdgeAnswer, SeededUpload, answer, answer_slot, edge_ring, receive};
 pub use pack::pack;
 pub use ring_switch::{EdgePair, to_edge};
 pub use rows::Rows;

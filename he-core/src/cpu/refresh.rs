@@ -27,6 +27,7 @@ const SINE_RANGE: u16 = 16;
 
 /// The scale of an answer before it is reduced to one prime of 25 bits: values up to 32 fit then.
 const ANSWER_SCALE: f64 = (1u64 << 44) as f64;
+const ANSWER_BOUND: f64 = 32.0;
 
 const UNPREPARED: &str = "no transforms were prepared";
 
@@ -165,12 +166,27 @@ impl Cpu {
     /// If the level is too low.
     pub fn answer(&self, z: &Ciphertext) -> Result<EdgeAnswer, Error> {
         let _span = self.span("answer", z.level, 1);
-        let bootstrap = self.bootstrap()?;
-        let gain = ANSWER_SCALE / bootstrap.row_scale;
-        let gained = self.with_scale(&self.mul_scalar(z, gain, 1.0), z.scale);
-        let pairs = self.to_edge(&gained)?;
+        let pairs = self.to_answers(z, ANSWER_SCALE)?;
         let first = pairs.first().ok_or(Error::WrongLength { expected: 1, found: 0 })?;
-        Ok(answer(&bootstrap.edge, first, ANSWER_SCALE))
+        Ok(answer(&self.bootstrap()?.edge, first, ANSWER_SCALE))
+    }
+
+    /// All slots for the owner of the edge secret, where [`crate::linear::answer_slot`] says; the values'
+    /// magnitude is below `bound`, a power of two of at most 32.
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub fn answers(&self, z: &Ciphertext, bound: f64) -> Result<Vec<EdgeAnswer>, Error> {
+        let _span = self.span("answers", z.level, 1);
+        let (edge, scale) = (&self.bootstrap()?.edge, ANSWER_SCALE * (ANSWER_BOUND / bound));
+        let pairs = self.to_answers(z, scale)?;
+        Ok(pairs.iter().map(|pair| answer(edge, pair, scale)).collect())
+    }
+
+    /// Edge ciphertexts whose values are multiplied by `scale`.
+    fn to_answers(&self, z: &Ciphertext, scale: f64) -> Result<Vec<EdgePair>, Error> {
+        let gained = self.mul_scalar(z, scale / self.bootstrap()?.row_scale, 1.0);
+        self.to_edge(&self.with_scale(&gained, z.scale))
     }
 
     /// The coefficient of row `row`, token 0, in an [`EdgeAnswer`]; `row` is below `n/T`.

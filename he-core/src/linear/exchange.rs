@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::{EdgePair, Rows};
 use crate::Error;
 use crate::modulus::Modulus;
+use crate::ntt::bit_reversed;
 use crate::params::Params;
 use crate::ring::{Basis, Poly, Rescaler, Ring};
 use crate::sample::{self, Seed};
@@ -89,4 +90,15 @@ pub fn answer(edge: &Ring, pair: &EdgePair, scale: f64) -> EdgeAnswer {
     b.inverse_ntt_assign(edge);
     let a = reduce(&pair.a);
     EdgeAnswer { a: a.limb(0).to_vec(), b: b.limb(0).to_vec(), scale: scale / down.ratio() }
+}
+
+/// The slot whose real part coefficient `coefficient` of edge ciphertext `number` of
+/// [`crate::cpu::Cpu::answers`] holds; `None` where it holds an imaginary part.
+#[must_use]
+pub fn answer_slot(params: &Params, number: usize, coefficient: usize) -> Option<usize> {
+    let (half, rows) = (params.tokens() / 2, params.degree() / params.tokens());
+    let stride = params.degree() / params.edge_degree();
+    let (row, token) = (coefficient % (rows / stride), coefficient / (rows / stride));
+    let row = bit_reversed(number + stride * row, rows);
+    (token < half).then(|| row * half + bit_reversed(token, half))
 }
