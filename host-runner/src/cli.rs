@@ -2,6 +2,7 @@
 
 mod adapter;
 mod eval;
+mod finetune;
 mod infer;
 mod keygen;
 mod noise;
@@ -37,6 +38,7 @@ enum Command {
     Serve(serve::Serve),
     Infer(infer::Infer),
     Eval(eval::Eval),
+    Finetune(finetune::Finetune),
     Plan(plan::Plan),
     Params(params::ShowParams),
     Noise(noise::ShowNoise),
@@ -57,6 +59,7 @@ impl Cli {
             Command::Serve(command) => command.run(),
             Command::Infer(command) => command.run(),
             Command::Eval(command) => command.run(),
+            Command::Finetune(command) => command.run(),
             Command::Plan(command) => command.run(),
             Command::Params(command) => command.run(),
             Command::Noise(command) => command.run(),

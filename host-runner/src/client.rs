@@ -59,6 +59,12 @@ pub struct Decrypted {
     pub download_bytes: usize,
 }
 
+/// The shape of an upload with a label, for a server that is asked about uploads of `shape`.
+#[must_use]
+pub const fn example_shape(shape: &UploadShape) -> UploadShape {
+    UploadShape { count: shape.count + 1, ..*shape }
+}
+
 impl<'a> Client<'a> {
     /// A client with the secrets of a device's folder.
     ///
@@ -108,6 +114,86 @@ impl<'a> Client<'a> {
             3 => self.classify::<3>(connection, sentence, progress),
             classes => bail!("clients are for two or three classes, the model has {classes}"),
         }
+    }
+
+    /// The upload of an example to train on: the sentence as it is asked about, and a ciphertext more with a
+    /// row for each class, whose lower tokens all hold a number of `label`, at most 1 in magnitude.
+    ///
+    /// # Errors
+    /// If the sentence is empty or too long.
+    pub fn example(&self, sentence: &str, label: &[f64]) -> Result<Vec<u8>> {
+        match self.folder.model().config().tokens {
+            16 => self.labelled::<16>(sentence, label),
+            32 => self.labelled::<32>(sentence, label),
+            64 => self.labelled::<64>(sentence, label),
+            128 => self.labelled::<128>(sentence, label),
+            tokens => bail!("clients are for 16 to 128 tokens, the model has {tokens}"),
+        }
+    }
+
+    fn labelled<const T: usize>(&self, sentence: &str, label: &[f64]) -> Result<Vec<u8>> {
+        let (tokenizer, table) = (self.folder.tokenizer()?, self.folder.embedding()?);
+        let input = Input::<T>::new(&tokenizer, table, sentence, self.scale_bits)?;
+        let (degree, sentences) = (self.shape.degree, usize::try_from(self.shape.count)?);
+        let (rows, scale) = (degree / T, f64::from(self.scale_bits).exp2());
+        #[expect(clippy::cast_possible_truncation, reason = "a label is at most 1")]
+        let label: Vec<i32> = label.iter().map(|y| (y * scale).round() as i32).collect();
+        let message = |ciphertext, i| match ciphertext < sentences {
+            true => input.coefficient(degree, ciphertext, i),
+            false if i / rows < T / 2 => label.get(i % rows).copied().unwrap_or(0),
+            false => 0,
+        };
+        let mut digest = MessageDigest::new(&self.keys.messages);
+        input.ids().iter().for_each(|id| digest.update(&id.to_le_bytes()));
+        label.iter().for_each(|y| digest.update(&y.to_le_bytes()));
+        let mut link = Link::new(&self.keys.transport, self.digest, exchange_number()?);
+        let mut secrets = [(); 2].map(|()| Zeroizing::new(vec![0; degree]));
+        let key = self.expand(&mut secrets)?;
+        let shape = example_shape(&self.shape);
+        let mut bytes = Vec::new();
+        self.seal((&key, &mut link), (&shape, &digest), message, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// Reads answers that hold every coefficient and hands over each, by the number of its answer and its
+    /// place.
+    ///
+    /// # Errors
+    /// If they are truncated, damaged, of another key, or not the exchange `sequence`.
+    pub fn open_all(
+        &self,
+        sequence: u64,
+        mut bytes: &[u8],
+        mut each: impl FnMut(usize, usize, f64),
+    ) -> Result<()> {
+        let (degree, q) = (self.shape.degree, self.shape.primes[0]);
+        let mut secrets = [(); 2].map(|()| Zeroizing::new(vec![0; degree]));
+        let key = self.expand(&mut secrets)?;
+        let mut link = Link::new(&self.keys.transport, self.digest, sequence);
+        let mut number = 0;
+        while !bytes.is_empty() {
+            let read = |piece: &mut [u8]| {
+                let taken = bytes.split_off(..piece.len()).context("the answers are truncated")?;
+                piece.copy_from_slice(taken);
+                Ok::<_, anyhow::Error>(())
+            };
+            let frame = link.reader(wire::Answer::length(degree, degree, q), read)?;
+            let mut mask = Zeroizing::new(vec![0; degree]);
+            let mut entries = vec![AnswerEntry::default(); degree];
+            let answer = wire::Answer::read(frame, q, &mut mask, &mut entries)?;
+            let (scale, count) = (answer.scale, answer.entries.len());
+            let decryption = key.decrypt(0, &mut mask);
+            for entry in entries.iter().take(count) {
+                let position = usize::try_from(entry.position)?;
+                let value = decryption.coefficient(position, entry.body);
+                each(number, position, f64::from(value) / scale);
+            }
+            number += 1;
+        }
+        Ok(())
     }
 
     fn classify<const CLASSES: usize>(
@@ -168,21 +254,31 @@ impl<'a> Client<'a> {
         link: &mut Link<'_>,
         connection: &mut Connection,
     ) -> Result<()> {
-        let degree = self.shape.degree;
         let mut digest = MessageDigest::new(&self.keys.messages);
         input.ids().iter().for_each(|id| digest.update(&id.to_le_bytes()));
+        let degree = self.shape.degree;
+        let message = |ciphertext, i| input.coefficient(degree, ciphertext, i);
+        let write = |bytes: &[u8]| connection.write_all(bytes).context("the server hung up");
+        self.seal((key, link), (&self.shape, &digest), message, write)
+    }
+
+    /// Writes an upload of this shape: coefficient `i` of ciphertext `c` is `message(c, i)`.
+    fn seal(
+        &self,
+        (key, link): (&EdgeKey<'_>, &mut Link<'_>),
+        (shape, digest): (&UploadShape, &MessageDigest),
+        message: impl Fn(usize, usize) -> i32,
+        write: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         let mut fresh = Zeroizing::new([0; 32]);
         random::generator()?.fill_bytes(&mut *fresh);
-        let seeds = MessageSeeds::derive(&self.keys.messages, link.sequence(), &fresh, &digest);
-
-        let write = |bytes: &[u8]| connection.write_all(bytes).context("the server hung up");
-        let mut writer = UploadWriter::start(link, &self.shape, &seeds.mask, write)?;
-        let (mut limb, mut errors) = (Zeroizing::new(vec![0; degree]), vec![0; degree]);
+        let seeds = MessageSeeds::derive(&self.keys.messages, link.sequence(), &fresh, digest);
+        let mut writer = UploadWriter::start(link, shape, &seeds.mask, write)?;
+        let (mut limb, mut errors) = (Zeroizing::new(vec![0; shape.degree]), vec![0; shape.degree]);
         let mut workspace = Workspace { limb: &mut limb, errors: &mut errors };
-        for index in 0..self.shape.count {
+        for index in 0..shape.count {
             let ciphertext = usize::try_from(index)?;
-            let message = |i| input.coefficient(degree, ciphertext, i);
-            key.encrypt(&seeds, index, message, &mut workspace, &mut writer)?;
+            key.encrypt(&seeds, index, |i| message(ciphertext, i), &mut workspace, &mut writer)?;
         }
         writer.finish()
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use he_core::cpu::Cpu;
 use he_core::edge::BASE_PRIMES;
 use he_core::eval::Evaluator;
-use he_core::keyswitch::{EvaluationKeys, KeySpec};
+use he_core::keyswitch::{EvaluationKeys, KeyPlan, KeySpec};
 use he_core::linear::SeededUpload;
 use he_core::modulus::Modulus;
 use he_core::params::Params;
@@ -62,28 +62,10 @@ impl Engine {
         plan: &Plan,
         model: Model,
     ) -> Result<Self> {
-        manifest.check(params)?;
-        let specs = manifest.keys(params)?;
-        for wanted in plan.keys().specs() {
-            let serves = |spec: &KeySpec| spec.kind == wanted.kind && spec.level >= wanted.level;
-            ensure!(
-                specs.iter().any(serves),
-                "{} has no key {:?} for level {}, which this model needs; \
-                 make keys for it with `host-runner keygen --model`",
-                folder.display(),
-                wanted.kind,
-                wanted.level
-            );
-        }
-        // Keys and matrices are made at the same time, each with the tables of a ring of its own.
-        let ring = || Ring::new(params.log_degree(), params.primes(), he_simd::best(), &Rayon);
-        let frac_bits = model.config().weight_frac_bits;
-        let prepare =
-            || Cpu::new(params.clone(), ring()?, EvaluationKeys::new())?.with_bootstrap(frac_bits);
-        let (keys, cpu) = rayon::join(|| read_keys(folder, &specs, params, &ring()?), prepare);
+        let cpu = prepare(folder, manifest, params, (plan.keys(), &model))?;
         let rows = params.edge_degree() / params.tokens();
         ensure!(rows > CANARY_ROW, "an answer does not fit an edge ciphertext of {rows} rows");
-        let (cpu, levels) = (cpu?.with_keys(keys?), plan.levels().clone());
+        let levels = plan.levels().clone();
         Ok(Self { cpu, model, adapter: None, levels, recorder: None })
     }
 
@@ -172,6 +154,39 @@ impl Engine {
         let scale = answer.scale * correction;
         Ok(EncryptedAnswer { scale, mask: answer.a, entries })
     }
+}
+
+/// An evaluator with everything for bootstraps and with the keys of a server's folder, among which are those
+/// of a plan for a model.
+///
+/// # Errors
+/// If a key is missing, damaged or of other parameters; the message says what to do.
+pub fn prepare(
+    folder: &Path,
+    manifest: &Manifest,
+    params: &Params,
+    (wanted, model): (&KeyPlan, &Model),
+) -> Result<Cpu> {
+    manifest.check(params)?;
+    let specs = manifest.keys(params)?;
+    for wanted in wanted.specs() {
+        let serves = |spec: &KeySpec| spec.kind == wanted.kind && spec.level >= wanted.level;
+        ensure!(
+            specs.iter().any(serves),
+            "{} has no key {:?} for level {}, which this model needs; \
+             make keys for it with `host-runner keygen --model`, and --finetune for training",
+            folder.display(),
+            wanted.kind,
+            wanted.level
+        );
+    }
+    // Keys and matrices are made at the same time, each with the tables of a ring of its own.
+    let ring = || Ring::new(params.log_degree(), params.primes(), he_simd::best(), &Rayon);
+    let frac_bits = model.config().weight_frac_bits;
+    let prepare =
+        || Cpu::new(params.clone(), ring()?, EvaluationKeys::new())?.with_bootstrap(frac_bits);
+    let (keys, cpu) = rayon::join(|| read_keys(folder, &specs, params, &ring()?), prepare);
+    Ok(cpu?.with_keys(keys?))
 }
 
 /// Reads keys and regenerates their masks.

@@ -32,6 +32,7 @@ pub mod plan;
 // Who takes part.
 pub mod authority;
 pub mod client;
+pub mod finetune;
 pub mod server;
 
 pub mod cli;

@@ -2,6 +2,7 @@
 
 mod cost;
 mod pass;
+pub mod training;
 
 use anyhow::Result;
 use he_core::cpu::bootstrap_keys;

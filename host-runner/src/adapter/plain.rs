@@ -16,6 +16,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use chacha20::rand_core::Rng;
 use he_lora::Update;
+use he_lora::parameters::{Parameters, Side, Vector};
 use he_lora::plain::PROJECTIONS;
 use he_nn::model::Model;
 use safetensors::tensor::TensorView;
@@ -30,6 +31,9 @@ const LIMIT: u64 = 1 << 28;
 
 /// The names of the projections, in the order of [`Update`].
 const NAMES: [&str; PROJECTIONS] = ["query", "key", "value"];
+
+/// What the names of the head's tensors begin with.
+const HEAD: &str = "base_model.model.head";
 
 /// Metadata: what `scaling` is times the rank.
 const ALPHA: &str = "lora_alpha";
@@ -101,6 +105,9 @@ impl PlainAdapter {
             let update = Update::new(rank, width, down, up);
             updates.push(update.with_context(|| format!("in layer {layer}"))?);
         }
+        if tensors.keys().any(|name| name.starts_with(HEAD)) {
+            bail!("it has a head of its own, which inference does not take yet");
+        }
         if let Some(name) = tensors.keys().next() {
             bail!("tensor {name} has no place in an adapter of this model");
         }
@@ -143,34 +150,78 @@ pub fn create(
     ensure!(alpha > 0.0 && alpha.is_finite(), "alpha {alpha} is not a positive number");
     let width = model.config().width;
     let bound = 1.0 / f64::from(u32::try_from(width)?).sqrt();
-    let mut entries: Vec<(String, [usize; 2], Zeroizing<Vec<u8>>)> = Vec::new();
+    let mut tensors = Tensors::default();
     for layer in 0..model.layers().len() {
         for part in NAMES {
-            let random = (0..rank * width).flat_map(|_| {
+            let random = (0..rank * width).map(|_| {
                 let unit = f64::from(rng.next_u32()) / f64::from(u32::MAX);
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    reason = "the file is in single precision"
-                )]
-                let entry = ((2.0 * unit - 1.0) * bound) as f32;
-                entry.to_le_bytes()
+                (2.0 * unit - 1.0) * bound
             });
-            entries.push((name(layer, part, "A"), [rank, width], Zeroizing::new(random.collect())));
-            let zeros = Zeroizing::new(vec![0; 4 * width * rank]);
-            entries.push((name(layer, part, "B"), [width, rank], zeros));
+            tensors.add(name(layer, part, "A"), [rank, width], random);
+            let zeros = core::iter::repeat_n(0.0, width * rank);
+            tensors.add(name(layer, part, "B"), [width, rank], zeros);
         }
     }
-    let views = entries.iter().map(|(name, shape, bytes)| {
-        Ok((name, TensorView::new(Dtype::F32, shape.to_vec(), bytes.as_slice())?))
+    tensors.write(path, model, alpha)
+}
+
+/// Writes what training came to: the projections' updates, that of the head's dense layer, and the classes.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn save(path: &Path, model: &Model, alpha: f64, parameters: &Parameters) -> Result<()> {
+    let shape = parameters.shape();
+    let (rank, width) = (shape.rank(), shape.width());
+    let mut tensors = Tensors::default();
+    let mut update = |vector: &dyn Fn(Side, usize) -> Vector, name: &dyn Fn(&str) -> String| {
+        let vectors = |side| -> Vec<&[f64]> {
+            (0..rank).map(|r| parameters.vector(vector(side, r))).collect()
+        };
+        let down = vectors(Side::Down).concat();
+        tensors.add(name("A"), [rank, width], down.into_iter());
+        let up = transposed(&vectors(Side::Up).concat(), width);
+        tensors.add(name("B"), [width, rank], up.into_iter());
+    };
+    for layer in 0..model.layers().len() {
+        for (projection, part) in NAMES.into_iter().enumerate() {
+            let vector = |side, r| Vector::Projection { layer, projection, side, r };
+            update(&vector, &|side| name(layer, part, side));
+        }
+    }
+    update(&|side, r| Vector::Dense { side, r }, &|side| {
+        format!("{HEAD}.dense.lora_{side}.weight")
     });
-    let views = views.collect::<Result<Vec<_>>>()?;
-    let metadata = HashMap::from([
-        ("format".to_owned(), "pt".to_owned()),
-        (ALPHA.to_owned(), alpha.to_string()),
-        (MODEL.to_owned(), format!("{:016x}", super::digest(model))),
-    ]);
-    let file = Zeroizing::new(safetensors::serialize(views, Some(metadata))?);
-    files::write(path, Access::Private, &file)
+    let classes: Vec<&[f64]> =
+        (0..shape.classes()).map(|k| parameters.vector(Vector::Class(k))).collect();
+    let classes = classes.concat().into_iter();
+    tensors.add(format!("{HEAD}.classes.weight"), [shape.classes(), width], classes);
+    tensors.write(path, model, alpha)
+}
+
+/// Tensors on their way to a file, in single precision.
+#[derive(Default)]
+struct Tensors(Vec<(String, [usize; 2], Zeroizing<Vec<u8>>)>);
+
+impl Tensors {
+    fn add(&mut self, name: String, shape: [usize; 2], entries: impl Iterator<Item = f64>) {
+        #[expect(clippy::cast_possible_truncation, reason = "the file is in single precision")]
+        let bytes = entries.flat_map(|x| (x as f32).to_le_bytes()).collect();
+        self.0.push((name, shape, Zeroizing::new(bytes)));
+    }
+
+    fn write(&self, path: &Path, model: &Model, alpha: f64) -> Result<()> {
+        let views = self.0.iter().map(|(name, shape, bytes)| {
+            Ok((name, TensorView::new(Dtype::F32, shape.to_vec(), bytes.as_slice())?))
+        });
+        let views = views.collect::<Result<Vec<_>>>()?;
+        let metadata = HashMap::from([
+            ("format".to_owned(), "pt".to_owned()),
+            (ALPHA.to_owned(), alpha.to_string()),
+            (MODEL.to_owned(), format!("{:016x}", super::digest(model))),
+        ]);
+        let file = Zeroizing::new(safetensors::serialize(views, Some(metadata))?);
+        files::write(path, Access::Private, &file)
+    }
 }
 
 /// The name of a projection's matrix `lora_A` or `lora_B`.

@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use he_core::params::Params;
+use he_nn::model::Model;
 
 use crate::authority::{self, Order};
+use crate::finetune::settings::Settings;
 use crate::import::ModelFolder;
 use crate::memory;
 use crate::plan::Plan;
+use crate::plan::training::TrainingPlan;
 use crate::preset;
 use crate::progress::Progress;
 use crate::random;
@@ -18,6 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   host-runner keygen --preset edge-128 --out keys
   host-runner keygen --preset edge-128 --out keys --force --json -
+  host-runner keygen --preset edge-128 --out keys --finetune 2
 
 Writes DIR/server (evaluation keys: give it to the server) and DIR/device (the edge
 secret: provision it into the device, then keep it offline or delete it), and DIR/owner
@@ -36,6 +41,9 @@ pub(super) struct Keygen {
     /// Where the folders `server`, `device` and `owner` are made
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Make keys for `finetune` too, for updates of this rank
+    #[arg(long, value_name = "RANK")]
+    finetune: Option<usize>,
     /// Replace keys that are there already
     #[arg(long)]
     force: bool,
@@ -50,8 +58,11 @@ impl Keygen {
         let folder = ModelFolder::open(&self.model)?;
         let plan = Plan::new(&params, folder.model())?;
         let existing = if self.force { Existing::Replace } else { Existing::Keep };
-        let order = Order { preset: &self.preset, params: &params, plan: plan.keys() };
-        let mut progress = Progress::new("evaluation keys", plan.report.keys.count);
+        let training = self.finetune.map(|rank| training_plan(&params, folder.model(), rank));
+        let training = training.transpose()?;
+        let plan = training.as_ref().map_or_else(|| plan.keys(), TrainingPlan::keys);
+        let order = Order { preset: &self.preset, params: &params, plan };
+        let mut progress = Progress::new("evaluation keys", plan.specs().len());
         let mut rng = random::generator()?;
         let mut done = |file: &str| progress.step(file);
         let report = authority::generate(order, &mut rng, &self.out, existing, &mut done)?;
@@ -68,4 +79,11 @@ impl Keygen {
         println!("for the owner of an adapter: {}", self.out.join(OWNER).display());
         self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &report))
     }
+}
+
+/// The plan of an iteration of one example: larger batches take the same keys.
+fn training_plan(params: &Params, model: &Model, rank: usize) -> Result<TrainingPlan> {
+    let settings = Settings { rank, batch: 1, ..Settings::default() };
+    let training = settings.training(model.config(), 1)?;
+    TrainingPlan::new(params, model, &training, 1)
 }

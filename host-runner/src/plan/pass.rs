@@ -121,7 +121,7 @@ fn adapter(count: &Count, params: &Params, model: &Model) -> Result<Adapter<Coun
     Ok(Adapter::new(layers, 1.0, model.config().width, layout.step(2))?)
 }
 
-fn shape(params: &Params, model: &Model) -> Result<Shape> {
+pub(super) fn shape(params: &Params, model: &Model) -> Result<Shape> {
     let steps = (1..=params.max_level()).map(|level| params.step(level)).collect();
     let rows = RowShape {
         tokens: params.tokens(),

@@ -51,11 +51,17 @@ pub(crate) fn params() -> Params {
 
 /// Writes a model's folder; `change` may alter a matrix's bytes before.
 pub(crate) fn write_model(folder: &Path, change: impl Fn(&str, &mut Vec<u8>)) {
+    write_model_of(&["no", "yes", "both"], folder, change);
+}
+
+/// As [`write_model`], with these classes, at most three.
+pub(crate) fn write_model_of(labels: &[&str], folder: &Path, change: impl Fn(&str, &mut Vec<u8>)) {
+    let classes = labels.len();
     let (tokens, width) = (synthetic::TOKENS, synthetic::WIDTH);
     let pieces = WORDS.lines().count();
     let config = serde_json::json!({
         "family": "gk-bert", "layers": 2, "width": width, "heads": 2, "glu": 16,
-        "activation": "gelu", "tokens": tokens, "classes": 3, "labels": ["no", "yes", "both"],
+        "activation": "gelu", "tokens": tokens, "classes": classes, "labels": labels,
         "weight_frac_bits": synthetic::FRAC_BITS, "vocabulary": pieces,
         "ranges": {
             "layers": [{"exponent": [0.0, 16.0], "gate": [-6.0, 6.0]},
@@ -79,7 +85,11 @@ pub(crate) fn write_model(folder: &Path, change: impl Fn(&str, &mut Vec<u8>)) {
         ("embedding.tokens".to_owned(), vec![pieces, width], Dtype::I8, table(pieces)),
         ("embedding.positions".to_owned(), vec![tokens, width], Dtype::I8, table(tokens)),
     ];
-    let matrices = synthetic::tensors(5).into_iter().map(|(name, shape, mut bytes)| {
+    let matrices = synthetic::tensors(5).into_iter().map(|(name, mut shape, mut bytes)| {
+        if name == "head.classes" {
+            shape[1] = classes;
+            bytes.truncate(2 * width * classes);
+        }
         change(&name, &mut bytes);
         (name, shape.to_vec(), Dtype::I16, bytes)
     });
