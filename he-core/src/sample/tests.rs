@@ -244,3 +244,34 @@ fn digests_do_not_depend_on_the_pieces() {
         assert_eq!(mask(&[&message[..cut], &message[cut..]]), whole);
     }
 }
+
+#[test]
+fn frugal_coefficients_are_the_digits_of_a_fraction_and_uniform() {
+    let seed = SecretSeed::new([5; 32]);
+    let ternary = Ternary::frugal(&seed, 3, vec![0; 1024]);
+    let found: Vec<i32> = ternary.coefficients().collect();
+    let mut stream = Keystream::secret(&seed, Purpose::FrugalTernary, 3, 0);
+    let words = stream.next_words();
+    let mut fraction = (u128::from(words[3]) << 32) | u128::from(words[2]);
+    for &coefficient in &found[20..40] {
+        fraction *= 3;
+        assert_eq!(i128::from(coefficient), (fraction >> 64).cast_signed() - 1);
+        fraction &= u128::from(u64::MAX);
+    }
+    for value in -1..=1 {
+        let count = found.iter().filter(|&&c| c == value).count();
+        // Six standard deviations of 4096 · 2/9.
+        assert!(count.abs_diff(1365) < 6 * 31, "{value}: {count}");
+    }
+}
+
+#[test]
+fn errors_one_by_one_are_those_of_a_buffer() {
+    let seed = SecretSeed::new([6; 32]);
+    for count in [0, 1, 31, 32, 33, 100] {
+        let (mut expected, mut found) = (vec![0; count], vec![0; count]);
+        errors(&seed, 2, &mut expected);
+        errors_each(&seed, 2, &mut found, |place, error| *place = error);
+        assert_eq!(found, expected);
+    }
+}

@@ -7,7 +7,7 @@
 //! or hierarchical memory* (1990).
 //!
 //! Words are signed and reduced seldom. Forward they grow by `3q/2` a layer until the twist brings them
-//! back to `q`; backward only the first of four words grows, and is reduced.
+//! back to `q`. Backward only the first of four words grows, fourfold; it is reduced but the first time.
 
 use crate::modulus::{Factor, Modulus, SignedFactor, SignedModulus, butterflies};
 use crate::ntt::bit_reversed;
@@ -148,21 +148,23 @@ impl SlotRing<'_> {
         self.split_rows::<1>(rows);
     }
 
-    /// From signed words in `(−q, q)`, `2^32` times the inverse transform, as signed words up to `6q` that
+    /// From signed words in `(−q, q)`, `2^32` times the inverse transform, as signed words up to `8q` that
     /// are to be reduced.
     pub(super) fn inverse(&self, limb: &mut [u32]) {
         assert_eq!(limb.len(), self.degree);
         let (rows, _) = limb.as_chunks_mut::<ROW>();
-        self.join_rows::<1>(rows);
+        self.join_rows::<1>(rows, butterflies);
         self.reduce_if_wide(rows.as_flattened_mut());
-        self.join_rows::<4>(rows);
+        self.join_rows::<4>(rows, |words, roots| self.join(words, roots));
         self.reduce_if_wide(rows.as_flattened_mut());
         self.join_rows_last(rows);
         self.twist(limb, self.backward);
-        let mut groups = self.degree / ROW;
+        let mut groups = self.degree / ROW / 4;
+        self.join_four(limb, groups, butterflies);
+        self.reduce_if_wide(limb);
         while groups >= 4 {
             groups /= 4;
-            self.join_four(limb, groups);
+            self.join_four(limb, groups, |words, roots| self.join(words, roots));
             self.reduce_if_wide(limb);
         }
         if groups == 2 {
@@ -223,10 +225,15 @@ impl SlotRing<'_> {
     }
 
     /// Two layers backward between rows, the second on `groups` groups.
-    fn join_four(&self, limb: &mut [u32], groups: usize) {
+    fn join_four(
+        &self,
+        limb: &mut [u32],
+        groups: usize,
+        f: impl Fn([u32; 4], [SignedFactor; 3]) -> [u32; 4],
+    ) {
         for (group, block) in limb.chunks_exact_mut(self.degree / groups).enumerate() {
             let roots = self.backward_roots(groups + group);
-            across(block, |words| self.join(words, roots));
+            across(block, |words| f(words, roots));
         }
     }
 
@@ -250,10 +257,14 @@ impl SlotRing<'_> {
     }
 
     /// Two layers backward within every row, between words `H` apart at first.
-    fn join_rows<const H: usize>(&self, rows: &mut [[u32; ROW]]) {
+    fn join_rows<const H: usize>(
+        &self,
+        rows: &mut [[u32; ROW]],
+        f: impl Fn([u32; 4], [SignedFactor; 3]) -> [u32; 4],
+    ) {
         for group in 0..ROW / (4 * H) {
             let roots = self.backward_roots(group);
-            within::<H>(rows, group, |words| self.join(words, roots));
+            within::<H>(rows, group, |words| f(words, roots));
         }
     }
 

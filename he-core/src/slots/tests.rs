@@ -255,3 +255,46 @@ fn what_is_packed_comes_back_and_residues_beyond_a_prime_are_refused() {
         assert_eq!(Residues::new(&bytes, 4096, q).err(), Some(error));
     }
 }
+
+#[test]
+fn presets_are_what_the_check_takes_and_it_takes_nothing_weaker() {
+    for params in PRESETS {
+        assert!(SlotParams::new(params.rings(), params.special()).is_ok());
+    }
+    // A prime too many, one twice, two degrees, none.
+    let too_many = SlotParams::new(SLOTS_4096.rings(), Some(268_271_617));
+    assert_eq!(too_many.err(), Some(Error::InvalidParameters("less than 128 bits of security")));
+    let [first, second, _] = SLOTS_4096.rings() else { panic!("three primes") };
+    let other = SLOTS_2048.rings()[0];
+    for rings in [&[*first, *second, *first][..], &[*first, other], &[]] {
+        assert!(SlotParams::new(rings, None).is_err());
+    }
+    assert!(SlotParams::new(&[*first], Some(first.modulus().value())).is_err());
+    // Not prime to the degree, a root of another order, too wide, a table of another size.
+    assert!(SlotTable::<64>::new(4096, 134_176_769, 24_150).is_none());
+    assert!(SlotTable::<64>::new(4096, 0x1fff_c801, 3).is_none());
+    assert!(SlotTable::<64>::new(8192, 67_043_329, 4_721).is_none());
+    assert!(SlotTable::<64>::new(128, 67_104_769, 195_478).is_none());
+}
+
+#[test]
+fn what_has_another_length_is_refused() {
+    let secret =
+        |degree: usize| Ternary::uniform(&SecretSeed::new([2; 32]), 0, vec![0; degree / 4]);
+    let error = |expected, found| Some(Error::WrongLength { expected, found });
+    assert_eq!(SlotSecret::new(SLOTS_1024, secret(2048)).err(), error(1024, 2048));
+    let owner = SlotSecret::new(SLOTS_1024, secret(1024)).unwrap();
+    let mut limb = vec![0; 1024];
+    assert_eq!(owner.decrypt([1; 1023], [1; 1024], &mut limb).err(), error(1024, 1023));
+    assert_eq!(owner.decrypt([1; 1024], [1; 1000], &mut limb).err(), error(1024, 1000));
+    assert!(limb.iter().all(|&word| word == 0), "what was begun is erased");
+    let (short, full, beyond) = ([0; 1000], [0; 1024], [67_104_769; 1024]);
+    let public = |body: &[&[u32]]| {
+        SlotPublic::new(SLOTS_1024, KeyMask::Seed(Seed::new([0; 32])), body).err()
+    };
+    assert_eq!(public(&[]), error(1, 0));
+    assert_eq!(public(&[&short]), error(1024, 1000));
+    assert_eq!(public(&[&full]), None);
+    let error = Error::ResidueOutOfRange { modulus: 67_104_769 };
+    assert_eq!(public(&[&beyond]), Some(error));
+}
