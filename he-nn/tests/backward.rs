@@ -8,7 +8,7 @@ mod synthetic;
 
 use he_core::eval::clear::{Clear, ClearRows};
 use he_core::eval::position::{RowShape, Shape};
-use he_core::refresh::{Refresh, Weights};
+use he_core::refresh::Weights;
 use he_nn::backward;
 use he_nn::layer::assembly::as_product;
 use he_nn::layer::feed_forward::feed_forward;
