@@ -61,6 +61,33 @@ fn transforms_are_those_of_the_reference() {
     });
 }
 
+#[test]
+fn transforms_survive_the_largest_words() {
+    with_rings(|ring| {
+        let q = ring.modulus();
+        let sign = |i: usize, log: usize| if (i >> log).is_multiple_of(2) { 1 } else { -1 };
+        for log in [0, 1, 5, 6, 7, 9, 20] {
+            let largest = i64::from(q.value() - 1);
+            let words = (0..ring.degree()).map(|i| largest * sign(i, log));
+            let signed: Vec<u32> =
+                words.clone().map(|x| i32::try_from(x).unwrap().cast_unsigned()).collect();
+            let residues: Vec<u32> = words.map(|x| q.reduce_signed(x)).collect();
+            let residue = |&x: &u32| q.reduce_signed(x.cast_signed().into());
+            with_reference(ring, |ntt| {
+                let (mut found, mut expected) = (signed.clone(), residues.clone());
+                ring.forward(&mut found);
+                ntt.forward(&mut expected);
+                assert!(found.iter().map(residue).eq(expected), "forward, q = {}", q.value());
+                let mut found = signed.clone();
+                let mut expected: Vec<u32> = residues.iter().map(|&x| q.montgomery(x)).collect();
+                ring.inverse(&mut found);
+                ntt.inverse(&mut expected);
+                assert!(found.iter().map(residue).eq(expected), "inverse, q = {}", q.value());
+            });
+        }
+    });
+}
+
 /// Slots of every size up to the bound, of both signs.
 fn slot(j: usize) -> i32 {
     let noise = u32::try_from(j).unwrap().wrapping_mul(0x9E37_79B1).wrapping_add(12345);
