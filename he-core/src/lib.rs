@@ -30,9 +30,9 @@ pub mod params;
 pub mod sample;
 pub mod edge;
 pub mod wire;
-pub mod slots;
 #[cfg(feature = "alloc")]
 pub mod encode;
+pub mod slots;
 
 // Scheme, server side.
 #[cfg(feature = "alloc")]
