@@ -101,6 +101,8 @@ fn serve<M: Machine + Entropy + Memory>(
     converse(&mut secrets, server, operator, machine)
 }
 
+/// Apart, so that none of its stack is taken while secrets are received and sealed.
+#[inline(never)]
 fn converse<K: Keeper<M>, M: Machine>(
     keeper: &mut K,
     server: &mut (impl Read + Write),

@@ -34,6 +34,8 @@ impl Lent {
     }
 }
 
+/// Apart, so that what it needs of the stack is free again when the client runs.
+#[inline(never)]
 fn persistent(argument: usize) -> Result<Persistent<HostNoise, FileFlash>, Exhausted> {
     let arguments = env::args::<512>().map_err(|_| Exhausted::Memory)?;
     let path = (&arguments).nth(argument).and_then(Result::ok).ok_or(Exhausted::Memory)?;

@@ -3,11 +3,11 @@
 use he_core::edge::DEGREE;
 use he_core::params::EDGE_128;
 use he_core::sample::{SecretSeed, Ternary};
-use he_core::wire::{Link, Provision, TransportKey};
+use he_core::wire::{Kind, Link, Provision, TransportKey};
 use zeroize::Zeroizing;
 
 use super::Error;
-use crate::machine::Memory;
+use crate::machine::{Exhausted, Memory};
 
 /// Longest body of a frame from the key authority.
 const PROVISION_LIMIT: u64 = 2048;
@@ -23,24 +23,41 @@ type Secrets = Provision<[u8; SECRET]>;
 ///
 /// # Errors
 /// Those of the board's memory or of `read`, or if what comes is not a device's secrets.
+#[inline(never)]
 pub(super) fn obtain(
     machine: &mut impl Memory,
     read: impl FnMut(&mut [u8]) -> Result<(), Error>,
 ) -> Result<Secrets, Error> {
     let mut bytes = Zeroizing::new([0; KEPT]);
-    if machine.recall(&mut *bytes)? {
-        defmt::info!("secrets recalled");
-        return parse(&bytes);
+    if !machine.recall(&mut *bytes)? {
+        let number = receive(&mut bytes, read)?;
+        // Numbers go on behind that of this exchange, so that secrets that come twice see none twice.
+        machine.keep(&mut *bytes, number.saturating_add(1))?;
+        defmt::info!("provisioned");
+        // What was not kept is not used.
+        if !machine.recall(&mut *bytes)? {
+            return Err(Exhausted::Memory.into());
+        }
     }
-    let (number, secrets) = accept(read)?;
-    let (mut transport, mut messages) = (Zeroizing::new([0; SEED]), Zeroizing::new([0; SEED]));
-    secrets.copy_to(&mut transport, &mut messages, &mut bytes[2 * SEED..]);
-    bytes[..SEED].copy_from_slice(&*transport);
-    bytes[SEED..2 * SEED].copy_from_slice(&*messages);
-    // Numbers go on behind that of this exchange, so that secrets that come twice see none twice.
-    machine.keep(&mut *bytes, number.saturating_add(1))?;
-    defmt::info!("provisioned");
-    Ok(secrets)
+    parse(&bytes)
+}
+
+/// Fills `bytes` with what the authority gives; returns the number of its exchange. What is kept is the
+/// body of its frame: copies of the secrets on their way would need more stack than all the rest.
+fn receive(
+    bytes: &mut [u8; KEPT],
+    read: impl FnMut(&mut [u8]) -> Result<(), Error>,
+) -> Result<u64, Error> {
+    let checksum = TransportKey::checksum();
+    let (link, mut frame) = Link::accept(&checksum, EDGE_128.digest(), PROVISION_LIMIT, read)?;
+    if frame.header().kind != Kind::Provision || frame.left() as usize != KEPT {
+        return Err(he_core::Error::Malformed("a frame of another kind").into());
+    }
+    frame.take(bytes)?;
+    frame.finish()?;
+    // What is not a secret is not kept.
+    drop(parse(bytes)?);
+    Ok(link.sequence())
 }
 
 /// Reads the device's secrets.
@@ -50,18 +67,12 @@ pub(super) fn obtain(
 pub fn provisioned<E: From<he_core::Error>>(
     read: impl FnMut(&mut [u8]) -> Result<(), E>,
 ) -> Result<Secrets, E> {
-    accept(read).map(|(_, secrets)| secrets)
-}
-
-/// The same with the number of the authority's exchange.
-fn accept<E: From<he_core::Error>>(
-    read: impl FnMut(&mut [u8]) -> Result<(), E>,
-) -> Result<(u64, Secrets), E> {
     let checksum = TransportKey::checksum();
-    let (link, frame) = Link::accept(&checksum, EDGE_128.digest(), PROVISION_LIMIT, read)?;
-    Ok((link.sequence(), Provision::read(frame, [0; SECRET])?))
+    let (_, frame) = Link::accept(&checksum, EDGE_128.digest(), PROVISION_LIMIT, read)?;
+    Provision::read(frame, [0; SECRET])
 }
 
+#[inline(never)]
 fn parse(bytes: &[u8; KEPT]) -> Result<Secrets, Error> {
     let seed = |at: usize| SecretSeed::new(core::array::from_fn(|i| bytes[at + i]));
     Ok(Provision {
