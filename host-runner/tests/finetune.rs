@@ -102,7 +102,6 @@ fn a_job_that_is_stopped_and_damaged_ends_where_the_run_in_the_clear_does() {
     assert_eq!(job.declared().unwrap().as_ref(), Some(&setup.declared));
     let worker = setup.worker();
     assert_eq!(run(&worker, &job, Some(1)), (0, 0, false));
-    assert!(!job.result().exists());
 
     // A bit of the last state: the one before is taken, and the iteration runs once more.
     let state = setup.path("job/states/000001.state");
@@ -113,7 +112,7 @@ fn a_job_that_is_stopped_and_damaged_ends_where_the_run_in_the_clear_does() {
     assert_eq!(run(&worker, &job, None), (0, 1, true));
     assert_eq!(run(&worker, &job, None), (2, 0, true));
 
-    let found = setup.owner().decrypt(&job, &setup.declared).unwrap();
+    let found = setup.owner().decrypt(&job, &setup.declared, 2).unwrap();
     let prepared = rehearsal::prepare(&setup.folder, &setup.examples).unwrap();
     let settings = &setup.declared.settings;
     let clear = rehearsal::run(&setup.folder, settings, &prepared, &mut |_, _| {}).unwrap();
@@ -132,16 +131,17 @@ fn results_of_another_job_or_altered_ones_are_refused() {
     let job = setup.encrypted("job");
     assert!(run(&setup.worker(), &job, None).2);
     let owner = setup.owner();
+    assert!(owner.decrypt(&job, &setup.declared, 1).is_err());
     let other = Declared { number: 8, ..setup.declared.clone() };
-    assert!(owner.decrypt(&job, &other).is_err());
-    let mut bytes = fs::read(job.result()).unwrap();
+    assert!(owner.decrypt(&job, &other, 2).is_err());
+    let mut bytes = fs::read(job.answers()).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    fs::write(job.result(), &bytes).unwrap();
-    assert!(owner.decrypt(&job, &setup.declared).is_err());
+    fs::write(job.answers(), &bytes).unwrap();
+    assert!(owner.decrypt(&job, &setup.declared, 2).is_err());
     bytes[middle] ^= 1;
-    fs::write(job.result(), &bytes[..bytes.len() - 1]).unwrap();
-    assert!(owner.decrypt(&job, &setup.declared).is_err());
-    fs::write(job.result(), &bytes).unwrap();
-    assert!(owner.decrypt(&job, &setup.declared).is_ok());
+    fs::write(job.answers(), &bytes[..bytes.len() - 1]).unwrap();
+    assert!(owner.decrypt(&job, &setup.declared, 2).is_err());
+    fs::write(job.answers(), &bytes).unwrap();
+    assert!(owner.decrypt(&job, &setup.declared, 2).is_ok());
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::adapter::{self, plain};
 use crate::connection::exchange_number;
 use crate::finetune::job::{Declared, Job};
-use crate::finetune::owner::Owner;
+use crate::finetune::owner::{Destroyed, Owner};
 use crate::finetune::rehearsal::{self, Prepared};
 use crate::finetune::settings::{Fall, Settings, Target};
 use crate::finetune::worker::{Event, Iteration, Worker};
@@ -197,19 +197,33 @@ impl Finetune {
             settings: Some(run.settings.clone()),
             ..Summary::default()
         };
+        let owner = Owner::open(keys, &run.folder)?;
         let mut shown = Shown::new(run.iterations, run.settings.batch);
-        let is_done = worker.run(&job, self.stop_after, &mut |event| {
-            shown.show(event);
-            if let Event::Done(iteration) = event {
-                summary.ran.push(*iteration);
+        let mut left = self.stop_after.unwrap_or(u32::MAX);
+        let found = loop {
+            let step = left.min(1);
+            let is_done = worker.run(&job, Some(step), &mut |event| {
+                shown.show(event);
+                if let Event::Done(iteration) = event {
+                    summary.ran.push(*iteration);
+                }
+            })?;
+            // The owner looks at every state, so that no iteration is built on a destroyed one.
+            let found = owner.decrypt(&job, &declared, shown.done);
+            if found.as_ref().is_err_and(|error| error.is::<Destroyed>()) {
+                job.discard(shown.done)?;
             }
-        })?;
+            let found = found?;
+            left -= step;
+            if is_done {
+                break found;
+            }
+            if left == 0 {
+                println!("stopped; the same command goes on");
+                return Ok(summary);
+            }
+        };
         drop(worker);
-        if !is_done {
-            println!("stopped; the same command goes on");
-            return Ok(summary);
-        }
-        let found = Owner::open(keys, &run.folder)?.decrypt(&job, &declared)?;
         let (clear, rehearsed) = run.rehearse()?;
         let pairs = found.numbers().iter().zip(clear.numbers());
         let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
@@ -343,7 +357,7 @@ impl core::fmt::Display for Expected<'_> {
 /// What a person sees of an encrypted run.
 struct Shown {
     begun: Instant,
-    first: u32,
+    first: Option<u32>,
     done: u32,
     total: u32,
     batch: usize,
@@ -351,14 +365,17 @@ struct Shown {
 
 impl Shown {
     fn new(total: u32, batch: usize) -> Self {
-        Self { begun: Instant::now(), first: 0, done: 0, total, batch }
+        Self { begun: Instant::now(), first: None, done: 0, total, batch }
     }
 
     fn show(&mut self, event: Event<'_>) {
         match event {
             Event::Begin(done) => {
-                (self.begun, self.first, self.done) = (Instant::now(), done, done);
-                eprintln!("iteration {done} of {} is done", self.total);
+                if self.first.is_none() {
+                    (self.begun, self.first) = (Instant::now(), Some(done));
+                    eprintln!("{done} of {} iterations are done", self.total);
+                }
+                self.done = done;
             }
             Event::Damaged(what) => eprintln!("warning: {what}; the state before it is taken"),
             Event::Example(number) => {
@@ -371,7 +388,7 @@ impl Shown {
             }
             Event::Done(iteration) => {
                 self.done = iteration.number;
-                let ran = f64::from(self.done - self.first);
+                let ran = f64::from(self.done - self.first.unwrap_or(0));
                 let left = f64::from(self.total - self.done);
                 let seconds = self.begun.elapsed().as_secs_f64() / ran * left;
                 eprintln!(

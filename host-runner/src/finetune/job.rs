@@ -6,7 +6,7 @@
 //! first.state            parameters before the first iteration, under the public key
 //! examples/000000.up     uploads with labels, in the order of the file of examples
 //! states/000012.state    what an iteration left; the last two are kept
-//! result.answers         the parameters after the last iteration, under the edge secret
+//! answers                the newest state under the edge secret, for the owner
 //! ```
 
 use std::fs;
@@ -41,6 +41,14 @@ pub struct Declared {
     pub number: u64,
     /// Everything else.
     pub settings: Settings,
+}
+
+impl Declared {
+    /// The number of the exchange that the answers after iteration `number` belong to.
+    #[must_use]
+    pub const fn exchange(&self, number: u32) -> u64 {
+        self.number.wrapping_add(number as u64)
+    }
 }
 
 /// A job's folder.
@@ -93,8 +101,17 @@ impl Job {
 
     /// The place of the answers.
     #[must_use]
-    pub fn result(&self) -> PathBuf {
-        self.folder.join("result.answers")
+    pub fn answers(&self) -> PathBuf {
+        self.folder.join("answers")
+    }
+
+    /// Takes back the state after iteration `number`, which the owner found destroyed.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn discard(&self, number: u32) -> Result<()> {
+        let path = self.state(number);
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
     }
 
     fn state(&self, number: u32) -> PathBuf {

@@ -11,6 +11,7 @@ use he_core::params::Params;
 use he_core::ring::Ring;
 use he_lora::parameters::Parameters;
 use he_lora::state::{Kind, Places};
+use he_lora::training::Training;
 
 use super::job::{Declared, Job};
 use crate::client::Client;
@@ -25,6 +26,8 @@ use crate::threads::Rayon;
 const LIMIT: u64 = 1 << 26;
 /// Parameters are smaller: twice what training is likely to reach.
 pub const LARGEST_PARAMETER: f64 = 4.0;
+/// How far a canary may be from what it should be: far more than noise, far less than what destroys a state.
+const CANARY_ERROR: f64 = 1.0 / 16.0;
 
 /// Who encrypts a job, and decrypts its result.
 #[expect(missing_debug_implementations, reason = "holds secrets")]
@@ -93,29 +96,59 @@ impl<'a> Owner<'a> {
         job.declare(declared)
     }
 
-    /// Decrypts the result of a job.
+    /// Decrypts what iteration `number` of a job left.
     ///
     /// # Errors
-    /// If it is missing, damaged or of another job.
-    pub fn decrypt(&self, job: &Job, declared: &Declared) -> Result<Parameters> {
-        let bytes = files::read(&job.result(), LIMIT)?;
+    /// If it is missing, damaged or of another job or iteration, or its canary says that a value left the range
+    /// of an approximation: [`Destroyed`].
+    pub fn decrypt(&self, job: &Job, declared: &Declared, number: u32) -> Result<Parameters> {
+        let bytes = files::read(&job.answers(), LIMIT)?;
         let mut slots = vec![Complex::ZERO; self.params.degree() / 2];
         let (answers, mut taken) = (self.params.degree() / self.params.edge_degree(), 0);
-        self.client.open_all(declared.number, &bytes, |number, coefficient, value| {
+        self.client.open_all(declared.exchange(number), &bytes, |number, coefficient, value| {
             let slot = (number < answers).then(|| answer_slot(&self.params, number, coefficient));
             if let Some(slot) = slot.flatten().and_then(|at| slots.get_mut(at)) {
                 *slot = Complex::real(value);
                 taken += 1;
             }
         })?;
-        ensure!(taken == slots.len(), "the result has {taken} numbers, not {}", slots.len());
-        Ok(self.places(declared)?.read(Kind::Parameter, &slots)?)
+        ensure!(taken == slots.len(), "the answers have {taken} numbers, not {}", slots.len());
+        let (places, training) = (self.places(declared)?, self.training(declared)?);
+        if let Some(canary) = places.canary(Kind::Mean, &slots) {
+            let decay = training.optimizer.mean_decay.powi(number.cast_signed());
+            let wanted = training.canary() * (1.0 - decay);
+            ensure!((canary - wanted).abs() < CANARY_ERROR, Destroyed { number });
+        }
+        Ok(places.read(Kind::Parameter, &slots)?)
     }
 
     fn places(&self, declared: &Declared) -> Result<Places> {
-        let config = self.folder.model().config();
-        let iterations = declared.settings.iterations(declared.examples)?;
-        let shape = declared.settings.training(config, iterations)?.shape;
+        let shape = self.training(declared)?.shape;
         Ok(Places::of_slots(self.params.degree() / 2, self.params.tokens(), shape)?)
     }
+
+    fn training(&self, declared: &Declared) -> Result<Training> {
+        let iterations = declared.settings.iterations(declared.examples)?;
+        declared.settings.training(self.folder.model().config(), iterations)
+    }
 }
+
+/// A state whose canary is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destroyed {
+    /// The iteration that left it.
+    pub number: u32,
+}
+
+impl core::fmt::Display for Destroyed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(
+            f,
+            "iteration {}: a value left the range of an approximation and destroyed the state; a \
+             rehearsal (--dry-run) names the range, a lower --rate or --alpha keeps it",
+            self.number
+        )
+    }
+}
+
+impl core::error::Error for Destroyed {}

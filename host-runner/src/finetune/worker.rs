@@ -115,7 +115,7 @@ impl Worker {
         Ok(Self { cpu, model, training, declared, plan, shape, transport })
     }
 
-    /// Runs iterations until the job is done or `limit` more were run, and writes the result when it is done. `notify`
+    /// Runs iterations until the job is done or `limit` more were run, and leaves the owner the state after each. `notify`
     /// hears of what happens. True if the job is done.
     ///
     /// # Errors
@@ -136,10 +136,11 @@ impl Worker {
             let report;
             (state, report) = self.iteration(job, number, &state, notify)?;
             job.write_state(number, self.cpu.params(), &state)?;
+            self.write_answers(job, number, &state)?;
             notify(Event::Done(&report));
         }
-        if last == total {
-            self.write_result(job, &state)?;
+        if done >= last {
+            self.write_answers(job, done, &state)?;
         }
         Ok(last == total)
     }
@@ -207,9 +208,14 @@ impl Worker {
         Ok((part(0..width)?, part(width..width + classes)?))
     }
 
-    fn write_result(&self, job: &Job, state: &<Cpu as Evaluator>::Ciphertext) -> Result<()> {
+    fn write_answers(
+        &self,
+        job: &Job,
+        number: u32,
+        state: &<Cpu as Evaluator>::Ciphertext,
+    ) -> Result<()> {
         let digest = self.cpu.params().digest();
-        let mut link = Link::new(&self.transport, digest, self.declared.number);
+        let mut link = Link::new(&self.transport, digest, self.declared.exchange(number));
         let mut bytes = Vec::new();
         for answer in self.cpu.answers(state, LARGEST_PARAMETER)? {
             let entries: Vec<AnswerEntry> = (0u32..)
@@ -222,6 +228,6 @@ impl Worker {
                 Ok::<_, anyhow::Error>(())
             })?;
         }
-        files::write(&job.result(), Access::Public, &bytes)
+        files::write(&job.answers(), Access::Public, &bytes)
     }
 }
