@@ -43,7 +43,7 @@ pub(super) struct Finetune {
     /// Others, to measure accuracy on in the clear
     #[arg(long, value_name = "FILE")]
     dev: Option<PathBuf>,
-    /// Take only this many lines of the training file
+    /// Learn from the first so many sentences only
     #[arg(long, value_name = "K")]
     limit: Option<usize>,
     /// The folder of the model that is adapted
@@ -151,9 +151,18 @@ impl Finetune {
         let folder = ModelFolder::open(&self.model)?;
         let settings = self.declared.settings();
         let classes = folder.model().config().classes;
-        let examples = dataset::read(&self.train, classes, self.limit)?;
+        let read = |path: &PathBuf, limit: Option<usize>| {
+            let mut examples = dataset::read(path, classes, None)?;
+            let long = rehearsal::take_long(&folder, &mut examples)?;
+            if long > 0 {
+                eprintln!("{}: {long} sentences are too long and left out", path.display());
+            }
+            examples.truncate(limit.unwrap_or(usize::MAX));
+            Ok::<_, anyhow::Error>(examples)
+        };
+        let examples = read(&self.train, self.limit)?;
         settings.check(examples.len())?;
-        let dev = self.dev.as_ref().map(|path| dataset::read(path, classes, None)).transpose()?;
+        let dev = self.dev.as_ref().map(|path| read(path, None)).transpose()?;
         let dev = dev.map(|dev| rehearsal::prepare(&folder, &dev)).transpose()?;
         let run = Run {
             iterations: settings.iterations(examples.len())?,
@@ -210,7 +219,7 @@ impl Finetune {
             })?;
             // The owner looks at every state, so that no iteration is built on a destroyed one.
             let found = owner.decrypt(&job, &declared, shown.done);
-            if found.as_ref().is_err_and(|error| error.is::<Destroyed>()) {
+            if found.as_ref().is_err_and(anyhow::Error::is::<Destroyed>) {
                 job.discard(shown.done)?;
             }
             let found = found?;

@@ -3,7 +3,7 @@
 //! Functions of the model are exact here; what leaves the ranges that its approximations are declared for is
 //! reported, since under encryption it would destroy the run.
 
-use std::collections::BTreeMap;
+use alloc::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use he_lora::adamw::Moments;
@@ -48,6 +48,20 @@ pub struct Report {
     pub scores: f64,
     /// What left a range that the model declares, in how many examples, at worst.
     pub beyond: BTreeMap<String, usize>,
+}
+
+/// Takes sentences out that the model has no room for; returns how many.
+///
+/// # Errors
+/// If the vocabulary is not whole.
+pub fn take_long(folder: &ModelFolder, examples: &mut Vec<dataset::Example>) -> Result<usize> {
+    let (tokenizer, before) = (folder.tokenizer()?, examples.len());
+    let mut ids = vec![0; folder.model().config().tokens];
+    examples.retain(|example| {
+        let length = tokenizer.sentence(&example.sentence, &mut ids);
+        !matches!(length, Err(he_nn::Error::SentenceTooLong { .. }))
+    });
+    Ok(before - examples.len())
 }
 
 /// Sentences as numbers.

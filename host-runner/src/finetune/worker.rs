@@ -195,7 +195,7 @@ impl Worker {
         };
         let digest = self.cpu.params().digest();
         let upload = Link::accept(&self.transport, digest, self.shape.length(), read)
-            .and_then(|(_, frame)| Ok(Upload::read(frame, &self.shape)?))
+            .and_then(|(_, frame)| Upload::read(frame, &self.shape))
             .with_context(|| format!("in {}", path.display()))?;
         let Upload { masks, bodies } = upload;
         let seeded = |body: [Vec<u32>; BASE_PRIMES]| SeededUpload { seed: masks, b: body.into() };
