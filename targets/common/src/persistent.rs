@@ -110,7 +110,7 @@ mod tests {
     }
 
     /// The flash of a board; starts it.
-    fn start<'f>(pages: &'f mut [Flash; 4], seed: u64) -> Persistent<Weak, &'f mut Flash> {
+    fn start(pages: &mut [Flash; 4], seed: u64) -> Persistent<Weak, &mut Flash> {
         let [key, version, numbers, slots] = pages;
         Persistent::open(Weak(seed), Pages { key, version, numbers, slots }).unwrap()
     }
