@@ -14,13 +14,14 @@ use core::fmt::Arguments;
 use core::hint::black_box;
 
 use embedded_io::{Read, Write};
-use he_core::edge::DEGREE;
-use he_core::wire::Provision;
+use he_core::edge::{DEGREE, EdgeKey, Workspace};
+use he_core::sample::SecretSeed;
+use he_core::wire::{Provision, TransportKey};
 use he_nn::client::input::Input;
 use he_nn::client::{answer, embedding::EmbeddingTable, tokenizer::Tokenizer};
 use zeroize::Zeroize;
 
-use crate::buffers;
+use crate::buffers::{self, Buffers};
 use crate::line::LineReader;
 use crate::machine::{Entropy, Machine, Memory, counted};
 use crate::model::{self, CIPHERTEXTS, CLASSES, LABELS, SCALE_BITS, TOKENS};
@@ -93,12 +94,22 @@ fn serve<M: Machine + Entropy + Memory>(
     machine: &mut M,
 ) -> Result<(), Error> {
     let mut authority = Counted::new(authority);
-    let Provision { transport, messages, secret } =
-        kept::obtain(machine, |bytes: &mut [u8]| authority.read(bytes))?;
     let mut buffers = buffers::take().ok_or(Error::BuffersInUse)?;
-    let mut secrets = Secrets::open(&transport, messages, &secret, &mut buffers)?;
-    drop(secret);
+    let read = |bytes: &mut [u8]| authority.read(bytes);
+    let (transport, messages, (key, workspace)) = unlock(machine, read, &mut buffers)?;
+    let mut secrets = Secrets::new(&transport, messages, key, workspace);
     converse(&mut secrets, server, operator, machine)
+}
+
+/// Expands the edge secret into `buffers`. Apart, so that no copy of it stays on the stack of what follows.
+#[inline(never)]
+fn unlock<'b>(
+    machine: &mut impl Memory,
+    read: impl FnMut(&mut [u8]) -> Result<(), Error>,
+    buffers: &'b mut Buffers,
+) -> Result<(TransportKey, SecretSeed, (EdgeKey<'b>, Workspace<'b>)), Error> {
+    let Provision { transport, messages, secret } = kept::obtain(machine, read)?;
+    Ok((transport, messages, buffers.open(&secret)?))
 }
 
 /// Apart, so that none of its stack is taken while secrets are received and sealed.

@@ -160,7 +160,8 @@ fn the_client_says_and_sends_the_same_with_secrets_behind_the_wall() {
     })
     .unwrap();
     let mut buffers = buffers::take().unwrap();
-    let mut secrets = Secrets::open(&transport, messages, &secret, &mut buffers).unwrap();
+    let (key, workspace) = buffers.open(&secret).unwrap();
+    let mut secrets = Secrets::new(&transport, messages, key, workspace);
     let mut host = Host(Tape::new(|| ()));
     let end = client::run_with(&mut secrets, &mut server, &mut operator, &mut host);
     assert_eq!(String::from_utf8_lossy(&wall.1), String::from_utf8_lossy(&operator.got));

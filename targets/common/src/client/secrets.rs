@@ -1,6 +1,6 @@
 //! The device's secrets in use, and everything that is done with them.
 
-use he_core::edge::{DEGREE, EdgeKey, EdgeSecret, LimbSink, Workspace};
+use he_core::edge::{DEGREE, EdgeKey, LimbSink, Workspace};
 use he_core::params::EDGE_128;
 use he_core::sample::{MessageDigest, MessageSeeds, SecretSeed};
 use he_core::wire::{
@@ -8,7 +8,6 @@ use he_core::wire::{
 };
 
 use super::Error;
-use crate::buffers::Buffers;
 use crate::machine::Entropy;
 use crate::model::{CIPHERTEXTS, CLASSES};
 
@@ -45,21 +44,7 @@ pub enum Received {
 }
 
 impl<'a> Secrets<'a> {
-    /// Expands the edge secret, which is not needed after, into `buffers`.
-    ///
-    /// # Errors
-    /// None: all degrees are the preset's.
-    pub fn open(
-        transport: &'a TransportKey,
-        messages: SecretSeed,
-        secret: &EdgeSecret,
-        buffers: &'a mut Buffers,
-    ) -> Result<Self, Error> {
-        let (key, workspace) = buffers.open(secret)?;
-        Ok(Self::new(transport, messages, key, workspace))
-    }
-
-    /// The same with a secret that is already expanded.
+    /// With a secret that is expanded already.
     #[must_use]
     pub const fn new(
         transport: &'a TransportKey,
