@@ -11,7 +11,7 @@ use he_core::circuit::chebyshev::Chebyshev;
 use he_nn::Error;
 
 pub use self::circuit::step;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, PerKind};
 
 /// How the learning rate changes with the number of steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,6 +61,8 @@ pub struct AdamW {
     pub rate: f64,
     /// How it changes.
     pub schedule: Schedule,
+    /// What it is multiplied by for each kind of vector.
+    pub rates: PerKind,
     /// Decay of the mean of gradients, `β₁`.
     pub mean_decay: f64,
     /// Decay of the mean of their squares, `β₂`.
@@ -87,10 +89,10 @@ pub struct Moments {
 /// What depends on the number of a step alone.
 #[derive(Clone, Copy, Debug)]
 struct Factors {
-    /// What parameters are multiplied by.
-    keep: f64,
-    /// What the mean over the root is multiplied by.
+    /// The learning rate.
     rate: f64,
+    /// What means are multiplied by.
+    unbias_mean: f64,
     /// What squares are multiplied by.
     unbias: f64,
 }
@@ -115,13 +117,18 @@ impl AdamW {
         inverse_root: &dyn Fn(f64) -> f64,
     ) {
         let factors = self.factors(number);
-        let means = moments.mean.numbers_mut().iter_mut().zip(moments.square.numbers_mut());
-        let numbers = parameters.numbers_mut().iter_mut().zip(gradient.numbers());
-        for ((theta, g), (mean, square)) in numbers.zip(means) {
-            *mean = self.mean_decay * *mean + (1.0 - self.mean_decay) * g;
-            *square = self.square_decay * *square + (1.0 - self.square_decay) * g * g;
-            let root = inverse_root(*square * factors.unbias + self.epsilon);
-            *theta = factors.keep * *theta - factors.rate * *mean * root;
+        for vector in parameters.shape().vectors() {
+            let rate = factors.rate * self.rates.of(vector);
+            let keep = 1.0 - rate * self.weight_decay;
+            let means = moments.mean.vector_mut(vector).iter_mut();
+            let means = means.zip(moments.square.vector_mut(vector));
+            let numbers = parameters.vector_mut(vector).iter_mut().zip(gradient.vector(vector));
+            for ((theta, g), (mean, square)) in numbers.zip(means) {
+                *mean = self.mean_decay * *mean + (1.0 - self.mean_decay) * g;
+                *square = self.square_decay * *square + (1.0 - self.square_decay) * g * g;
+                let root = inverse_root(*square * factors.unbias + self.epsilon);
+                *theta = keep * *theta - rate * factors.unbias_mean * *mean * root;
+            }
         }
     }
 
@@ -129,8 +136,8 @@ impl AdamW {
         let rate = self.rate * self.schedule.factor(number);
         let bias = |decay: f64| 1.0 - libm::pow(decay, f64::from(number));
         Factors {
-            keep: 1.0 - rate * self.weight_decay,
-            rate: rate / bias(self.mean_decay),
+            rate,
+            unbias_mean: 1.0 / bias(self.mean_decay),
             unbias: 1.0 / bias(self.square_decay),
         }
     }
@@ -159,6 +166,7 @@ mod tests {
         let optimizer = AdamW {
             rate: 0.5,
             schedule: Schedule::Constant,
+            rates: PerKind::EQUAL,
             mean_decay: 0.9,
             square_decay: 0.99,
             weight_decay: 0.0,
@@ -169,7 +177,8 @@ mod tests {
         let factors = optimizer.factors(1);
         for g in [-3.0, 0.25] {
             let (mean, square) = (0.1 * g, 0.01 * g * g);
-            let step = factors.rate * mean / libm::sqrt(square * factors.unbias + 1e-12);
+            let step = factors.rate * factors.unbias_mean * mean
+                / libm::sqrt(square * factors.unbias + 1e-12);
             assert!((step - 0.5 * f64::signum(g)).abs() < 1e-9, "{step}");
         }
     }

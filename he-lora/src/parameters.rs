@@ -56,10 +56,9 @@ pub enum Vector {
     Class(usize),
 }
 
-/// What gradients of each kind of vector are multiplied by, besides the gain that all share, so that all of
-/// them fill the optimizer's window. 0 leaves vectors as they are.
+/// A number for each kind of vector.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Gains {
+pub struct PerKind {
     /// Of queries, keys and values.
     pub projections: [f64; PROJECTIONS],
     /// Of the dense layer.
@@ -68,7 +67,7 @@ pub struct Gains {
     pub classes: f64,
 }
 
-impl Gains {
+impl PerKind {
     /// The same for all.
     pub const EQUAL: Self = Self { projections: [1.0; PROJECTIONS], dense: 1.0, classes: 1.0 };
 

@@ -14,7 +14,7 @@ use he_nn::Error;
 use he_nn::layout::sum_rotations;
 
 use crate::adapter::{Adapter, LayerAdapter};
-use crate::parameters::{Gains, HEAD, Parameters, Shape, Side, Vector};
+use crate::parameters::{HEAD, Parameters, PerKind, Shape, Side, Vector};
 
 /// Copies of a feature.
 const COPIES: usize = 4;
@@ -77,6 +77,16 @@ impl Places {
     pub fn values(&self, value: impl Fn(Kind, bool) -> f64) -> Vec<Complex> {
         let places = self.shape.places();
         self.slots(|j, _, _| value(KINDS[4 * j / self.tokens], j % (self.tokens / 4) < places))
+    }
+
+    /// Slots with a number for each vector, in the places of its parameters, zero elsewhere.
+    #[must_use]
+    pub fn parameters(&self, value: impl Fn(Vector) -> f64) -> Vec<Complex> {
+        let mut numbers = Parameters::zeros(self.shape);
+        for vector in self.shape.vectors() {
+            numbers.vector_mut(vector).fill(value(vector));
+        }
+        self.pack(Kind::Parameter, &numbers)
     }
 
     /// The slots of one kind of state, zero elsewhere.
@@ -230,7 +240,7 @@ impl Places {
     pub(crate) fn gather<E: Refresh>(
         &self,
         eval: &E,
-        gains: &Gains,
+        gains: &PerKind,
         gradients: &[(Vector, E::Ciphertext)],
     ) -> Result<E::Ciphertext, Error> {
         let level = gradients.iter().map(|(_, x)| eval.level(x)).min().unwrap_or(0);
@@ -281,7 +291,7 @@ struct Move {
 
 impl Move {
     /// What feature `f` of copy `c` is multiplied by: 0 if it is not trained.
-    fn gain(&self, places: &Places, gains: &Gains, f: usize, c: usize) -> f64 {
+    fn gain(&self, places: &Places, gains: &PerKind, f: usize, c: usize) -> f64 {
         let vector = match self.vector {
             Vector::Projection { layer, side, r, .. } => {
                 Vector::Projection { layer, projection: c, side, r }

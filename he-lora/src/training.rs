@@ -23,7 +23,7 @@ use he_nn::tape::Tape;
 use self::head::Head;
 use self::projections::Projections;
 use crate::adamw::{self, AdamW};
-use crate::parameters::{Gains, Parameters, Shape, Vector};
+use crate::parameters::{Parameters, PerKind, Shape, Vector};
 use crate::reference::Loss;
 use crate::state::{Places, Trained};
 
@@ -38,8 +38,9 @@ pub struct Training {
     pub loss: Loss,
     /// What gradients are multiplied by, a power of two from 1 to 16.
     pub gain: i32,
-    /// What gradients of each kind of vector are multiplied by besides.
-    pub gains: Gains,
+    /// What gradients of each kind of vector are multiplied by besides, so that all of them fill the optimizer's
+    /// window. 0 leaves vectors as they are.
+    pub gains: PerKind,
     /// The largest difference of a score and the mean of scores that the softmax is declared for.
     pub largest_score: f64,
     /// The optimizer's settings.

@@ -11,7 +11,7 @@ use he_core::complex::Complex;
 use he_core::eval::Evaluator;
 use he_core::eval::clear::Clear;
 use he_lora::adamw::{AdamW, Schedule};
-use he_lora::parameters::{Gains, Parameters, Shape, Side, Vector};
+use he_lora::parameters::{Parameters, PerKind, Shape, Side, Vector};
 use he_lora::reference::{Example, Loss, evaluate};
 use he_lora::state::{Kind, Places, Trained};
 use he_lora::training::{Encrypted, Training, gradient};
@@ -56,11 +56,12 @@ fn training(shape: Shape) -> Training {
         scaling: 4.0,
         loss: Loss::CrossEntropy,
         gain: 4,
-        gains: Gains { projections: [0.25, 0.25, 1.0], dense: 2.0, classes: 0.5 },
+        gains: PerKind { projections: [0.25, 0.25, 1.0], dense: 2.0, classes: 0.5 },
         largest_score: 4.0,
         optimizer: AdamW {
             rate: 0.01,
             schedule: Schedule::Constant,
+            rates: PerKind::EQUAL,
             mean_decay: 0.9,
             square_decay: 0.99,
             weight_decay: 0.01,

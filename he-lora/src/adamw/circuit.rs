@@ -39,7 +39,9 @@ pub fn step<E: Refresh>(
         );
         mul_values(eval, x, &used, to)
     };
-    let theta = masked(state, factors.keep, scale)?;
+    let rates = |vector| factors.rate * optimizer.rates.of(vector);
+    let keep = places.parameters(|vector| 1.0 - rates(vector) * optimizer.weight_decay);
+    let theta = mul_values(eval, state, &keep, scale)?;
     let fresh = masked(gradient, 1.0 - optimizer.mean_decay, scale)?;
     let mean = eval.add(&masked(mean, optimizer.mean_decay, scale)?, &fresh)?;
 
@@ -55,11 +57,11 @@ pub fn step<E: Refresh>(
     let unbiased = eval.rescale(&eval.mul_scalar(&square, factors.unbias, factor))?;
     let argument = eval.add_scalar(&unbiased, optimizer.epsilon);
     let level = eval.level(&argument).saturating_sub(root.depth());
-    // The product is read at the default scale, and so multiplied by the learning rate.
-    let to = factor_scale(eval, &mean, level) * factors.rate;
+    let rates = places.parameters(|vector| rates(vector) * factors.unbias_mean);
+    let weighted = mul_values(eval, &mean, &rates, scale)?;
+    let to = factor_scale(eval, &weighted, level);
     let root = polynomial::evaluate(eval, &argument, &root, to)?;
-    let change = eval.mul_rescaled(&root, &eval.drop_level(&mean, level)?)?;
-    let change = eval.with_scale(&change, scale);
+    let change = eval.mul_rescaled(&root, &eval.drop_level(&weighted, level)?)?;
 
     let low = eval.level(&change);
     let theta = eval.sub(&eval.drop_level(&theta, low)?, &change)?;

@@ -119,7 +119,7 @@ mod tests {
 
     use super::*;
     use crate::adamw::{AdamW, Schedule};
-    use crate::parameters::{self, Gains};
+    use crate::parameters::{self, PerKind};
 
     /// Sixteen tokens, eight features, three classes, at an INSECURE size.
     fn small() -> (Clear, Config, Training) {
@@ -147,6 +147,7 @@ mod tests {
         let optimizer = AdamW {
             rate: 0.1,
             schedule: Schedule::Constant,
+            rates: PerKind::EQUAL,
             mean_decay: 0.9,
             square_decay: 0.9,
             weight_decay: 0.0,
@@ -160,7 +161,7 @@ mod tests {
             scaling: 1.0,
             loss: Loss::CrossEntropy,
             gain: 1,
-            gains: Gains::EQUAL,
+            gains: PerKind::EQUAL,
             largest_score: 4.0,
             optimizer,
         };

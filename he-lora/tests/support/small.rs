@@ -3,7 +3,7 @@
 use he_core::eval::clear::Clear;
 use he_core::eval::position::{RowShape, Shape as ClearShape};
 use he_lora::adamw::{AdamW, Schedule};
-use he_lora::parameters::{Gains, Parameters, Shape};
+use he_lora::parameters::{Parameters, PerKind, Shape};
 use he_lora::reference::Loss;
 use he_lora::training::Training;
 use he_nn::TensorName;
@@ -65,6 +65,7 @@ pub(crate) fn optimizer() -> AdamW {
     AdamW {
         rate: 0.01,
         schedule: Schedule::Linear { warmup: 2, total: 20 },
+        rates: PerKind { projections: [0.25, 0.5, 1.0], dense: 0.75, classes: 1.5 },
         mean_decay: 0.9,
         square_decay: 0.99,
         weight_decay: 0.05,
@@ -81,7 +82,7 @@ pub(crate) fn training(loss: Loss) -> Training {
         scaling: SCALING,
         loss,
         gain: 4,
-        gains: Gains { projections: [1.0, 0.5, 0.25], dense: 0.75, classes: 0.5 },
+        gains: PerKind { projections: [1.0, 0.5, 0.25], dense: 0.75, classes: 0.5 },
         largest_score: 4.0,
         optimizer: optimizer(),
     }

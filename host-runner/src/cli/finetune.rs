@@ -95,6 +95,9 @@ struct DeclaredArguments {
     /// The largest learning rate
     #[arg(long, default_value_t = 0.01)]
     rate: f64,
+    /// What it is multiplied by for queries and keys: lower it if exponents leave their range
+    #[arg(long, default_value_t = 1.0)]
+    exponent_rate: f64,
     /// How it falls
     #[arg(long, value_enum, default_value_t = Fall::Linear)]
     schedule: Fall,
@@ -118,6 +121,7 @@ impl DeclaredArguments {
             epochs: self.epochs,
             batch: self.batch,
             rate: self.rate,
+            exponent_rate: self.exponent_rate,
             schedule: self.schedule,
             warmup: self.warmup,
             weight_decay: self.weight_decay,

@@ -5,7 +5,7 @@ use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use clap::ValueEnum;
 use he_lora::adamw::{AdamW, Schedule};
-use he_lora::parameters::{Gains, Parameters, Shape, Side, Vector};
+use he_lora::parameters::{Parameters, PerKind, Shape, Side, Vector};
 use he_lora::reference::Loss;
 use he_lora::training::Training;
 use he_nn::model::Config;
@@ -65,6 +65,8 @@ pub struct Settings {
     pub batch: usize,
     /// The largest learning rate.
     pub rate: f64,
+    /// What it is multiplied by for queries and keys, whose distances are the kernel's exponents.
+    pub exponent_rate: f64,
     /// How it falls.
     pub schedule: Fall,
     /// Iterations in which it rises.
@@ -84,6 +86,7 @@ impl Default for Settings {
             epochs: 1,
             batch: 8,
             rate: 0.01,
+            exponent_rate: 1.0,
             schedule: Fall::Linear,
             warmup: 0,
             weight_decay: 0.0,
@@ -108,6 +111,8 @@ impl Settings {
         let positive = |x: f64| x > 0.0 && x.is_finite();
         ensure!(positive(self.alpha), "--alpha must be a positive number");
         ensure!(positive(self.rate) && self.rate <= 1.0, "--rate must be in 0 to 1");
+        let part = self.exponent_rate;
+        ensure!((0.0..=1.0).contains(&part), "--exponent-rate must be in 0 to 1");
         ensure!((0.0..1.0).contains(&self.weight_decay), "--weight-decay must be in 0 to 1");
         Ok(())
     }
@@ -158,11 +163,15 @@ impl Settings {
             scaling: self.alpha / rank,
             loss: Loss::CrossEntropy,
             gain: GAIN,
-            gains: Gains { projections, dense: 1.0, classes: CLASSES },
+            gains: PerKind { projections, dense: 1.0, classes: CLASSES },
             largest_score: LARGEST_SCORE,
             optimizer: AdamW {
                 rate: self.rate,
                 schedule,
+                rates: PerKind {
+                    projections: [self.exponent_rate, self.exponent_rate, 1.0],
+                    ..PerKind::EQUAL
+                },
                 mean_decay: 0.9,
                 square_decay: 0.99,
                 weight_decay: self.weight_decay,
