@@ -10,7 +10,7 @@ use anyhow::Result;
 /// Flash of the nRF52840, bytes.
 const FLASH: u64 = 1 << 20;
 /// RAM that the client may take, statics and stack together, bytes.
-const RAM: u64 = 64 * 1024;
+pub(crate) const RAM: u64 = 64 * 1024;
 
 /// Builds every image and prints its sizes; false if the client is over budget.
 ///

@@ -1,5 +1,6 @@
 //! What the demonstration shows in the end, as a table and as JSON.
 
+use crate::size::RAM;
 use anyhow::{Context, Result};
 use core::fmt::Write;
 use serde::Serialize;
@@ -78,12 +79,14 @@ impl Report {
     }
 
     /// Whether the device accepted the answer, its logits are within 2^-6 of the plaintext model's,
-    /// and so is its label wherever the plaintext margin exceeds the error.
+    /// and so is its label wherever the plaintext margin exceeds the error; and the device kept to its memory.
     pub(super) fn is_good(&self) -> bool {
         let error = (-self.error_bits).exp2();
         let margin = (self.plain_logits[0] - self.plain_logits[self.plain_logits.len() - 1]).abs();
         let same = best(&self.logits) == best(&self.plain_logits);
-        self.canary == "intact" && self.error_bits >= ERROR_BITS && (same || margin <= error)
+        let fits = self.device.ram_bytes <= RAM;
+        let is_right = self.error_bits >= ERROR_BITS && (same || margin <= error);
+        self.canary == "intact" && fits && is_right
     }
 
     /// The table for the terminal.
@@ -108,7 +111,10 @@ impl Report {
         let encrypt = instructions(device.encrypt_instructions);
         row("device: encrypt", format!("{encrypt} for {values} values"));
         row("device: decrypt", instructions(device.decrypt_instructions));
-        row("device: RAM high water", bytes(device.ram_bytes));
+        row(
+            "device: RAM high water, budget",
+            format!("{}, {}", bytes(device.ram_bytes), bytes(RAM)),
+        );
         row("server", stage(&self.server));
         for one in self.server["stages"].as_array().into_iter().flatten() {
             let name = one["name"].as_str().unwrap_or("?");
