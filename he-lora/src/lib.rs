@@ -13,6 +13,7 @@ pub mod adapter;
 pub mod state;
 pub mod adamw;
 mod forward;
+mod head;
 pub mod training;
 
 pub use adapter::Adapter;

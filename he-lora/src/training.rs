@@ -139,7 +139,7 @@ pub fn gradient<E: Refresh>(
     let Features { rows, mask, tape, bootstraps } = features;
     levels.resume(bootstraps);
     let both = (model, training);
-    let head = Head::forward(eval, both, trained, (&rows, &mask), levels.next(eval)?)?;
+    let head = Head::forward(eval, model, trained, (&rows, &mask), levels.next(eval)?)?;
     let mut gradients = Vec::new();
     let [rows, canary] =
         head.backward(eval, both, trained, (example.label, levels), &mut gradients)?;

@@ -14,11 +14,14 @@ use he_core::eval::clear::{Clear, ClearRows};
 use he_core::eval::count::Count;
 use he_core::refresh::Refresh;
 use he_lora::adamw::Moments;
-use he_lora::parameters::Parameters;
+use he_lora::parameters::{Parameters, Shape, Side, Vector};
 use he_lora::reference::{Example, Loss, evaluate};
 use he_lora::state::{Kind, Places, Trained};
-use he_lora::training::{Encrypted, Training, gradient, iteration};
+use he_lora::training::{Encrypted, Training, gradient, iteration, refresh};
 use he_nn::Error;
+use he_nn::client::answer::TOLERANCE;
+use he_nn::forward::Forward;
+use he_nn::layer::head::{CANARY_ROW, class_row};
 use he_nn::levels::Levels;
 use he_nn::model::Model;
 
@@ -136,5 +139,72 @@ fn gradients_are_those_of_the_reference() {
             let error = worst(&found, &wanted);
             assert!(error < 2f64.powi(-10), "{seed} {loss:?}: 2^{:.1}", error.log2());
         }
+    }
+}
+
+/// Scores and canary of an answer with the trained vectors, from a state at the level of rows.
+fn answer(
+    eval: &Clear,
+    model: &Model,
+    parameters: &Parameters,
+    (embedding, length): (&[f64], usize),
+) -> ([f64; small::CLASSES], f64) {
+    let shape = parameters.shape();
+    let count = Count::new(eval.shape().clone());
+    let state = count.input(count.rows_level(), count.default_scale()).unwrap();
+    let upload = count.input_rows(synthetic::WIDTH).unwrap();
+    let counted = serve(&count, model, shape, (&state, &upload), Levels::default()).unwrap();
+    let needed = count.needed_bootstraps(&counted, count.rows_level()).unwrap();
+    let levels: Vec<_> = needed.iter().map(|bootstrap| bootstrap.needed).collect();
+    assert!(levels.iter().all(|level| *level <= eval.computing_level()), "{levels:?}");
+
+    let places = Places::new(eval, shape).unwrap();
+    let slots = places.pack(Kind::Parameter, parameters);
+    let state = eval.encrypt(&slots, eval.rows_level(), eval.default_scale()).unwrap();
+    let upload = eval.encrypt_rows(&synthetic::upload(embedding, length)).unwrap();
+    let inputs = (&state, &upload);
+    let answer = serve(eval, model, shape, inputs, Levels::planned(&levels)).unwrap();
+    let slots = answer.values();
+    let at = |row: usize| slots[row * synthetic::TOKENS / 2].re;
+    (core::array::from_fn(|k| at(class_row(k))), at(CANARY_ROW))
+}
+
+fn serve<E: Refresh>(
+    eval: &E,
+    model: &Model,
+    shape: Shape,
+    (state, upload): (&E::Ciphertext, &E::Rows),
+    mut levels: Levels<'_>,
+) -> Result<E::Ciphertext, Error> {
+    let state = refresh(eval, model.config(), state, &mut levels)?;
+    let trained = Trained::unpack(eval, shape, small::SCALING, &state)?;
+    let mut silent = |_| {};
+    Forward::new(eval, model, &mut silent)
+        .with_adapter(&trained.adapter)
+        .resuming(levels)
+        .run_with_head(upload, |rows, mask, level| {
+            trained.classify(eval, model, (rows, mask), level)
+        })
+}
+
+#[test]
+fn answers_with_a_trained_head_are_those_of_the_reference_and_a_wide_head_destroys_the_canary() {
+    let eval = small::insecure();
+    for (seed, length) in [(1, 9), (2, 16), (3, 2)] {
+        let (model, mut parameters) = (small::model(seed), small::parameters(40 + seed, 0.2));
+        let embedding = synthetic::embedding(100 + seed, length);
+        let example = Example { embedding: &embedding, length, label: &[0.0, 1.0] };
+        let exact = |p: &_| evaluate(&model, p, small::SCALING, example, Loss::Squared).scores;
+        let wanted = exact(&parameters);
+        let (found, canary) = answer(&eval, &model, &parameters, (&embedding, length));
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert!((found - wanted).abs() < 2f64.powi(-10), "{seed}: {found} {wanted}");
+        }
+        assert!((canary - 1.0).abs() < f64::from(TOLERANCE), "{seed}: {canary}");
+
+        let up = Vector::Dense { side: Side::Up, r: 0 };
+        parameters.vector_mut(up).iter_mut().for_each(|x| *x *= 100.0);
+        let (_, canary) = answer(&eval, &model, &parameters, (&embedding, length));
+        assert!((canary - 1.0).abs() > f64::from(TOLERANCE), "{seed}: {canary}");
     }
 }

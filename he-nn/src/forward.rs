@@ -92,14 +92,29 @@ impl<'a, E: Refresh> Forward<'a, E> {
     ///
     /// # Errors
     /// If the upload or the evaluator does not fit the model, or a key is missing.
-    pub fn run(mut self, upload: &E::Rows) -> Result<E::Ciphertext, Error> {
+    pub fn run(self, upload: &E::Rows) -> Result<E::Ciphertext, Error> {
+        let (eval, config, head) = (self.eval, self.model.config(), self.model.head());
+        self.run_with_head(upload, |rows, mask, level| {
+            classify(eval, config, head, rows, mask, level)
+        })
+    }
+
+    /// As [`Self::run`], with another head: from normalised features and a row of zeros, the mask, and the level of its
+    /// bootstrap, as [`classify`] takes them.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and those of `head`.
+    pub fn run_with_head(
+        mut self,
+        upload: &E::Rows,
+        head: impl FnOnce(&E::Rows, &E::Rows, usize) -> Result<E::Ciphertext, Error>,
+    ) -> Result<E::Ciphertext, Error> {
         let stream = self.blocks(upload)?;
         let rows = self.head_rows(&stream)?;
-        let (eval, config) = (self.eval, self.model.config());
+        let (eval, width) = (self.eval, self.model.config().width);
         let stage = self.begin();
-        let mask = eval.select(&stream, &rows_of(config.width..config.width + 1))?;
-        let level = self.levels.next(eval)?;
-        let answer = classify(eval, config, self.model.head(), &rows, &mask, level)?;
+        let mask = eval.select(&stream, &rows_of(width..width + 1))?;
+        let answer = head(&rows, &mask, self.levels.next(eval)?)?;
         self.end(stage, eval.level(&answer));
         Ok(answer)
     }

@@ -10,7 +10,6 @@ use he_core::circuit::polynomial;
 use he_core::eval::mul_values;
 use he_core::refresh::{Refresh, Term};
 use he_nn::Error;
-use he_nn::approx::tangent;
 use he_nn::layer::assembly::{Assembly, as_product};
 use he_nn::layer::normalisation::layout;
 use he_nn::layout::{
@@ -20,6 +19,7 @@ use he_nn::levels::Levels;
 use he_nn::model::{Config, Model};
 
 use super::{Gradients, Training, softmax};
+use crate::head::Hidden;
 use crate::parameters::{Side, Vector};
 use crate::state::Trained;
 
@@ -47,7 +47,7 @@ impl<E: Refresh> Head<E> {
     /// From rows of normalised features and a row of zeros, and the mask. The bootstrap is to `level`.
     pub(super) fn forward(
         eval: &E,
-        (model, training): (&Model, &Training),
+        model: &Model,
         trained: &Trained<E>,
         (rows, mask): (&E::Rows, &E::Rows),
         level: usize,
@@ -60,24 +60,8 @@ impl<E: Refresh> Head<E> {
             .finish();
         let sums = layout.pack(|[u, _, f]| alloc::vec![row(u * width + f)]);
         let x = low_half(eval, &eval.select(&eval.matmul(rows, &dense)?, &sums)?, level)?;
-        let features = eval.rotate(&x, layout.step(HALF))?;
-        let inner = trained.down.iter().map(|down| {
-            let product = eval.mul_rescaled(&features, down)?;
-            sum_rotations(eval, &product, layout.step(FEATURE), 1..width)
-        });
-        let inner = inner.collect::<Result<Vec<_>, _>>()?;
-        let pairs: Vec<_> = inner.iter().zip(&trained.up).collect();
-        let update = eval.dot_rescaled(&pairs)?;
-        let update = eval.with_scale(&update, eval.scale(&update) / training.scaling);
-        let is_lower = layout.values(|[u, ..], _| indicator(u == 0));
-        let dense = eval.drop_level(&x, eval.level(&update) + 1)?;
-        let dense = mul_values(eval, &dense, &is_lower, eval.scale(&update))?;
-        let dense = eval.add(&dense, &update)?;
-
-        let tanh = tangent(config.tanh)?;
-        let hidden = polynomial::prepare(eval, &dense, tanh.domain())?;
+        let Hidden { features, inner, hidden, .. } = trained.hidden(eval, config, &x)?;
         let scale = eval.default_scale();
-        let hidden = polynomial::evaluate(eval, &hidden, &tanh, scale)?;
         let scores = mul_to(eval, &trained.classes, &hidden, scale)?;
         let scores = sum_rotations(eval, &scores, layout.step(FEATURE), 1..width)?;
         let is_kept = layout.values(|[u, c, _], _| indicator(u == 0 && c == TANGENT));
