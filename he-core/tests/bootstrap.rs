@@ -6,10 +6,10 @@ use he_core::encode::Encoder;
 use he_core::encrypt::Encryptor;
 use he_core::eval::Evaluator;
 use he_core::keyswitch::{EvaluationKeys, KeyAuthority};
-use he_core::linear::{SeededUpload, edge_ring};
+use he_core::linear::{EdgeAnswer, SeededUpload, edge_ring};
 use he_core::params::Params;
 use he_core::refresh::{Halves, Refresh, Term, Weights};
-use he_core::ring::{Poly, Portable, Ring, Serial};
+use he_core::ring::{Basis, Poly, Portable, Ring, Serial};
 use he_core::sample::{self, SecretSeed, Seed, domain};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -91,6 +91,20 @@ impl Setup {
         }
         uploads
     }
+
+    /// What a device reads of an answer.
+    fn open(&self, answer: &EdgeAnswer) -> Vec<f64> {
+        let edge = edge_ring(self.cpu.ring(), self.cpu.params()).unwrap();
+        let (q, first) = (edge.modulus(0), Basis::range(0..1));
+        let coefficients: Vec<i64> =
+            self.authority.edge_secret().coefficients().map(i64::from).collect();
+        let mut m = Poly::from_signed(&edge, first, |i| coefficients[i]);
+        m.ntt_assign(&edge);
+        m.mul_assign(&edge, &Poly::from_words(&edge, first, answer.a.clone()));
+        m.inverse_ntt_assign(&edge);
+        m.add_assign(&edge, &Poly::from_words(&edge, first, answer.b.clone()));
+        m.limb(0).iter().map(|&word| f64::from(q.centred(word)) / answer.scale).collect()
+    }
 }
 
 /// Slot of token `t` in its half, row `row`.
@@ -155,19 +169,33 @@ fn rows_pass_a_product_a_bootstrap_and_the_way_back() {
 
     // The answer that a device decrypts.
     let answer = s.cpu.answer(&halves[0]).unwrap();
-    let params = s.cpu.params();
-    let edge = edge_ring(s.cpu.ring(), params).unwrap();
-    let q = edge.modulus(0);
-    let coefficients: Vec<i64> = s.authority.edge_secret().coefficients().map(i64::from).collect();
-    let first = he_core::ring::Basis::range(0..1);
-    let mut m = Poly::from_signed(&edge, first, |i| coefficients[i]);
-    m.ntt_assign(&edge);
-    m.mul_assign(&edge, &Poly::from_words(&edge, first, answer.a));
-    m.inverse_ntt_assign(&edge);
-    m.add_assign(&edge, &Poly::from_words(&edge, first, answer.b));
-    for row in 0..params.edge_degree() / tokens {
-        let found = f64::from(q.centred(m.limb(0)[s.cpu.answer_position(row)])) / answer.scale;
+    let found = s.open(&answer);
+    for row in 0..s.cpu.params().edge_degree() / tokens {
+        let found = found[s.cpu.answer_position(row)];
         assert!((found - y(row, 0)).abs() < 2f64.powi(-12), "row {row}: {found}, {}", y(row, 0));
+    }
+}
+
+#[test]
+fn a_row_of_any_place_is_read_with_the_edge_secret_alone() {
+    let mut s = Setup::insecure();
+    let (tokens, rank) = (1 << LOG_TOKENS, 1 << (LOG_EDGE_DEGREE - LOG_TOKENS));
+    let mut unit = || f64::from(s.rng.next_u32()) / f64::from(u32::MAX) * 2.0 - 1.0;
+    let x: Vec<Vec<f64>> =
+        (0..2 * rank).map(|_| (0..tokens).map(|_| 7.0 * unit()).collect()).collect();
+    let uploads = s.upload(&x);
+    let rows = s.cpu.receive(&uploads).unwrap();
+    let shift = 3;
+    let sums = [0, 1, rank - 1, rank + 5].map(|row| vec![Term { row, shift }]);
+    let some = s.cpu.select(&rows, &sums).unwrap();
+    let answers = s.cpu.row_answers(&some, 8.0).unwrap();
+    assert_eq!(answers.len(), sums.len());
+    for (answer, sum) in answers.iter().zip(&sums) {
+        let found = s.open(answer);
+        for (t, value) in x[sum[0].row].iter().enumerate() {
+            let (place, sign) = ((t + shift) % tokens, if t + shift < tokens { 1.0 } else { -1.0 });
+            assert!((found[rank * place] - sign * value).abs() < 2f64.powi(-12), "token {t}");
+        }
     }
 }
 

@@ -183,6 +183,25 @@ impl Cpu {
         Ok(pairs.iter().map(|pair| answer(edge, pair, scale)).collect())
     }
 
+    /// Rows for the owner of the edge secret, one answer each: token `t` is at coefficient `t·n/T`. The values'
+    /// magnitude is below `bound`, a power of two of at most 32. No key is used.
+    ///
+    /// # Errors
+    /// If no transforms were prepared.
+    pub fn row_answers(&self, rows: &Rows, bound: f64) -> Result<Vec<EdgeAnswer>, Error> {
+        let _span = self.span("row_answers", 0, rows.count());
+        let edge = &self.bootstrap()?.edge;
+        let mut factor = 1;
+        while f64::from(2 * factor) * rows.scale * bound <= ANSWER_SCALE * ANSWER_BOUND {
+            factor *= 2;
+        }
+        let one = |row| {
+            let pair = rows.to_edge(&self.ring, self.params.base(), row, factor);
+            answer(edge, &pair, rows.scale * f64::from(factor))
+        };
+        Ok((0..rows.count()).map(one).collect())
+    }
+
     /// Edge ciphertexts whose values are multiplied by `scale`.
     fn to_answers(&self, z: &Ciphertext, scale: f64) -> Result<Vec<EdgePair>, Error> {
         let gained = self.mul_scalar(z, scale / self.bootstrap()?.row_scale, 1.0);

@@ -1,5 +1,6 @@
 //! Rows of tokens under the edge secret, at the base modulus.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::EdgePair;
@@ -67,6 +68,21 @@ impl Rows {
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// Row `row` times `factor` as an edge ciphertext: token `t` is at coefficient `r·t`. What other
+    /// coefficients hold has no meaning.
+    pub(crate) fn to_edge(&self, ring: &Ring, base: Basis, row: usize, factor: u32) -> EdgePair {
+        let shape = Shape { tokens: self.tokens, rank: self.rank };
+        let limbs = base.iter().enumerate().map(|(prime, number)| {
+            let q = ring.modulus(number);
+            let factor = q.reduce(factor.into());
+            let words: Vec<u32> =
+                self.row(prime, row).iter().map(|&word| q.mul(word, factor)).collect();
+            shape.write(q.value(), &words)
+        });
+        let (b, a) = limbs.unzip();
+        EdgePair { b, a }
     }
 
     fn width(&self) -> usize {
@@ -295,6 +311,23 @@ impl Shape {
                 block[0] = negate(q, from(self.tokens - 1));
             }
         }
+    }
+
+    /// The edge ciphertext `(b, a)` whose row 0 reads as `words`: the inverse of [`Self::read`] for `f = 0`.
+    fn write(&self, q: u32, words: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        let (message, blocks) = words.split_at(self.tokens);
+        let (mut b, mut a) = (vec![0; self.tokens * self.rank], vec![0; self.tokens * self.rank]);
+        (0..self.tokens).for_each(|t| b[self.rank * t] = message[t]);
+        for (j, block) in blocks.chunks_exact(self.tokens).enumerate() {
+            for t in 0..self.tokens {
+                a[(self.rank - j) % self.rank + self.rank * t] = match (j, t + 1 == self.tokens) {
+                    (0, _) => block[t],
+                    (_, false) => block[t + 1],
+                    (_, true) => negate(q, block[0]),
+                };
+            }
+        }
+        (b, a)
     }
 }
 
