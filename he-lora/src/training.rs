@@ -74,6 +74,15 @@ pub struct Encrypted<'a, R> {
     pub label: &'a R,
 }
 
+/// What an example gives.
+#[derive(Clone, Debug)]
+pub struct Outcome<E: Refresh> {
+    /// The gradient, times the gain, in its places of the state.
+    pub gradient: E::Ciphertext,
+    /// The scores before the step, one row a class; lower tokens all hold them.
+    pub scores: E::Rows,
+}
+
 /// Gradients and the vectors they belong to; that of a projection stands for all three, that of a class
 /// for all classes.
 type Gradients<E> = Vec<(Vector, <E as he_core::eval::Evaluator>::Ciphertext)>;
@@ -96,7 +105,7 @@ pub fn iteration<E: Refresh>(
     let trained = Trained::unpack(eval, training.shape, training.scaling, &state)?;
     let mut sum: Option<E::Ciphertext> = None;
     for example in examples {
-        let one = gradient(eval, both, &trained, example, levels)?;
+        let one = outcome(eval, both, &trained, example, levels)?.gradient;
         sum = Some(match sum {
             None => one,
             Some(sum) => eval.add(&sum, &one)?,
@@ -122,17 +131,17 @@ pub fn refresh<E: Refresh>(
     low_half(eval, &rows, levels.next(eval)?)
 }
 
-/// The gradient of an example, times the gain, in its places of the state.
+/// Forward and back through an example.
 ///
 /// # Errors
 /// If the example or the evaluator does not fit the model, or a key is missing.
-pub fn gradient<E: Refresh>(
+pub fn outcome<E: Refresh>(
     eval: &E,
     (model, training): (&Model, &Training),
     trained: &Trained<E>,
     example: &Encrypted<'_, E::Rows>,
     levels: &mut Levels<'_>,
-) -> Result<E::Ciphertext, Error> {
+) -> Result<Outcome<E>, Error> {
     let mut silent = |_| {};
     let forward = Forward::new(eval, model, &mut silent).with_adapter(&trained.adapter);
     let features = forward.resuming(*levels).features(example.upload)?;
@@ -140,7 +149,7 @@ pub fn gradient<E: Refresh>(
     levels.resume(bootstraps);
     let both = (model, training);
     let head = Head::forward(eval, model, trained, (&rows, &mask), levels.next(eval)?)?;
-    let mut gradients = Vec::new();
+    let (mut gradients, scores) = (Vec::new(), head.scores(eval, model.config())?);
     let [rows, canary] =
         head.backward(eval, both, trained, (example.label, levels), &mut gradients)?;
 
@@ -149,10 +158,11 @@ pub fn gradient<E: Refresh>(
     let canary = back.first_layer(&stream, &canary)?;
     let places = Places::new(eval, training.shape)?;
     let all = places.gather(eval, &training.gains, &back.gradients)?;
-    match places.canary_gradient(eval, &canary, training.canary())? {
-        None => Ok(all),
-        Some(canary) => Ok(eval.add(&all, &canary)?),
-    }
+    let gradient = match places.canary_gradient(eval, &canary, training.canary())? {
+        None => all,
+        Some(canary) => eval.add(&all, &canary)?,
+    };
+    Ok(Outcome { gradient, scores })
 }
 
 /// The state after step `number`, from 1: from the state as [`refresh`] gives it, and the sum of the

@@ -26,7 +26,7 @@ use he_lora::adamw::Moments;
 use he_lora::parameters::Parameters;
 use he_lora::reference::{Example, Loss, evaluate};
 use he_lora::state::{Kind, Places, Trained};
-use he_lora::training::{self, Encrypted, Training, gradient, iteration};
+use he_lora::training::{self, Encrypted, Training, iteration};
 use he_nn::Error;
 use he_nn::levels::Levels;
 use he_nn::model::Model;
@@ -151,7 +151,7 @@ fn an_encrypted_iteration_is_that_of_the_reference() {
     let trained = Trained::unpack(cpu, training.shape, training.scaling, &state).unwrap();
     let example = Encrypted { upload: &upload, label: &labels };
     let both = (&model, &training);
-    let found = gradient(cpu, both, &trained, &example, &mut levels).unwrap();
+    let found = training::outcome(cpu, both, &trained, &example, &mut levels).unwrap().gradient;
     let example = Example { embedding: &embedding, length, label: &label };
     let exact = evaluate(&model, &theta, training.scaling, example, training.loss).gradient;
     let mut wanted = Parameters::zeros(training.shape);

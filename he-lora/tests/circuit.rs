@@ -17,7 +17,7 @@ use he_lora::adamw::Moments;
 use he_lora::parameters::{Parameters, Shape, Side, Vector};
 use he_lora::reference::{Example, Loss, evaluate};
 use he_lora::state::{Kind, Places, Trained};
-use he_lora::training::{Encrypted, Training, gradient, iteration, refresh};
+use he_lora::training::{Encrypted, Training, iteration, outcome, refresh};
 use he_nn::Error;
 use he_nn::client::answer::TOLERANCE;
 use he_nn::forward::Forward;
@@ -47,8 +47,8 @@ fn circuit(
     let (upload, label) = encrypted(eval, example);
     let encrypted = Encrypted { upload: &upload, label: &label };
     let mut levels = Levels::default();
-    let gradient = gradient(eval, (model, training), &trained, &encrypted, &mut levels).unwrap();
-    places.read(Kind::Gradient, gradient.values()).unwrap()
+    let found = outcome(eval, (model, training), &trained, &encrypted, &mut levels).unwrap();
+    places.read(Kind::Gradient, found.gradient.values()).unwrap()
 }
 
 /// For every group of vectors the largest difference over the largest entry.

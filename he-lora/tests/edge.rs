@@ -14,7 +14,7 @@ use he_lora::adamw::{AdamW, Schedule};
 use he_lora::parameters::{Parameters, PerKind, Shape, Side, Vector};
 use he_lora::reference::{Example, Loss, evaluate};
 use he_lora::state::{Kind, Places, Trained};
-use he_lora::training::{Encrypted, Training, gradient};
+use he_lora::training::{Encrypted, Training, outcome};
 use he_nn::levels::Levels;
 use he_nn::reference::embed;
 use trained::TOKENS;
@@ -136,5 +136,5 @@ fn slots(
     let labels = eval.encrypt_rows(&[1.0, 0.0].map(|y| vec![y; TOKENS])).unwrap();
     let encrypted = Encrypted { upload: &upload, label: &labels };
     let (both, mut levels) = ((&edge.model, training), Levels::default());
-    gradient(eval, both, trained, &encrypted, &mut levels).unwrap().values().to_vec()
+    outcome(eval, both, trained, &encrypted, &mut levels).unwrap().gradient.values().to_vec()
 }

@@ -77,6 +77,12 @@ impl<E: Refresh> Head<E> {
         Ok(Self { layout, features, inner, rows, canary })
     }
 
+    /// One row of scores for each class.
+    pub(super) fn scores(&self, eval: &E, config: &Config) -> Result<E::Rows, Error> {
+        let all: Vec<_> = (0..config.classes).map(|c| alloc::vec![row(c)]).collect();
+        Ok(eval.select(&self.rows, &all)?)
+    }
+
     /// The derivative by the normalised features, as rows of a product, and the canary, from rows of labels.
     pub(super) fn backward(
         &self,
@@ -147,8 +153,7 @@ impl<E: Refresh> Head<E> {
         if softmax::is_logistic(config, training) {
             return self.logistic(eval, setting, labels, levels.next(eval)?);
         }
-        let all: Vec<_> = (0..classes).map(|c| alloc::vec![row(c)]).collect();
-        let scores = eval.select(&self.rows, &all)?;
+        let scores = self.scores(eval, config)?;
         let rows = softmax::derivative(eval, setting, &scores, labels, levels)?;
         let all = eval.concat(&rows, &self.rows)?;
         let identity = Assembly::new(2 * classes + width, classes + width, config.weight_frac_bits)

@@ -164,7 +164,7 @@ impl Worker {
             let (upload, label) = self.read_example(job, *index)?;
             let example = Encrypted { upload: &upload, label: &label };
             let both = (&self.model, training);
-            let one = training::gradient(cpu, both, &trained, &example, &mut levels)?;
+            let one = training::outcome(cpu, both, &trained, &example, &mut levels)?.gradient;
             sum = Some(match sum {
                 None => one,
                 Some(sum) => cpu.add(&sum, &one)?,
