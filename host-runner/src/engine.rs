@@ -99,6 +99,18 @@ impl Engine {
         self.cpu.params()
     }
 
+    /// What it computes with, for training beside it.
+    #[must_use]
+    pub const fn cpu(&self) -> &Cpu {
+        &self.cpu
+    }
+
+    /// The model.
+    #[must_use]
+    pub const fn model(&self) -> &Model {
+        &self.model
+    }
+
     /// The shape of the uploads it takes.
     ///
     /// # Errors
@@ -168,6 +180,26 @@ pub fn prepare(
     (wanted, model): (&KeyPlan, &Model),
 ) -> Result<Cpu> {
     manifest.check(params)?;
+    let specs = check_keys(folder, manifest, params, wanted)?;
+    // Keys and matrices are made at the same time, each with the tables of a ring of its own.
+    let ring = || Ring::new(params.log_degree(), params.primes(), he_simd::best(), &Rayon);
+    let frac_bits = model.config().weight_frac_bits;
+    let prepare =
+        || Cpu::new(params.clone(), ring()?, EvaluationKeys::new())?.with_bootstrap(frac_bits);
+    let (keys, cpu) = rayon::join(|| read_keys(folder, &specs, params, &ring()?), prepare);
+    Ok(cpu?.with_keys(keys?))
+}
+
+/// The keys that a server's folder has, among which are those of a plan.
+///
+/// # Errors
+/// If one is not there; the message says what to do.
+pub fn check_keys(
+    folder: &Path,
+    manifest: &Manifest,
+    params: &Params,
+    wanted: &KeyPlan,
+) -> Result<Vec<KeySpec>> {
     let specs = manifest.keys(params)?;
     for wanted in wanted.specs() {
         let serves = |spec: &KeySpec| spec.kind == wanted.kind && spec.level >= wanted.level;
@@ -180,13 +212,7 @@ pub fn prepare(
             wanted.level
         );
     }
-    // Keys and matrices are made at the same time, each with the tables of a ring of its own.
-    let ring = || Ring::new(params.log_degree(), params.primes(), he_simd::best(), &Rayon);
-    let frac_bits = model.config().weight_frac_bits;
-    let prepare =
-        || Cpu::new(params.clone(), ring()?, EvaluationKeys::new())?.with_bootstrap(frac_bits);
-    let (keys, cpu) = rayon::join(|| read_keys(folder, &specs, params, &ring()?), prepare);
-    Ok(cpu?.with_keys(keys?))
+    Ok(specs)
 }
 
 /// Reads keys and regenerates their masks.
