@@ -6,19 +6,19 @@
 mod bridge;
 
 use core::time::Duration;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use bridge::{Line, carry};
-use chacha20::ChaCha20Rng;
-use chacha20::rand_core::SeedableRng;
+use bridge::{Accidents, Line, Socket, carry};
 use embedded_io::{Read, Write};
 use he_transport::{Serial, Stream};
 
 /// One byte in so many is lost or altered, in each direction at each end.
 const DAMAGE: u32 = 3000;
 const LENGTH: usize = 5000;
+/// How long each end waits for the line.
+const WAIT: Duration = Duration::from_millis(20);
 
 fn connected() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -26,32 +26,58 @@ fn connected() -> (TcpStream, TcpStream) {
     (near, listener.accept().unwrap().0)
 }
 
-/// The device asks, the server answers with every bit turned; both see the plain stream.
+/// Ends of connections between a device that asks again and again for one, and a bridge whose line is cut.
+struct Switchboard(TcpListener);
+
+impl Switchboard {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self(listener)
+    }
+
+    /// The device's way to a connection.
+    fn dial(&self) -> impl FnMut() -> io::Result<Socket> + use<> {
+        let address = self.0.local_addr().unwrap();
+        move || Socket::new(TcpStream::connect(address)?, WAIT)
+    }
+
+    /// The bridge's.
+    fn answer(self) -> impl FnMut() -> io::Result<Socket> {
+        move || Socket::new(self.0.accept()?.0, WAIT)
+    }
+}
+
+/// The device asks, the server answers with every bit turned; both see the plain stream, on lines that
+/// are also cut in the middle of it.
 #[test]
 fn a_question_and_its_answer_pass_the_bridge_whole() {
-    let (device, line) = connected();
-    let (bridge, mut server) = connected();
-    for (socket, wait) in [(&device, 20), (&line, 20), (&bridge, 1)] {
-        socket.set_read_timeout(Some(Duration::from_millis(wait))).unwrap();
-        socket.set_nodelay(true).unwrap();
+    for accidents in [
+        Accidents { damage: DAMAGE, cut: 0 },
+        Accidents { damage: 0, cut: 1500 },
+        Accidents { damage: DAMAGE, cut: 4000 },
+    ] {
+        let switchboard = Switchboard::new();
+        let dial = switchboard.dial();
+        let (bridge, mut server) = connected();
+        thread::spawn(move || {
+            // It ends when the server is gone.
+            drop(carry(Line::new(switchboard.answer(), 7, accidents), bridge));
+        });
+        let question: Vec<u8> = (0..LENGTH).map(|i| (i * i).to_le_bytes()[1]).collect();
+        let asked = thread::spawn(move || {
+            let mut asked = vec![0; LENGTH];
+            server.read_exact(&mut asked).unwrap();
+            server.write_all(&asked.iter().map(|byte| !byte).collect::<Vec<_>>()).unwrap();
+            (asked, server)
+        });
+        let line = Line::new(dial, 1, Accidents { cut: 0, ..accidents });
+        let mut stream = Stream::open(Serial::new(line), 1, 200);
+        stream.write_all(&question).unwrap();
+        let mut answer = vec![0; LENGTH];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(asked.join().unwrap().0, question, "{accidents:?}");
+        let is_turned = question.iter().zip(&answer).all(|(question, answer)| *question == !answer);
+        assert!(is_turned, "{accidents:?}");
     }
-    thread::spawn(move || {
-        // It ends when the device is gone.
-        drop(carry(line, DAMAGE, bridge));
-    });
-    let question: Vec<u8> = (0..LENGTH).map(|i| (i * i).to_le_bytes()[1]).collect();
-    let asked = thread::spawn(move || {
-        let mut asked = vec![0; LENGTH];
-        server.read_exact(&mut asked).unwrap();
-        server.write_all(&asked.iter().map(|byte| !byte).collect::<Vec<_>>()).unwrap();
-        (asked, server)
-    });
-    let rng = ChaCha20Rng::from_seed([1; 32]);
-    let line = Line { port: device, rng, damage: DAMAGE };
-    let mut stream = Stream::open(Serial::new(line), 1, 100);
-    stream.write_all(&question).unwrap();
-    let mut answer = vec![0; LENGTH];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(asked.join().unwrap().0, question);
-    assert!(question.iter().zip(&answer).all(|(question, answer)| *question == !answer));
 }
