@@ -149,7 +149,8 @@ impl Board {
     }
 
     /// The emulator with `images` loaded, counting instructions, with the board's serial ports
-    /// connected to TCP ports of this machine, in order, and `arguments` to the program.
+    /// connected to TCP ports of this machine, in order, and `arguments` to the program. The first one is
+    /// connected again whenever the connection ends.
     pub(crate) fn emulate(
         &self,
         images: &[impl AsRef<Path>],
@@ -160,7 +161,9 @@ impl Board {
         command.args(self.machine);
         command.args(["-display", "none", "-monitor", "none", "-icount", "shift=0"]);
         for (i, port) in ports.iter().enumerate() {
-            command.arg("-chardev").arg(format!("socket,id=uart{i},host=127.0.0.1,port={port}"));
+            let again = if i == 0 { ",reconnect=1" } else { "" };
+            let socket = format!("socket,id=uart{i},host=127.0.0.1,port={port},nodelay=on{again}");
+            command.arg("-chardev").arg(socket);
             command.arg("-serial").arg(format!("chardev:uart{i}"));
         }
         match self.reports {

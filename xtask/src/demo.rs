@@ -1,19 +1,19 @@
 //! The demonstration: a sentence typed into a microcontroller, classified by a server that can
 //! decrypt nothing.
 //!
-//! Four processes, as they would be four machines: the key authority, the server, the device (in
-//! QEMU) and this one, which plays the operator at the device's console. Each knows only what its
-//! own side would: the server gets evaluation keys, the device its edge secret, the operator text.
+//! Processes, as they would be machines: the key authority, the server, the device (in QEMU), the host's end
+//! of its serial line, and this one, which plays the operator at the device's console. Each knows only what
+//! its own side would: the server gets evaluation keys, the device its edge secret, the operator text.
 
 mod report;
-mod session;
 
 use crate::boards::{Board, CLIENT, CLIENT_TZ, Image, MPS2_AN386, MPS2_AN505_TZ};
 use crate::compiler::{Choice, host_cargo, root, target_directory};
 use crate::console::Console;
-use crate::process::step;
+use crate::process::{Running, step};
+use crate::session::{self, Cast};
 use crate::setup;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use core::time::Duration;
 use report::Report;
@@ -22,10 +22,13 @@ use std::fs;
 use std::io::{IsTerminal, stdin};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Instant;
 
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 const KEYS_LIMIT: Duration = Duration::from_secs(900);
 const CLEAR_LIMIT: Duration = Duration::from_secs(120);
+const REPORT_LIMIT: Duration = Duration::from_secs(20);
 const PRESET: &str = "edge-128";
 const DEFAULT_SENTENCE: &str = "a gripping, funny and deeply human film .";
 /// Longest sentence that the device's console takes, in bytes.
@@ -91,6 +94,7 @@ struct Prepared {
     keys: PathBuf,
     model: PathBuf,
     work: PathBuf,
+    bridge: PathBuf,
 }
 
 /// Runs the demonstration; false if the answer was refused or differs from the plaintext model's.
@@ -102,7 +106,7 @@ pub(crate) fn run(console: &Console, choice: Choice, arguments: &Arguments) -> R
     let prepared = prepare(console, choice, arguments)?;
     let plain = clear_model(console, &prepared, &sentence)?;
     let parameters = parameters(console, &prepared)?;
-    let (device, server) = session::run(console, &prepared, &sentence)?;
+    let (device, server) = converse(console, &prepared, &sentence)?;
     let report = Report::new(&sentence, &device, &server, &plain, &parameters)?;
     println!("\n{}", report.table());
     if let Some(file) = &arguments.json {
@@ -149,7 +153,8 @@ fn prepare(console: &Console, choice: Choice, arguments: &Arguments) -> Result<P
     if arguments.fresh && keys.exists() {
         fs::remove_dir_all(&keys).with_context(|| format!("removing {}", keys.display()))?;
     }
-    let prepared = Prepared { runner, board, images, keys, model, work };
+    let bridge = session::bridge(console)?;
+    let prepared = Prepared { runner, board, images, keys, model, work, bridge };
     fs::create_dir_all(&prepared.work)
         .with_context(|| format!("making {}", prepared.work.display()))?;
     provide_keys(console, &prepared)?;
@@ -190,6 +195,33 @@ fn clear_model(console: &Console, prepared: &Prepared, sentence: &str) -> Result
     read_json(&file)
 }
 
+/// The conversation. Returns what the device reported and the server's own report.
+fn converse(console: &Console, prepared: &Prepared, sentence: &str) -> Result<(Value, Value)> {
+    let Prepared { runner, keys, model, work, .. } = prepared;
+    let report = work.join("server.json");
+    if report.exists() {
+        fs::remove_file(&report)?;
+    }
+    let mut server = Command::new(runner);
+    server.args(["serve", "--once", "--listen", "127.0.0.1:0", "--model"]).arg(model);
+    server.arg("--keys").arg(keys.join("server")).arg("--json").arg(&report);
+    let mut authority = Command::new(runner);
+    authority.args(["provision", "--listen", "127.0.0.1:0", "--keys"]).arg(keys.join("device"));
+    let mut cast = Cast {
+        server,
+        authority,
+        bridge: &prepared.bridge,
+        accidents: &[],
+        board: prepared.board,
+        images: &prepared.images,
+        // With the keys: a device with other keys is another device.
+        flash: &keys.join("device-flash.bin"),
+    };
+    let (reports, server) = session::run(console, &mut cast, sentence)?;
+    wait_for_report(server, &report)?;
+    Ok((Value::Object(reports), read_json(&report)?))
+}
+
 fn parameters(console: &Console, prepared: &Prepared) -> Result<Value> {
     let file = prepared.work.join("parameters.json");
     let mut command = Command::new(&prepared.runner);
@@ -201,4 +233,16 @@ fn parameters(console: &Console, prepared: &Prepared) -> Result<Value> {
 fn read_json(file: &Path) -> Result<Value> {
     let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     serde_json::from_str(&text).with_context(|| format!("reading {}", file.display()))
+}
+
+/// Lets the server write its report and end, which it does after one sentence.
+fn wait_for_report(mut server: Running, file: &Path) -> Result<()> {
+    let deadline = Instant::now() + REPORT_LIMIT;
+    while Instant::now() < deadline {
+        if server.0.try_wait()?.is_some() {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    if file.exists() { Ok(()) } else { bail!("the server wrote no report") }
 }

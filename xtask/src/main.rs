@@ -13,6 +13,9 @@ mod python;
 mod layers;
 mod tidy;
 
+mod restarts;
+mod session;
+
 mod aarch64;
 mod authority;
 mod bench;
@@ -23,8 +26,8 @@ mod counted;
 mod demo;
 mod flash;
 mod interop;
+mod line;
 mod lint;
-mod restarts;
 mod size;
 mod vectors;
 

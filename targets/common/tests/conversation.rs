@@ -2,25 +2,18 @@
 //! secret and so can check what the device sent and choose what it gets back.
 #![expect(clippy::unwrap_used, reason = "a test helper that fails, fails the test")]
 
+#[expect(dead_code, reason = "its main function")]
+#[path = "../examples/stand_in.rs"]
+mod stand_in;
+
 use core::fmt::Arguments;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-use he_core::edge::{DEGREE, EdgeKey, EdgeSecret};
-use he_core::params::EDGE_128;
-use he_core::sample::{SecretSeed, Ternary, domain, uniform};
-use he_core::wire::{
-    Answer, AnswerEntry, Link, Progress, Provision, Refusal, Text, TransportKey, Upload,
-    UploadShape,
-};
 use he_firmware::client::{self, Links};
 use he_firmware::machine::{Entropy, Exhausted, Machine, Memory};
-use he_firmware::model::{CIPHERTEXTS, SCALE_BITS, TOKENS, embedding, rings, tokenizer};
-use he_nn::client::input::Input;
-
-const SCALE: f64 = 65536.0;
-const SENTENCE: &str = "a gripping, funny and deeply human film .";
+use stand_in::{Reply, SENTENCE, provision, serve};
 
 /// A socket as the device sees its serial port.
 struct Port(UnixStream);
@@ -86,104 +79,6 @@ impl Memory for Host {
     }
 }
 
-/// What the server does with a question.
-#[derive(Clone, Copy)]
-enum Reply {
-    /// Logits and canary.
-    Numbers([f64; 3]),
-    /// An answer with one number too few.
-    TooShort,
-    Refuse,
-}
-
-fn secret() -> EdgeSecret {
-    Ternary::uniform(&SecretSeed::new([2; 32]), 0, [0; DEGREE / 4])
-}
-
-fn transport() -> TransportKey {
-    TransportKey::new(SecretSeed::new([7; 32]))
-}
-
-/// Runs `work` with the secret's key.
-fn with_key<T>(work: impl FnOnce(&EdgeKey<'_>) -> T) -> T {
-    let (mut first, mut second) = (vec![0; DEGREE], vec![0; DEGREE]);
-    work(&EdgeKey::expand(&secret(), rings(), [&mut first, &mut second]).unwrap())
-}
-
-fn provision(mut port: UnixStream) {
-    let checksum = TransportKey::checksum();
-    let mut link = Link::new(&checksum, EDGE_128.digest(), 1);
-    let messages = SecretSeed::new([3; 32]);
-    let secrets = Provision { transport: transport(), messages, secret: secret() };
-    secrets.write(&mut link, |bytes: &[u8]| port.write_all(bytes)).unwrap();
-}
-
-/// Answers questions until there are no replies left, and checks each upload.
-fn serve(mut port: UnixStream, replies: &[Reply]) {
-    let primes = rings().map(|ring| ring.modulus());
-    let shape = UploadShape { degree: DEGREE, primes, count: u32::try_from(CIPHERTEXTS).unwrap() };
-    for &reply in replies {
-        let transport = transport();
-        let mut reader = port.try_clone().unwrap();
-        let read = |bytes: &mut [u8]| {
-            reader.read_exact(bytes).map_err(|_| he_core::Error::Malformed("the end"))
-        };
-        let accepted = Link::accept(&transport, EDGE_128.digest(), shape.length(), read);
-        let (mut link, frame) = accepted.map_err(|error| format!("{error}")).unwrap();
-        check_upload(&Upload::read(frame, &shape).unwrap());
-
-        let mut write = |bytes: &[u8]| port.write_all(bytes);
-        let stage = Progress { index: 0, total: 1, millis: 5, stage: Text::new("a \"stage\"") };
-        stage.write(&mut link, &mut write).unwrap();
-        if let Reply::Refuse = reply {
-            let refusal = Refusal { code: 4, needed: 12, text: Text::new("not now") };
-            refusal.write(&mut link, &mut write).unwrap();
-            continue;
-        }
-        let mut mask = vec![0; DEGREE];
-        uniform(&he_core::sample::Seed::new([5; 32]), domain::EDGE_MASK, 0, primes[0], &mut mask);
-        let mut products = mask.clone();
-        let numbers = if let Reply::Numbers(numbers) = reply { numbers } else { [0.0; 3] };
-        let entries = with_key(|key| {
-            let decryption = key.decrypt(0, &mut products);
-            let mut position = 0;
-            numbers.map(|number| {
-                position += 64;
-                let product = decryption.coefficient(position as usize, 0);
-                #[expect(clippy::cast_possible_truncation, reason = "small numbers")]
-                let body = (number * SCALE) as i64 - i64::from(product);
-                AnswerEntry { position, body: primes[0].reduce_signed(body) }
-            })
-        });
-        let used = if let Reply::TooShort = reply { &entries[..2] } else { &entries };
-        let answer = Answer { scale: SCALE, mask: &mask, entries: used };
-        answer.write(&mut link, primes[0], &mut write).unwrap();
-    }
-}
-
-/// Decrypts what the device sent: the sentence's messages, apart from errors.
-fn check_upload(upload: &Upload) {
-    let (tokenizer, table) = (tokenizer().unwrap(), embedding().unwrap());
-    let input = Input::<TOKENS>::new(&tokenizer, table, SENTENCE, SCALE_BITS).unwrap();
-    with_key(|key| {
-        for (index, bodies) in upload.bodies.iter().enumerate() {
-            for (prime, body) in bodies.iter().enumerate() {
-                let q = key.rings()[prime].modulus();
-                let mut mask = vec![0; DEGREE];
-                let number = u32::try_from(index).unwrap();
-                uniform(&upload.masks, domain::EDGE_MASK, number, q, &mut mask);
-                let decryption = key.decrypt(prime, &mut mask);
-                for (i, &b) in body.iter().enumerate() {
-                    let message = i64::from(input.coefficient(DEGREE, index, i));
-                    let found = i64::from(decryption.coefficient(i, b));
-                    let error = q.centred(q.reduce_signed(found - message));
-                    assert!(error.abs() <= 21, "coefficient {i} of {index} is off by {error}");
-                }
-            }
-        }
-    });
-}
-
 /// The device's lines after each of the operator's. The authority is there unless the board is
 /// provisioned.
 fn converse(board: &mut Host, lines: &[&str], replies: &[Reply]) -> Vec<String> {
@@ -194,7 +89,7 @@ fn converse(board: &mut Host, lines: &[&str], replies: &[Reply]) -> Vec<String> 
         if board.1.is_empty() {
             scope.spawn(move || provision(authority_end));
         }
-        scope.spawn(move || serve(server_end, replies));
+        scope.spawn(move || serve(&server_end, &server_end, replies));
         scope.spawn(move || {
             let links = Links {
                 server: Port(server),

@@ -26,6 +26,13 @@ impl Board {
         cortex_m::interrupt::disable();
         Some(Self { machine, lent: Lent::open(1) })
     }
+
+    /// A number for a stream to the server, to tell it from earlier ones.
+    pub fn session(&mut self) -> u32 {
+        // Without randomness nothing will be sent, which the client says itself.
+        let [a, b, c, d, ..] = self.fresh().unwrap_or_default();
+        u32::from_le_bytes([a, b, c, d])
+    }
 }
 
 impl Machine for Board {

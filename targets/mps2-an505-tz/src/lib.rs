@@ -17,7 +17,6 @@
 
 pub mod map;
 mod start;
-pub mod uart;
 
 pub mod protection;
 pub mod secure;

@@ -16,12 +16,12 @@ const fn register(address: usize) -> *mut u32 {
 const BLOCKED_RESPONSE: *mut u32 = register(0x5008_0010);
 /// Which halves of the memory map may have secure gateways: bit 0 code.
 const GATEWAYS: *mut u32 = register(0x5008_0014);
-/// Non-secure peripherals of the subsystem: bit 0 is `TIMER0`.
+/// Non-secure peripherals of the subsystem: bit 0 is `TIMER0`, bit 1 `TIMER1`.
 const TIMERS: *mut u32 = register(0x5008_0070);
 /// Non-secure peripherals of the second expansion: bit 5 is `UART0`, and so on.
 const PORTS: *mut u32 = register(0x5008_0084);
-/// Interrupts that go to the non-secure world, 32 to 63.
-const INTERRUPTS: *mut u32 = register(0xE000_E384);
+/// Interrupts that go to the non-secure world: 0 to 31, of which 4 is that of `TIMER1`, then 32 to 63.
+const INTERRUPTS: [*mut u32; 2] = [register(0xE000_E380), register(0xE000_E384)];
 /// Which coprocessors the non-secure world may use: none, so no registers of theirs need erasing.
 const COPROCESSORS: *mut u32 = register(0xE000_ED8C);
 /// Which world's exceptions go first, and who may reset: the secure one. The upper half is a key.
@@ -37,8 +37,8 @@ const DATA_MEMORY: usize = 0x5800_9000;
 const CODE_START: usize = 0;
 const DATA_START: usize = 0x2820_0000;
 
-/// Gives the application its memory and its peripherals: the ports to the server and the operator and the
-/// timer. To be called once, first.
+/// Gives the application its memory and its peripherals: the ports to the server and the operator and
+/// two timers. To be called once, first.
 ///
 /// # Panics
 /// If the processor has fewer regions than are needed.
@@ -63,9 +63,10 @@ pub fn set_up(sau: &mut SAU) {
     unsafe {
         BLOCKED_RESPONSE.write_volatile(1);
         GATEWAYS.write_volatile(1);
-        TIMERS.write_volatile(1);
+        TIMERS.write_volatile(0b11);
         PORTS.write_volatile(1 << 5 | 1 << 7);
-        INTERRUPTS.write_volatile(u32::MAX);
+        INTERRUPTS[0].write_volatile(1 << 4);
+        INTERRUPTS[1].write_volatile(u32::MAX);
         COPROCESSORS.write_volatile(0);
         CONTROL.write_volatile(SECURE_FIRST);
         HANDLERS.write_volatile(0b1111 << 16);

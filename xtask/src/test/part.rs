@@ -5,7 +5,9 @@ use crate::boards::{self, Board, HOSTED, MPS2_AN386};
 use crate::compiler::{Choice, host_cargo, root, target_directory};
 use crate::console::Console;
 use crate::process::{output_of, run_with};
-use crate::{aarch64, build, c_example, constant_time, flash, interop, restarts, setup, vectors};
+use crate::{
+    aarch64, build, c_example, constant_time, flash, interop, line, restarts, setup, vectors,
+};
 use anyhow::Result;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use core::time::Duration;
@@ -35,6 +37,8 @@ pub(super) enum Part {
     ExampleFirmware,
     /// What the client remembers when power fails, on the Cortex-M4F board.
     Restarts,
+    /// The client's conversation over a line with accidents, on the Cortex-M4F board and across a wall.
+    Line,
     /// The static library for C in a firmware written in C, on the Cortex-M4F board.
     HeCoreC,
     /// The published vectors, made again from their definitions in Python.
@@ -63,6 +67,7 @@ impl Part {
             .chain([
                 Self::ExampleFirmware,
                 Self::Restarts,
+                Self::Line,
                 Self::HeCoreC,
                 Self::Vectors,
                 Self::ConstantTime,
@@ -83,6 +88,7 @@ impl Part {
             Self::Board(board) => board.name,
             Self::ExampleFirmware => "example-firmware",
             Self::Restarts => "restarts",
+            Self::Line => "line",
             Self::HeCoreC => "he-core-c",
             Self::Vectors => "vectors",
             Self::ConstantTime => "constant-time",
@@ -152,6 +158,11 @@ impl Part {
                 let compiler = setup::bare_metal(console, choice)?;
                 setup::emulators(console, &[&MPS2_AN386])?;
                 Ok(Outcome::of_builds(restarts::outcomes(console, &compiler)?))
+            }
+            Self::Line => {
+                let compiler = setup::bare_metal(console, choice)?;
+                setup::emulators(console, &[&MPS2_AN386])?;
+                Ok(Outcome::of_builds(line::outcomes(console, &compiler)?))
             }
             Self::HeCoreC => {
                 let compiler = setup::bare_metal(console, choice)?;

@@ -37,7 +37,7 @@ pub trait Keeper<M> {
 /// What an upload took, apart from encrypting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Uploaded {
-    /// Instructions to pack, authenticate and send.
+    /// Instructions to pack, authenticate and send. Where the counter also runs in sleep, so does this one.
     pub send: u64,
     /// How often every feature was looked up.
     pub lookups: u64,
@@ -79,15 +79,16 @@ impl<M: Machine + Entropy> Keeper<M> for Secrets<'_> {
         write: impl FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<Uploaded, Error> {
         let seeds = self.begin(machine, input.ids())?;
-        let inner = self.start(&seeds, write)?;
-        let mut sink = Timed { inner, machine, instructions: 0 };
+        let (inner, instructions) = counted(machine, || self.start(&seeds, write));
+        let mut sink = Timed { inner: inner?, machine, instructions };
         for index in 0..CIPHERTEXTS_WORD {
             let message = |i| input.coefficient(DEGREE, index as usize, i);
             self.encrypt(&seeds, index, message, &mut sink)?;
         }
-        let Timed { inner, instructions: send, .. } = sink;
-        inner.finish()?;
-        Ok(Uploaded { send, lookups: BASE_PRIMES as u64 })
+        let Timed { inner, machine, instructions } = sink;
+        let (finished, last) = counted(machine, || inner.finish());
+        finished?;
+        Ok(Uploaded { send: instructions + last, lookups: BASE_PRIMES as u64 })
     }
 
     fn download(

@@ -6,11 +6,12 @@
 use core::convert::Infallible;
 use core::panic::PanicInfo;
 use embedded_io::{ErrorType, Read};
+use he_cmsdk::Uart;
 use he_emulated::Lent;
 use he_firmware::machine::{Entropy, Exhausted};
 use he_isolation::vault::Vault;
+use mps2_an505_tz::map::AUTHORITY;
 use mps2_an505_tz::secure::{self, NonSecure, OnFault};
-use mps2_an505_tz::uart::{Port, Uart};
 use semihosting::process;
 
 /// What the secure world has for itself.
@@ -42,7 +43,7 @@ impl Entropy for Own {
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
     let Some(application) = NonSecure::new(OnFault::Erase) else { process::exit(2) };
-    let Some(authority) = Uart::open(Port::Authority) else { process::exit(2) };
+    let Some(authority) = Uart::open(&AUTHORITY) else { process::exit(2) };
     Vault::new(application, Own { authority, lent: Lent::open(1) }).run();
     process::exit(3)
 }

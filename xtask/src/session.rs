@@ -1,9 +1,10 @@
-//! The conversation: starts the processes, types the sentence, waits for the device's answer.
+//! A conversation with an emulated device: starts the processes, types the sentence, waits for the answer.
 
-use super::{Prepared, read_json};
+use crate::boards::Board;
+use crate::compiler::{host_cargo, root, target_directory};
 use crate::console::{Console, Step};
 use crate::log;
-use crate::process::{self, Line, Running};
+use crate::process::{self, Line, Running, step};
 use crate::restarts;
 use anyhow::{Context, Result, bail};
 use core::time::Duration;
@@ -11,12 +12,13 @@ use serde_json::{Map, Value};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Instant;
 
+const BUILD_LIMIT: Duration = Duration::from_secs(600);
 /// Loading the keys and the model takes longest.
 const START_LIMIT: Duration = Duration::from_secs(300);
 const ANSWER_LIMIT: Duration = Duration::from_secs(1200);
@@ -27,6 +29,7 @@ const REPORT_LIMIT: Duration = Duration::from_secs(20);
 enum Who {
     Server,
     Authority,
+    Line,
     Device,
 }
 
@@ -41,47 +44,79 @@ enum Event {
     Gone(Who),
 }
 
-/// Runs one sentence through all processes. Returns what the device reported, all its reports
-/// merged, and the server's own report.
+/// A device and its links.
+#[derive(Debug)]
+pub(crate) struct Cast<'a> {
+    /// The server: says on which port it listens.
+    pub server: Command,
+    /// The key authority, likewise.
+    pub authority: Command,
+    /// The host's end of the device's line to the server ([`bridge`]).
+    pub bridge: &'a Path,
+    /// What happens on that line: arguments of the bridge.
+    pub accidents: &'a [&'a str],
+    /// The device.
+    pub board: &'static Board,
+    /// Its images. The last one is the client, which logs.
+    pub images: &'a [PathBuf],
+    /// The file that plays its flash, made if it is not there.
+    pub flash: &'a Path,
+}
+
+/// Builds the host's end of a device's line to its server.
+///
+/// # Errors
+/// The compiler's output.
+pub(crate) fn bridge(console: &Console) -> Result<PathBuf> {
+    example(console, "he-transport", "bridge")
+}
+
+/// Builds an example of the boards' workspace for the host.
+///
+/// # Errors
+/// The compiler's output.
+pub(crate) fn example(console: &Console, package: &str, name: &str) -> Result<PathBuf> {
+    let area = target_directory().join("firmware-host");
+    let mut command = host_cargo(&root().join("targets/common"));
+    command.args(["build", "--locked", "--package", package, "--example", name]);
+    command.arg("--target-dir").arg(&area);
+    step(console, &format!("build {name} of {package}"), &mut command, BUILD_LIMIT)?;
+    Ok(area.join("debug/examples").join(name))
+}
+
+/// Runs one sentence through all processes. Returns what the device reported, all its reports merged, and
+/// the server.
 ///
 /// # Errors
 /// What a process could not do, with the last lines it said.
-pub(super) fn run(
+pub(crate) fn run(
     console: &Console,
-    prepared: &Prepared,
+    cast: &mut Cast<'_>,
     sentence: &str,
-) -> Result<(Value, Value)> {
+) -> Result<(Map<String, Value>, Running)> {
     let (sender, events) = channel();
-    let server_report = prepared.work.join("server.json");
-    if server_report.exists() {
-        fs::remove_file(&server_report)?;
-    }
-    let mut command = Command::new(&prepared.runner);
-    command.args(["serve", "--once", "--listen", "127.0.0.1:0", "--model"]).arg(&prepared.model);
-    command.arg("--keys").arg(prepared.keys.join("server")).arg("--json").arg(&server_report);
-    let step = console.step("server: load evaluation keys");
-    let (server, server_port) = listener(&mut command, Who::Server, &sender, &events, &step)?;
-    step.pass();
-
-    let mut command = Command::new(&prepared.runner);
-    command
-        .args(["provision", "--listen", "127.0.0.1:0", "--keys"])
-        .arg(prepared.keys.join("device"));
-    let step = console.step("key authority: wait for the device");
+    let start = |label: &str, command: &mut Command, who| {
+        let step = console.step(label);
+        let started = listener(command, who, &sender, &events, &step)?;
+        step.pass();
+        Ok::<_, anyhow::Error>(started)
+    };
+    let (server, server_port) = start("server: get ready", &mut cast.server, Who::Server)?;
     let (authority, authority_port) =
-        listener(&mut command, Who::Authority, &sender, &events, &step)?;
-    step.pass();
+        start("key authority: wait for the device", &mut cast.authority, Who::Authority)?;
+    let mut bridge = Command::new(cast.bridge);
+    bridge.args(["listen", &format!("127.0.0.1:{server_port}")]).args(cast.accidents);
+    let (line, line_port) = start("line between device and server", &mut bridge, Who::Line)?;
 
     let step = console.step("device: sentence in, label out");
     let operator = TcpListener::bind("127.0.0.1:0").context("opening the console's port")?;
-    let ports = [server_port, authority_port, operator.local_addr()?.port()];
-    let device = device(prepared, &ports, &sender)?;
+    let ports = [line_port, authority_port, operator.local_addr()?.port()];
+    let device = device(cast, &ports, &sender)?;
     let keyboard = accept(&operator, &events)?;
     let reports = follow(keyboard, sentence, &sender, &events, &step)?;
     step.pass();
-    drop((device, authority));
-    wait_for_report(server, &server_report)?;
-    Ok((Value::Object(reports), read_json(&server_report)?))
+    drop((device, authority, line));
+    Ok((reports, server))
 }
 
 /// Starts a process and waits until it says on which port it listens.
@@ -127,16 +162,14 @@ fn listener(
 }
 
 /// Starts the emulator, its log going to the events.
-fn device(prepared: &Prepared, ports: &[u16], sender: &Sender<Event>) -> Result<Running> {
-    // With the keys: a device with other keys is another device.
-    let flash = prepared.keys.join("device-flash.bin");
-    restarts::provide_flash(&flash)?;
-    let mut command =
-        prepared.board.emulate(&prepared.images, ports, &["client", &flash.to_string_lossy()]);
+fn device(cast: &Cast<'_>, ports: &[u16], sender: &Sender<Event>) -> Result<Running> {
+    restarts::provide_flash(cast.flash)?;
+    let arguments = ["client", &*cast.flash.to_string_lossy()];
+    let mut command = cast.board.emulate(cast.images, ports, &arguments);
     let mut child = process::spawn(&mut command)?;
     let output = child.stdout.take().context("the emulator has no output")?;
     let errors = process::listen(&mut child);
-    let image = prepared.images.last().context("a device without a program")?;
+    let image = cast.images.last().context("a device without a program")?;
     let bytes = fs::read(image).with_context(|| format!("reading {}", image.display()))?;
     let (log_sender, error_sender) = (sender.clone(), sender.clone());
     thread::spawn(move || {
@@ -191,7 +224,8 @@ fn follow(
             }
         }
     });
-    let deadline = Instant::now() + ANSWER_LIMIT;
+    let started = Instant::now();
+    let (mut deadline, mut gone) = (started + ANSWER_LIMIT, Vec::new());
     let mut reports = Map::new();
     loop {
         match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -218,10 +252,16 @@ fn follow(
             Ok(Event::Said(Who::Server, text)) => step.say(&format!("  server: {text}")),
             Ok(Event::Said(Who::Authority, text)) => step.say(&format!("  authority: {text}")),
             Ok(Event::Said(Who::Device, text)) => step.say(&format!("  device log: {text}")),
+            Ok(Event::Said(Who::Line, text)) => step.say(&format!("  line: {text}")),
             Ok(Event::Gone(Who::Authority)) => {}
-            Ok(Event::Gone(who)) => bail!("{who:?} ended before there was an answer"),
+            Ok(Event::Gone(Who::Device)) => bail!("the device ended before there was an answer"),
+            Ok(Event::Gone(who)) => {
+                // Its answer may still be on the way.
+                gone.push(format!("; {who:?} ended before there was one"));
+                deadline = deadline.min(Instant::now() + REPORT_LIMIT);
+            }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                bail!("no answer in {} s", ANSWER_LIMIT.as_secs())
+                bail!("no answer in {} s{}", started.elapsed().as_secs(), gone.concat())
             }
         }
     }
@@ -232,16 +272,4 @@ fn describe(value: &Value) -> String {
     let fields = value.as_object().into_iter().flatten().filter(|(key, _)| *key != "event");
     let fields: Vec<_> = fields.map(|(key, value)| format!("{key} {value}")).collect();
     format!("{} {}", value["event"].as_str().unwrap_or("?"), fields.join(", "))
-}
-
-/// Lets the server write its report and end, which it does after one sentence.
-fn wait_for_report(mut server: Running, file: &Path) -> Result<()> {
-    let deadline = Instant::now() + REPORT_LIMIT;
-    while Instant::now() < deadline {
-        if server.0.try_wait()?.is_some() {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    if file.exists() { Ok(()) } else { bail!("the server wrote no report") }
 }
