@@ -1,6 +1,6 @@
 /* A firmware in C for a Cortex-M4F (QEMU's mps2-an386): provisioned, it encrypts a message, compares every byte that it
- * would send with what is expected, and decrypts an answer. The link and the message lie in flash here; a real
- * firmware passes functions for its UART and its embedding table. */
+ * would send with what is expected, and decrypts an answer; then the same with slots, for other servers. The link and
+ * the messages lie in flash here; a real firmware passes functions for its UART and its embedding table. */
 #include "he_core.h"
 
 /* The library brings these; there is no C library here. */
@@ -10,9 +10,15 @@ int memcmp(const void *a, const void *b, size_t length);
 
 extern const uint8_t provision_start[], provision_end[], upload_start[], upload_end[];
 extern const uint8_t download_start[], download_end[], messages_start[];
+extern const uint8_t slots_values_start[], slots_public_key_start[], slots_public_key_end[];
+extern const uint8_t slots_secret_start[], slots_secret_end[], slots_public_start[], slots_public_end[];
+extern const uint8_t slots_answer_start[], slots_decoded_start[];
 
 static HeDevice device;
 static HeMemory memory;
+static HeSlotsSecret slots_secret;
+static HeSlotsMemory slots_memory;
+static int32_t slots_found[HE_SLOTS];
 
 /* Where a call is in what it reads or should write. */
 typedef struct {
@@ -79,6 +85,74 @@ static int leaves_no_secret(void) {
   return 1;
 }
 
+/* A public key on its way, packed: what is expected are its words. */
+typedef struct {
+  Tape words;
+  uint64_t bits;
+  uint32_t have, limb, residue;
+} Unpacker;
+
+static int32_t compare_residues(void *context, const uint8_t *bytes, size_t length) {
+  static const uint32_t widths[HE_SLOTS_PRIMES] = {27, 26, 26};
+  Unpacker *unpacker = context;
+  for (size_t i = 0; i < length; i++) {
+    if (unpacker->limb == HE_SLOTS_PRIMES) return 1;
+    uint32_t width = widths[unpacker->limb];
+    unpacker->bits |= (uint64_t)bytes[i] << unpacker->have;
+    unpacker->have += 8;
+    if (unpacker->have < width) continue;
+    uint32_t residue = unpacker->bits & ((1u << width) - 1);
+    if (compare(&unpacker->words, (const uint8_t *)&residue, sizeof residue) != 0) return 1;
+    unpacker->bits >>= width;
+    unpacker->have -= width;
+    if (++unpacker->residue == HE_DEGREE) unpacker->residue = 0, unpacker->limb++;
+  }
+  return 0;
+}
+
+static HeSlotsMessage slots_message(void) {
+  HeSlotsMessage message = {.sequence = 1, .count = HE_SLOTS, .shift = 4};
+  memset(message.key, 4, sizeof message.key);
+  memset(message.fresh, 4, sizeof message.fresh);
+  message.slots = (const int32_t *)(const void *)slots_values_start;
+  return message;
+}
+
+static int makes_the_same_keys_for_slots(void) {
+  uint8_t seed[32], mask[32], errors[32];
+  memset(seed, 2, sizeof seed);
+  memset(mask, 9, sizeof mask);
+  memset(errors, 10, sizeof errors);
+  if (he_slots_secret(&slots_secret, (const uint8_t(*)[32])&seed) != HE_STATUS_OK) return 0;
+  Unpacker unpacker = {{slots_public_key_start, slots_public_key_end, 0}, 0, 0, 0, 0};
+  HeStatus status = he_slots_public_key(&slots_secret, (const uint8_t(*)[32])&mask, (const uint8_t(*)[32])&errors,
+                                        &slots_memory, compare_residues, &unpacker);
+  return status == HE_STATUS_OK && unpacker.words.next == unpacker.words.end;
+}
+
+static int encrypts_the_same_slots_under_the_secret_key(void) {
+  HeSlotsMessage message = slots_message();
+  Tape tape = {slots_secret_start, slots_secret_end, 0};
+  HeStatus status = he_slots_encrypt(&slots_secret, &message, &slots_memory, compare, &tape);
+  return status == HE_STATUS_OK && tape.next == tape.end;
+}
+
+static int encrypts_the_same_slots_under_the_public_key(void) {
+  HeSlotsMessage message = slots_message();
+  HeSlotsPublicKey key = {.body = (const uint32_t *)(const void *)slots_public_key_start};
+  memset(key.mask, 9, sizeof key.mask);
+  Tape tape = {slots_public_start, slots_public_end, 0};
+  HeStatus status = he_slots_encrypt_public(&key, &message, &slots_memory, compare, &tape);
+  return status == HE_STATUS_OK && tape.next == tape.end;
+}
+
+static int decrypts_the_same_slots(void) {
+  const uint8_t *mask = slots_answer_start, *body = mask + HE_SLOTS_LIMB_BYTES;
+  HeStatus status = he_slots_decrypt(&slots_secret, (const uint8_t(*)[HE_SLOTS_LIMB_BYTES])mask,
+                                     (const uint8_t(*)[HE_SLOTS_LIMB_BYTES])body, 2, &slots_memory, &slots_found);
+  return status == HE_STATUS_OK && memcmp(slots_found, slots_decoded_start, sizeof slots_found) == 0;
+}
+
 /* Semihosting, Arm IHI 0100: operations 4 (write a string) and 32 (exit with a status). */
 static void semihost(uint32_t operation, const void *argument) {
   register uint32_t r0 __asm__("r0") = operation;
@@ -105,6 +179,10 @@ int main(void) {
       {"encrypts_the_same_bytes_as_rust", encrypts_the_same_bytes_as_rust},
       {"decrypts_the_answer", decrypts_the_answer},
       {"leaves_no_secret", leaves_no_secret},
+      {"makes_the_same_keys_for_slots", makes_the_same_keys_for_slots},
+      {"encrypts_the_same_slots_under_the_secret_key", encrypts_the_same_slots_under_the_secret_key},
+      {"encrypts_the_same_slots_under_the_public_key", encrypts_the_same_slots_under_the_public_key},
+      {"decrypts_the_same_slots", decrypts_the_same_slots},
   };
   uint32_t passed = 0, failed = 0;
   for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {

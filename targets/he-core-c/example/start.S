@@ -52,5 +52,11 @@ fault:
     file messages, "messages.bin"
     file upload, "upload.bin"
     file download, "download.bin"
+    file slots_values, "slots-values.bin"
+    file slots_public_key, "slots-public-key.bin"
+    file slots_secret, "slots-secret.bin"
+    file slots_public, "slots-public.bin"
+    file slots_answer, "slots-answer.bin"
+    file slots_decoded, "slots-decoded.bin"
 
     .section .note.GNU-stack, "", %progbits
