@@ -54,6 +54,15 @@ impl Update {
         self.rank
     }
 
+    /// `down` and `up` of a projection, both `rank × width`.
+    ///
+    /// # Panics
+    /// If there is no such projection.
+    #[must_use]
+    pub fn matrices(&self, projection: usize) -> [&[f64]; 2] {
+        [&self.down[projection], &self.up[projection]]
+    }
+
     /// Row `r` of the three matrices `down`, each in the place of its projection.
     #[must_use]
     pub fn down_slots(&self, layout: &Layout<3>, r: usize) -> Vec<Complex> {
@@ -70,11 +79,8 @@ impl Update {
     /// `y`, for rows `x` of any number of tokens.
     pub fn apply(&self, c: usize, scaling: f64, x: &[f64], y: &mut [f64]) {
         let (Some(down), Some(up)) = (self.down.get(c), self.up.get(c)) else { return };
-        for (x, y) in x.chunks_exact(self.width).zip(y.chunks_exact_mut(self.width)) {
-            for (down, up) in down.chunks_exact(self.width).zip(up.chunks_exact(self.width)) {
-                let inner: f64 = scaling * down.iter().zip(x).map(|(a, x)| a * x).sum::<f64>();
-                y.iter_mut().zip(up).for_each(|(y, b)| *y += inner * b);
-            }
+        for (down, up) in down.chunks_exact(self.width).zip(up.chunks_exact(self.width)) {
+            apply(down, up, scaling, x, y);
         }
     }
 
@@ -89,6 +95,14 @@ impl Update {
             let entry = matrices.get(c).and_then(|m| m.get(r * self.width + f));
             entry.copied().unwrap_or(0.0)
         })
+    }
+}
+
+/// Adds `scaling · up · ⟨down, x⟩` to `y`, for rows `x` of any number of tokens.
+pub fn apply(down: &[f64], up: &[f64], scaling: f64, x: &[f64], y: &mut [f64]) {
+    for (x, y) in x.chunks_exact(down.len()).zip(y.chunks_exact_mut(up.len())) {
+        let inner = scaling * down.iter().zip(x).map(|(a, x)| a * x).sum::<f64>();
+        y.iter_mut().zip(up).for_each(|(y, b)| *y += inner * b);
     }
 }
 

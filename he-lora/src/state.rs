@@ -6,6 +6,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::fmt;
 
 use he_core::complex::Complex;
 use he_core::eval::mul_values;
@@ -150,7 +151,6 @@ impl Places {
 }
 
 /// What passes multiply with, in the slots of a pack of the stream.
-#[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
 pub struct Trained<E: Refresh> {
     /// The update of the projections.
     pub adapter: Adapter<E>,
@@ -160,6 +160,12 @@ pub struct Trained<E: Refresh> {
     pub(crate) up: Vec<E::Ciphertext>,
     /// The column of class `c` in the lower half of copy `c`.
     pub(crate) classes: E::Ciphertext,
+}
+
+impl<E: Refresh> fmt::Debug for Trained<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trained {{ adapter: {:?} }}", self.adapter)
+    }
 }
 
 impl<E: Refresh> Trained<E> {

@@ -27,6 +27,8 @@ pub struct Trace {
     pub mean_squares: Vec<(f64, f64)>,
     /// The largest `|argument|` of the head's hyperbolic tangent.
     pub tanh: f64,
+    /// The head's hyperbolic tangents.
+    pub hidden: Vec<f64>,
     /// The result.
     pub logits: Vec<f64>,
 }
@@ -48,7 +50,8 @@ pub fn embed(table: &EmbeddingTable<'_>, ids: &[u16], tokens: usize) -> Vec<f64>
 }
 
 /// Adds an update to a projection: given the layer, the projection (0 for queries, 1 for keys, 2 for
-/// values), its input and its output, the last two `tokens × width`.
+/// values), its input and its output, the last two `tokens × width`. The head's dense layer is projection 0
+/// of the layer after the last, for one token.
 pub type Update<'a> = dyn Fn(usize, usize, &[f64], &mut [f64]) + 'a;
 
 /// The forward pass on a normalised embedding of `tokens × width` values, the first `length`
@@ -58,7 +61,7 @@ pub fn forward(model: &Model, embedding: &[f64], length: usize) -> Trace {
     forward_with(model, embedding, length, &|_, _, _, _| {})
 }
 
-/// As [`forward`], with an update of the attention's projections.
+/// As [`forward`], with an update of the attention's projections and the head's dense layer.
 #[must_use]
 pub fn forward_with(model: &Model, embedding: &[f64], length: usize, update: &Update<'_>) -> Trace {
     let config = model.config();
@@ -91,10 +94,11 @@ pub fn forward_with(model: &Model, embedding: &[f64], length: usize, update: &Up
     }
     let mut first = stream.get(..width).unwrap_or_default().to_vec();
     normalise_tokens(&mut first, width, &[1.0], &mut trace);
-    let dense = product(&first, &model.head().dense);
+    let mut dense = product(&first, &model.head().dense);
+    update(model.layers().len(), 0, &first, &mut dense);
     trace.tanh = largest(&dense);
-    let hidden: Vec<f64> = dense.into_iter().map(libm::tanh).collect();
-    trace.logits = product(&hidden, &model.head().classes);
+    trace.hidden = dense.into_iter().map(libm::tanh).collect();
+    trace.logits = product(&trace.hidden, &model.head().classes);
     trace
 }
 

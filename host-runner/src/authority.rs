@@ -72,7 +72,7 @@ pub fn write(
     let encryptor = Encryptor { ring: &ring, params, encoder: &encoder };
     let level = he_lora::level(params.rows_level());
     let public = encryptor.public_key(authority.big_secret(), level, rng);
-    owner::write(&folders.owner(), params, &public)?;
+    let number = owner::write(&folders.owner(), params, &public)?;
 
     let mut wire_bytes = 0;
     for spec in plan.specs() {
@@ -81,7 +81,8 @@ pub fn write(
         wire_bytes += store::write_key(&folders.server().join(&file), params, &key)?;
         done(&file);
     }
-    Manifest::new(preset, params, plan.specs()).write(&folders.server())?;
+    let manifest = Manifest::new(preset, params, plan.specs()).owned_by(number);
+    manifest.write(&folders.server())?;
     folders.commit()?;
     let resident_bytes = plan.resident_bytes(params);
     Ok(KeysReport { count: plan.specs().len(), wire_bytes, resident_bytes })

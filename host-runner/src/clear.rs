@@ -48,7 +48,11 @@ pub fn trace(
             adapter.apply(layer, projection, x, y);
         }
     };
-    Ok(reference::forward_with(model, &embedding, length, &update))
+    let mut trace = reference::forward_with(model, &embedding, length, &update);
+    if let Some(scores) = adapter.and_then(|adapter| adapter.scores(&trace.hidden)) {
+        trace.logits = scores;
+    }
+    Ok(trace)
 }
 
 /// What of a forward pass is beyond the ranges that the model declares, where its approximations, and

@@ -15,13 +15,16 @@ use he_core::params::Params;
 use he_core::ring::Ring;
 use he_core::wire::{AnswerEntry, Upload, UploadShape};
 use he_lora::Adapter;
+use he_lora::state::Trained;
+use he_lora::training::refresh;
 use he_nn::forward::Forward;
 use he_nn::layer::head::{CANARY_ROW, class_row};
+use he_nn::levels::Levels as Bootstraps;
 use he_nn::model::Model;
 use he_nn::stage::Event;
 use rayon::prelude::*;
 
-use crate::adapter::encrypted::{self, Target};
+use crate::adapter::encrypted::{Encrypted, Target};
 use crate::plan::{Levels, Plan};
 use crate::progress::Progress;
 use crate::store::{self, KeyFile, Manifest};
@@ -33,9 +36,18 @@ use crate::trace::{Recorder, Shared, Trace};
 pub struct Engine {
     cpu: Cpu,
     model: Model,
-    adapter: Option<Adapter<Cpu>>,
+    adapter: Personal,
     levels: Levels,
     recorder: Option<Arc<Recorder>>,
+}
+
+/// What the model is changed by.
+#[derive(Debug)]
+enum Personal {
+    Nothing,
+    Updates(Adapter<Cpu>),
+    /// As unpacked once, for all answers.
+    Trained(Box<Trained<Cpu>>),
 }
 
 /// The encrypted answer, in the parts that are sent.
@@ -66,17 +78,32 @@ impl Engine {
         let rows = params.edge_degree() / params.tokens();
         ensure!(rows > CANARY_ROW, "an answer does not fit an edge ciphertext of {rows} rows");
         let levels = plan.levels().clone();
-        Ok(Self { cpu, model, adapter: None, levels, recorder: None })
+        Ok(Self { cpu, model, adapter: Personal::Nothing, levels, recorder: None })
     }
 
-    /// With the encrypted adapter in a file.
+    /// What an adapter has to be encrypted for.
+    #[must_use]
+    pub fn target(&self) -> Target<'_> {
+        Target { ring: self.cpu.ring(), params: self.cpu.params(), model: &self.model }
+    }
+
+    /// With an encrypted adapter; a state of training is unpacked.
     ///
     /// # Errors
-    /// If the file is missing, truncated or damaged, or of other parameters or another model.
-    pub fn with_adapter(self, path: &Path) -> Result<Self> {
-        let (ring, params) = (self.cpu.ring(), self.cpu.params());
-        let adapter = encrypted::read(path, Target { ring, params, model: &self.model })?;
-        Ok(Self { adapter: Some(adapter), ..self })
+    /// If it is a state, and the plan was made without it or a key is missing.
+    pub fn with_adapter(self, adapter: Encrypted) -> Result<Self> {
+        let adapter = match adapter {
+            Encrypted::Updates(adapter) => Personal::Updates(adapter),
+            Encrypted::State { shape, scaling, state } => {
+                let mut levels = Bootstraps::planned(&self.levels.trained);
+                let unpack = |_: &mut dyn FnMut(Event)| {
+                    let state = refresh(&self.cpu, self.model.config(), &state, &mut levels)?;
+                    Ok(Trained::unpack(&self.cpu, shape, scaling, &state)?)
+                };
+                Personal::Trained(Box::new(threads::on_pool(unpack, &mut |_| {})?))
+            }
+        };
+        Ok(Self { adapter, ..self })
     }
 
     /// With a record of what is computed; the machine is measured first.
@@ -146,11 +173,20 @@ impl Engine {
         let uploads: Vec<_> = bodies.into_iter().map(seeded).collect();
         let rows = self.cpu.receive(&uploads)?;
         let forward = Forward::new(&self.cpu, &self.model, notify);
-        let forward = match &self.adapter {
-            None => forward.with_levels(&self.levels.plain),
-            Some(adapter) => forward.with_levels(&self.levels.adapted).with_adapter(adapter),
+        let slots = match &self.adapter {
+            Personal::Nothing => forward.with_levels(&self.levels.plain).run(&rows)?,
+            Personal::Updates(adapter) => {
+                forward.with_levels(&self.levels.adapted).with_adapter(adapter).run(&rows)?
+            }
+            Personal::Trained(trained) => {
+                // The first is that of the state.
+                let levels = self.levels.trained.get(1..).unwrap_or_default();
+                let forward = forward.with_levels(levels).with_adapter(&trained.adapter);
+                forward.run_with_head(&rows, |rows, mask, level| {
+                    trained.classify(&self.cpu, &self.model, (rows, mask), level)
+                })?
+            }
         };
-        let slots = forward.run(&rows)?;
         // The answer may be as low as rows can be, where no level is left to correct its scale: it is
         // read at the default one, and what it was travels with it.
         let default = self.cpu.default_scale();
@@ -206,7 +242,8 @@ pub fn check_keys(
         ensure!(
             specs.iter().any(serves),
             "{} has no key {:?} for level {}, which this model needs; \
-             make keys for it with `host-runner keygen --model`, and --finetune for training",
+             make keys for it with `host-runner keygen --model`, with --trained for adapters that were trained and \
+             with --finetune for training",
             folder.display(),
             wanted.kind,
             wanted.level

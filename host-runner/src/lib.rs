@@ -33,6 +33,7 @@ pub mod plan;
 pub mod authority;
 pub mod client;
 pub mod finetune;
+pub mod personal;
 pub mod server;
 
 pub mod cli;

@@ -9,6 +9,7 @@ use he_core::cpu::bootstrap_keys;
 use he_core::eval::count::Operation;
 use he_core::keyswitch::KeyPlan;
 use he_core::params::Params;
+use he_lora::parameters::Shape;
 use he_nn::model::Model;
 use serde::Serialize;
 
@@ -39,6 +40,8 @@ pub struct Levels {
     pub plain: Vec<usize>,
     /// With a personal adapter, whatever its rank.
     pub adapted: Vec<usize>,
+    /// With one that was trained, head included, if there is to be one: first that of its state.
+    pub trained: Vec<usize>,
 }
 
 /// The plan as JSON.
@@ -129,6 +132,7 @@ impl Plan {
         let levels = Levels {
             plain: unplanned.levels(),
             adapted: Pass::new(&costs, Subject::Adapted, model, None)?.levels(),
+            trained: Vec::new(),
         };
         let pass = Pass::new(&costs, Subject::Plain, model, Some(&levels.plain))?;
         let adapted = Pass::new(&costs, Subject::Adapted, model, Some(&levels.adapted))?;
@@ -151,6 +155,25 @@ impl Plan {
         Ok(Self { keys, levels, report })
     }
 
+    /// With what adapters of this shape that were trained, heads included, take besides.
+    ///
+    /// # Errors
+    /// If they do not fit the parameters.
+    pub fn with_trained(mut self, params: &Params, model: &Model, shape: Shape) -> Result<Self> {
+        let costs = Costs::new(params)?;
+        let pass =
+            |levels: Option<&[usize]>| Pass::new(&costs, Subject::Trained(shape), model, levels);
+        self.levels.trained = pass(None)?.levels();
+        for (step, level) in pass(Some(&self.levels.trained))?.count.rotations() {
+            self.keys.need_rotation(params, step.cast_signed(), level);
+        }
+        let resident_bytes = self.report.keys.resident_bytes;
+        self.report.keys = keys_report(params, &self.keys);
+        let unpacked = 2 * shape.places() as u64 * ciphertext_bytes(params);
+        self.report.memory_bytes += self.report.keys.resident_bytes - resident_bytes + unpacked;
+        Ok(self)
+    }
+
     /// The keys to be made.
     #[must_use]
     pub const fn keys(&self) -> &KeyPlan {
@@ -164,17 +187,25 @@ impl Plan {
     }
 }
 
+fn keys_report(params: &Params, keys: &KeyPlan) -> KeysReport {
+    KeysReport {
+        count: keys.specs().len(),
+        wire_bytes: keys.wire_bytes(params),
+        resident_bytes: keys.resident_bytes(params),
+    }
+}
+
+/// The bytes of a ciphertext over all primes.
+fn ciphertext_bytes(params: &Params) -> u64 {
+    2 * 4 * ((params.primes().len() as u64) << params.log_degree())
+}
+
 impl PlanReport {
     /// Counts and sizes, without stages and their times.
     fn new(params: &Params, keys: &KeyPlan, pass: &Pass, costs: &Costs<'_>) -> Self {
         let (count, transform_bytes) = (&pass.count, costs.transform_bytes());
-        let keys = KeysReport {
-            count: keys.specs().len(),
-            wire_bytes: keys.wire_bytes(params),
-            resident_bytes: keys.resident_bytes(params),
-        };
-        let ciphertext = 2 * 4 * ((params.primes().len() as u64) << params.log_degree());
-        let work = CIPHERTEXTS_AT_ONCE * ciphertext;
+        let keys = keys_report(params, keys);
+        let work = CIPHERTEXTS_AT_ONCE * ciphertext_bytes(params);
         Self {
             computing_levels: params.computing_level() - params.rows_level(),
             stages: Vec::new(),

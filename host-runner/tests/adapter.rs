@@ -16,7 +16,7 @@ use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
 use he_core::params::Params;
 use he_core::ring::{Portable, Ring, Serial};
-use host_runner::adapter::encrypt;
+use host_runner::adapter::encrypt::{self, Public};
 use host_runner::adapter::encrypted::{self, Target};
 use host_runner::adapter::plain::{self, PlainAdapter};
 use host_runner::client::{Client, Decrypted};
@@ -90,7 +90,7 @@ impl Setup {
 
     fn encrypt(&self, plain: &Path, name: &str) -> PathBuf {
         let public = self.path(OWNER).join(owner::PUBLIC_KEY);
-        let key = owner::read(&public, &self.ring, &self.params).unwrap();
+        let key = Public::open(&public, &self.ring, &self.params).unwrap();
         let adapter = PlainAdapter::open(plain, self.folder.model()).unwrap();
         let (path, mut rng) = (self.path(name), ChaCha20Rng::seed_from_u64(7));
         let bytes = encrypt::write(&path, self.target(), &key, &adapter, &mut rng).unwrap();
@@ -127,7 +127,7 @@ impl Setup {
     }
 
     fn encrypted_error(&self, path: &Path) -> String {
-        format!("{:#}", encrypted::read(path, self.target()).unwrap_err())
+        format!("{:#}", encrypted::read(path, self.target()).err().unwrap())
     }
 }
 
@@ -163,7 +163,8 @@ fn an_adapted_answer_is_that_of_the_adapted_plaintext_model() {
     let without = clear::logits(&setup.folder, SENTENCE).unwrap();
     let change = precision::error_bits(&wanted, &without);
     assert!(change < 5.0, "the adapter changes next to nothing: 2^-{change}");
-    let engine = setup.engine().with_adapter(&setup.encrypt(&plain, "mine.enc")).unwrap();
+    let adapter = encrypted::read(&setup.encrypt(&plain, "mine.enc"), setup.target()).unwrap();
+    let engine = setup.engine().with_adapter(adapter).unwrap();
     let answer = setup.ask(&engine);
     let bits = precision::error_bits(&answer.logits, &wanted);
     assert!(bits > 6.0, "{:?} and {wanted:?}", answer.logits);
@@ -195,7 +196,8 @@ fn a_new_adapter_changes_nothing() {
     let adapter = PlainAdapter::open(&plain, setup.folder.model()).unwrap();
     let wanted = clear::logits(&setup.folder, SENTENCE).unwrap();
     assert_eq!(clear::logits_with(&setup.folder, Some(&adapter), SENTENCE).unwrap(), wanted);
-    let engine = setup.engine().with_adapter(&setup.encrypt(&plain, "new.enc")).unwrap();
+    let adapter = encrypted::read(&setup.encrypt(&plain, "new.enc"), setup.target()).unwrap();
+    let engine = setup.engine().with_adapter(adapter).unwrap();
     let answer = setup.ask(&engine);
     let bits = precision::error_bits(&answer.logits, &wanted);
     assert!(bits > 6.0, "{:?} and {wanted:?}", answer.logits);
@@ -209,7 +211,7 @@ fn encrypted_adapters_that_are_damaged_or_of_others_are_refused() {
     encrypted::read(&path, setup.target()).unwrap();
     let bytes = fs::read(&path).unwrap();
     let damaged = setup.path("damaged.enc");
-    for length in [0, 31, 60, 71, 72, bytes.len() / 2, bytes.len() - 1] {
+    for length in [0, 31, 60, 83, 84, bytes.len() / 2, bytes.len() - 1] {
         fs::write(&damaged, &bytes[..length]).unwrap();
         let error = setup.encrypted_error(&damaged);
         let early = encrypted::check(&damaged, &setup.params, setup.folder.model());
@@ -220,7 +222,7 @@ fn encrypted_adapters_that_are_damaged_or_of_others_are_refused() {
     assert!(setup.encrypted_error(&damaged).contains("copy it again"));
     let mut numbers = ChaCha20Rng::seed_from_u64(8);
     let inside = (0..24).map(|_| usize::try_from(numbers.next_u32()).unwrap() % bytes.len());
-    for place in (0..72).step_by(3).chain(inside) {
+    for place in (0..84).step_by(3).chain(inside) {
         let mut flipped = bytes.clone();
         flipped[place] ^= 1 << (place % 8);
         fs::write(&damaged, flipped).unwrap();
@@ -235,11 +237,11 @@ fn encrypted_adapters_that_are_damaged_or_of_others_are_refused() {
     });
     let other = ModelFolder::open(&other).unwrap();
     let error = encrypted::read(&path, Target { model: other.model(), ..setup.target() });
-    assert!(format!("{:#}", error.unwrap_err()).contains("another model"));
+    assert!(format!("{:#}", error.err().unwrap()).contains("another model"));
     let params = Params::insecure_small(11, 7, setup.params.log_tokens()).unwrap();
     let ring = ring(&params);
     let error = encrypted::read(&path, Target { ring: &ring, params: &params, ..setup.target() });
-    assert!(format!("{:#}", error.unwrap_err()).contains("other parameters"));
+    assert!(format!("{:#}", error.err().unwrap()).contains("other parameters"));
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn pair() -> Pair {
 }
 
 fn adapter() -> AdapterHead {
-    AdapterHead { model: 0xfedc_ba98, scaling: 4.0, layers: 2, rank: 3 }
+    AdapterHead { model: 0xfedc_ba98, owner: 5, scaling: 4.0, layers: 2, rank: 3, classes: 2 }
 }
 
 /// Reads the first frame of an exchange as what its header says; what a server or a device does.
@@ -408,10 +408,10 @@ fn pairs_and_adapters_that_contradict_themselves_are_refused() {
         }
     }
     for scaling in [0.0, -1.0, f64::NAN] {
-        let scaling = with(Kind::Adapter, 8, &f64::to_le_bytes(scaling));
+        let scaling = with(Kind::Adapter, 16, &f64::to_le_bytes(scaling));
         assert_eq!(scaling, malformed("a scaling that is not a positive number"));
     }
-    for place in [16, 20] {
+    for place in [24, 28] {
         let empty = with(Kind::Adapter, place, &[0; 4]);
         assert_eq!(empty, malformed("an adapter without layers or rank"));
     }

@@ -13,6 +13,7 @@ use he_core::ring::Ring;
 use he_core::wire::{AdapterHead, Header, Kind, Link, Pair, RingShape, TransportKey};
 use he_lora::Adapter;
 use he_lora::adapter::LayerAdapter;
+use he_lora::parameters::Shape;
 use he_nn::layout::Layout;
 use he_nn::model::Model;
 
@@ -41,32 +42,66 @@ impl Target<'_> {
     }
 }
 
+/// An adapter as it was read.
+#[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
+pub enum Encrypted {
+    /// Updates of queries, keys and values.
+    Updates(Adapter<Cpu>),
+    /// A state of training, which is to be unpacked.
+    State {
+        /// How many vectors are trained.
+        shape: Shape,
+        /// What updates are multiplied by.
+        scaling: f64,
+        /// At the level of rows or above.
+        state: Ciphertext,
+    },
+}
+
 /// Reads the head of an adapter's file, so that a wrong one is refused before anything heavy.
 ///
 /// # Errors
 /// If the file is missing or of another length, or of other parameters or of another model.
-pub fn check(path: &Path, params: &Params, model: &Model) -> Result<()> {
+pub fn check(path: &Path, params: &Params, model: &Model) -> Result<AdapterHead> {
     let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let length = file.metadata()?.len();
     let checksum = TransportKey::checksum();
     let mut link = Link::new(&checksum, params.digest(), 0);
     let take = |bytes: &mut [u8]| file.read_exact(bytes).context("the file is truncated");
     let head = head(&mut link, take, length, (params, model));
-    head.map(drop).with_context(|| format!("in {}", path.display()))
+    head.with_context(|| format!("in {}", path.display()))
+}
+
+/// The shape of what was trained, if an adapter has a head of its own.
+///
+/// # Errors
+/// If the model has not as many classes, or no room for updates of this rank.
+pub fn shape(head: &AdapterHead, model: &Model) -> Result<Option<Shape>> {
+    if head.classes == 0 {
+        return Ok(None);
+    }
+    let config = model.config();
+    ensure!(
+        usize::try_from(head.classes)? == config.classes,
+        "an adapter of {} classes for a model of {}",
+        head.classes,
+        config.classes
+    );
+    Ok(Some(Shape::new(usize::try_from(head.rank)?, config)?))
 }
 
 /// Reads the adapter of a model from its file.
 ///
 /// # Errors
 /// If the file is missing, truncated or damaged, or of other parameters or of another model.
-pub fn read(path: &Path, target: Target<'_>) -> Result<Adapter<Cpu>> {
+pub fn read(path: &Path, target: Target<'_>) -> Result<Encrypted> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let length = file.metadata()?.len();
     let read = || parse(&mut BufReader::with_capacity(1 << 20, file), length, target);
     read().with_context(|| format!("in {}", path.display()))
 }
 
-fn parse(file: &mut impl Read, length: u64, target: Target<'_>) -> Result<Adapter<Cpu>> {
+fn parse(file: &mut impl Read, length: u64, target: Target<'_>) -> Result<Encrypted> {
     let Target { ring, params, model } = target;
     let primes = moduli(params);
     let shape = RingShape { degree: params.degree(), primes: &primes };
@@ -85,13 +120,17 @@ fn parse(file: &mut impl Read, length: u64, target: Target<'_>) -> Result<Adapte
         ensure!(is_right, "a ciphertext of another level or scale than adapters have");
         Ok(ciphertext)
     };
+    if let Some(shape) = self::shape(&head, model)? {
+        return Ok(Encrypted::State { shape, scaling: head.scaling, state: ciphertext(0)? });
+    }
     let mut all = Vec::with_capacity(layers);
     for _ in 0..layers {
         let down = (0..rank).map(&mut ciphertext).collect::<Result<_>>()?;
         let up = (0..rank).map(&mut ciphertext).collect::<Result<_>>()?;
         all.push(LayerAdapter::new(down, up)?);
     }
-    Ok(Adapter::new(all, head.scaling, model.config().width, layout.step(2))?)
+    let adapter = Adapter::new(all, head.scaling, model.config().width, layout.step(2))?;
+    Ok(Encrypted::Updates(adapter))
 }
 
 /// Reads the head of a file of `length` bytes and checks that it is of an adapter of this model.
@@ -128,6 +167,9 @@ pub(super) fn file_bytes(params: &Params, head: &AdapterHead) -> u64 {
     // The basis is one of the parameters, so the length is known.
     let basis = params.basis(he_lora::level(params.rows_level())).bits();
     let ciphertext = frame + Pair::length(&shape, basis).unwrap_or(0);
-    let count = 2 * u64::from(head.layers) * u64::from(head.rank);
+    let count = match head.classes {
+        0 => 2 * u64::from(head.layers) * u64::from(head.rank),
+        _ => 1,
+    };
     frame + u64::from(AdapterHead::LENGTH) + count * ciphertext
 }

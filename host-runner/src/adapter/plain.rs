@@ -7,7 +7,14 @@
 //! base_model.model.layers.{l}.attention.{query}.lora_B.weight    width × rank
 //! ```
 //!
-//! or neither of the two, where nothing changes. `lora_alpha` stands among the file's metadata, or
+//! or neither of the two, where nothing changes. One that was trained has a head of its own: the same two of
+//! `base_model.model.head.dense`, and
+//!
+//! ```text
+//! base_model.model.head.classes.weight                           classes × width
+//! ```
+//!
+//! `lora_alpha` stands among the file's metadata, or
 //! in an `adapter_config.json` beside it, as PEFT writes it.
 
 use std::collections::HashMap;
@@ -16,8 +23,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use chacha20::rand_core::Rng;
 use he_lora::Update;
-use he_lora::parameters::{Parameters, Side, Vector};
-use he_lora::plain::PROJECTIONS;
+use he_lora::parameters::{Parameters, Shape, Side, Vector};
+use he_lora::plain::{self, PROJECTIONS};
 use he_nn::model::Model;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -41,12 +48,18 @@ const ALPHA: &str = "lora_alpha";
 /// Metadata: the digest of the model that the adapter is for.
 const MODEL: &str = "model_digest";
 
-/// One update a layer, and what they are multiplied by. Its matrices are erased when it goes.
+/// One update a layer, what they are multiplied by, and a head if it has one. Its matrices are erased when it
+/// goes.
 #[expect(missing_debug_implementations, reason = "a person's weights are private")]
 pub struct PlainAdapter {
     updates: Vec<Update>,
     scaling: f64,
+    /// The updates again, with those of the head.
+    trained: Option<Parameters>,
 }
+
+/// Rows `down` and columns `up` by name.
+type Pair = [Vec<f64>; 2];
 
 impl PlainAdapter {
     /// Reads the adapter of `model` in `path`.
@@ -88,31 +101,40 @@ impl PlainAdapter {
         for layer in 0..model.layers().len() {
             let (mut down, mut up) = ([const { Vec::new() }; 3], [const { Vec::new() }; 3]);
             for ((part, down), up) in NAMES.into_iter().zip(&mut down).zip(&mut up) {
-                let [a, b] = ["A", "B"].map(|side| name(layer, part, side));
-                match (tensors.remove(&a), tensors.remove(&b)) {
-                    (Some(left), Some(right)) => {
-                        *down = matrix(&a, &left, [rank, width])?;
-                        *up = transposed(&matrix(&b, &right, [width, rank])?, rank);
-                    }
-                    (None, None) => {
-                        *down = vec![0.0; rank * width];
-                        *up = vec![0.0; rank * width];
-                    }
-                    (Some(_), None) => bail!("tensor {b} is missing"),
-                    (None, Some(_)) => bail!("tensor {a} is missing"),
-                }
+                let names = ["A", "B"].map(|side| name(layer, part, side));
+                [*down, *up] = pair(&mut tensors, names, [rank, width])?;
             }
             let update = Update::new(rank, width, down, up);
             updates.push(update.with_context(|| format!("in layer {layer}"))?);
         }
-        if tensors.keys().any(|name| name.starts_with(HEAD)) {
-            bail!("it has a head of its own, which inference does not take yet");
-        }
+        let has_head = tensors.keys().any(|name| name.starts_with(HEAD));
+        let head = has_head.then(|| head(&mut tensors, rank, model)).transpose()?;
         if let Some(name) = tensors.keys().next() {
             bail!("tensor {name} has no place in an adapter of this model");
         }
         let count = u32::try_from(rank).context("a rank beyond all bounds")?;
-        Ok(Self { updates, scaling: alpha / f64::from(count) })
+        let trained = head.map(|head| with_projections(head, &updates));
+        Ok(Self { updates, scaling: alpha / f64::from(count), trained })
+    }
+
+    /// What training came to, with updates multiplied by `alpha / rank`.
+    ///
+    /// # Errors
+    /// If the last value of an update is not zero.
+    pub fn trained(parameters: Parameters, alpha: f64, model: &Model) -> Result<Self> {
+        let shape = parameters.shape();
+        let update = |layer| {
+            let matrices = |side| {
+                core::array::from_fn(|projection| {
+                    let row = |r| Vector::Projection { layer, projection, side, r };
+                    rows(&parameters, (0..shape.rank()).map(row))
+                })
+            };
+            Update::new(shape.rank(), shape.width(), matrices(Side::Down), matrices(Side::Up))
+        };
+        let updates = (0..model.layers().len()).map(update).collect::<Result<_, _>>()?;
+        let rank = f64::from(u32::try_from(shape.rank())?);
+        Ok(Self { updates, scaling: alpha / rank, trained: Some(parameters) })
     }
 
     /// One update a layer.
@@ -127,12 +149,102 @@ impl PlainAdapter {
         self.scaling
     }
 
-    /// Adds the update of a projection of `layer` to its output `y`, given its input `x`.
+    /// All that was trained, if it has a head of its own.
+    #[must_use]
+    pub const fn parameters(&self) -> Option<&Parameters> {
+        self.trained.as_ref()
+    }
+
+    /// Adds the update of a projection of `layer` to its output `y`, given its input `x`; the head's dense layer is
+    /// one of the layer after the last, as in [`he_nn::reference::Update`].
     pub fn apply(&self, layer: usize, projection: usize, x: &[f64], y: &mut [f64]) {
         if let Some(update) = self.updates.get(layer) {
             update.apply(projection, self.scaling, x, y);
+            return;
+        }
+        let Some(trained) = &self.trained else { return };
+        for r in 0..trained.shape().rank() {
+            let [down, up] =
+                [Side::Down, Side::Up].map(|side| trained.vector(Vector::Dense { side, r }));
+            plain::apply(down, up, self.scaling, x, y);
         }
     }
+
+    /// The scores of the head's hyperbolic tangents, if it has a head of its own.
+    #[must_use]
+    pub fn scores(&self, hidden: &[f64]) -> Option<Vec<f64>> {
+        let trained = self.trained.as_ref()?;
+        let score = |k| {
+            trained.vector(Vector::Class(k)).iter().zip(hidden).map(|(w, t)| w * t).sum::<f64>()
+        };
+        Some((0..trained.shape().classes()).map(score).collect())
+    }
+}
+
+/// Rows `down` and columns `up` of these names, zero if there are none.
+fn pair(
+    tensors: &mut HashMap<String, TensorView<'_>>,
+    [a, b]: [String; 2],
+    [rank, width]: [usize; 2],
+) -> Result<Pair> {
+    match (tensors.remove(&a), tensors.remove(&b)) {
+        (Some(left), Some(right)) => {
+            let up = transposed(&matrix(&b, &right, [width, rank])?, rank);
+            Ok([matrix(&a, &left, [rank, width])?, up])
+        }
+        (None, None) => Ok([const { Vec::new() }; 2].map(|_: Vec<f64>| vec![0.0; rank * width])),
+        (Some(_), None) => bail!("tensor {b} is missing"),
+        (None, Some(_)) => bail!("tensor {a} is missing"),
+    }
+}
+
+/// The head's own vectors; all others are zero.
+fn head(
+    tensors: &mut HashMap<String, TensorView<'_>>,
+    rank: usize,
+    model: &Model,
+) -> Result<Parameters> {
+    let shape = Shape::new(rank, model.config());
+    let shape =
+        shape.with_context(|| format!("a head of its own beside updates of rank {rank}"))?;
+    let mut parameters = Parameters::zeros(shape);
+    let names = ["A", "B"].map(dense_name);
+    let matrices = pair(tensors, names, [rank, shape.width()])?;
+    for (side, matrix) in [Side::Down, Side::Up].into_iter().zip(&matrices) {
+        set(&mut parameters, |r| Vector::Dense { side, r }, matrix);
+    }
+    let name = classes_name();
+    let view = tensors.remove(&name).with_context(|| format!("tensor {name} is missing"))?;
+    let classes = matrix(&name, &view, [shape.classes(), shape.width()])?;
+    set(&mut parameters, Vector::Class, &classes);
+    Ok(parameters)
+}
+
+/// With the updates of the projections.
+fn with_projections(mut parameters: Parameters, updates: &[Update]) -> Parameters {
+    for (layer, update) in updates.iter().enumerate() {
+        for projection in 0..PROJECTIONS {
+            let [down, up] = update.matrices(projection);
+            for (side, matrix) in [(Side::Down, down), (Side::Up, up)] {
+                let vector = |r| Vector::Projection { layer, projection, side, r };
+                set(&mut parameters, vector, matrix);
+            }
+        }
+    }
+    parameters
+}
+
+/// Sets vectors to the rows of a matrix.
+fn set(parameters: &mut Parameters, vector: impl Fn(usize) -> Vector, matrix: &[f64]) {
+    let width = parameters.shape().width();
+    for (r, row) in matrix.chunks_exact(width).enumerate() {
+        parameters.vector_mut(vector(r)).copy_from_slice(row);
+    }
+}
+
+/// Vectors, one after the other.
+fn rows(parameters: &Parameters, vectors: impl Iterator<Item = Vector>) -> Vec<f64> {
+    vectors.flat_map(|vector| parameters.vector(vector).iter().copied()).collect()
 }
 
 /// Writes an adapter that changes nothing yet: `lora_A` uniform within `1/√width`, `lora_B` zero.
@@ -174,12 +286,9 @@ pub fn save(path: &Path, model: &Model, alpha: f64, parameters: &Parameters) -> 
     let (rank, width) = (shape.rank(), shape.width());
     let mut tensors = Tensors::default();
     let mut update = |vector: &dyn Fn(Side, usize) -> Vector, name: &dyn Fn(&str) -> String| {
-        let vectors = |side| -> Vec<&[f64]> {
-            (0..rank).map(|r| parameters.vector(vector(side, r))).collect()
-        };
-        let down = vectors(Side::Down).concat();
-        tensors.add(name("A"), [rank, width], down.into_iter());
-        let up = transposed(&vectors(Side::Up).concat(), width);
+        let vectors = |side| rows(parameters, (0..rank).map(|r| vector(side, r)));
+        tensors.add(name("A"), [rank, width], vectors(Side::Down).into_iter());
+        let up = transposed(&vectors(Side::Up), width);
         tensors.add(name("B"), [width, rank], up.into_iter());
     };
     for layer in 0..model.layers().len() {
@@ -188,13 +297,9 @@ pub fn save(path: &Path, model: &Model, alpha: f64, parameters: &Parameters) -> 
             update(&vector, &|side| name(layer, part, side));
         }
     }
-    update(&|side, r| Vector::Dense { side, r }, &|side| {
-        format!("{HEAD}.dense.lora_{side}.weight")
-    });
-    let classes: Vec<&[f64]> =
-        (0..shape.classes()).map(|k| parameters.vector(Vector::Class(k))).collect();
-    let classes = classes.concat().into_iter();
-    tensors.add(format!("{HEAD}.classes.weight"), [shape.classes(), width], classes);
+    update(&|side, r| Vector::Dense { side, r }, &dense_name);
+    let classes = rows(parameters, (0..shape.classes()).map(Vector::Class));
+    tensors.add(classes_name(), [shape.classes(), width], classes.into_iter());
     tensors.write(path, model, alpha)
 }
 
@@ -227,6 +332,16 @@ impl Tensors {
 /// The name of a projection's matrix `lora_A` or `lora_B`.
 fn name(layer: usize, part: &str, side: &str) -> String {
     format!("base_model.model.layers.{layer}.attention.{part}.lora_{side}.weight")
+}
+
+/// The name of the dense layer's `lora_A` or `lora_B`.
+fn dense_name(side: &str) -> String {
+    format!("{HEAD}.dense.lora_{side}.weight")
+}
+
+/// The name of the classes.
+fn classes_name() -> String {
+    format!("{HEAD}.classes.weight")
 }
 
 /// `lora_alpha`, from the file or from PEFT's configuration beside it.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use he_core::ring::Ring;
 
-use crate::adapter::encrypt;
+use crate::adapter::encrypt::{self, Public};
 use crate::adapter::encrypted::Target;
 use crate::adapter::plain::{self, PlainAdapter};
 use crate::import::ModelFolder;
@@ -106,7 +106,7 @@ impl Encrypt {
     fn run(&self) -> Result<()> {
         let (_, params) = owner::params(&self.public)?;
         let ring = Ring::new(params.log_degree(), params.primes(), he_simd::best(), &Rayon)?;
-        let key = owner::read(&self.public, &ring, &params)?;
+        let key = Public::open(&self.public, &ring, &params)?;
         let folder = ModelFolder::open(&self.model)?;
         let adapter = PlainAdapter::open(&self.adapter, folder.model())?;
         let target = Target { ring: &ring, params: &params, model: folder.model() };

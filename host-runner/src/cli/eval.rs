@@ -13,10 +13,13 @@ use rayon::prelude::*;
 
 use self::summary::{ClearSummary, Outcome, Summary};
 use super::serve::Job;
+use crate::adapter::plain::PlainAdapter;
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::dataset::{self, Example};
+use crate::finetune::rehearsal;
 use crate::import::ModelFolder;
+use crate::personal::{self, HandedOver};
 use crate::progress::Progress;
 use crate::store::{DEVICE, SERVER};
 use crate::{clear, precision};
@@ -25,6 +28,8 @@ const EXAMPLES: &str = "\
 Examples:
   host-runner eval --task sst2 --file models/edge/sst2-dev-64.tsv --limit 20 --keys keys
   host-runner eval --task sst2 --file dev.tsv --clear --json -
+  host-runner eval --file spam-dev.tsv --adapter mine.safetensors --clear
+  host-runner eval --file spam-dev.tsv --adapter job --limit 20 --keys keys
 
 Without --server, a server is started inside this process from KEYS/server.";
 
@@ -33,10 +38,10 @@ Without --server, a server is started inside this process from KEYS/server.";
 #[command(after_help = EXAMPLES)]
 pub(super) struct Eval {
     /// What the file holds
-    #[arg(long, value_enum, default_value_t = Task::Sst2)]
+    #[arg(long, value_enum, default_value_t = Task::Sst2, conflicts_with = "adapter")]
     task: Task,
     /// Tab-separated sentences and labels under one line of headings
-    #[arg(long, value_name = "TSV")]
+    #[arg(long, visible_alias = "data", value_name = "TSV")]
     file: PathBuf,
     /// Stop after this many sentences
     #[arg(long, value_name = "K")]
@@ -50,6 +55,10 @@ pub(super) struct Eval {
     /// The model's folder
     #[arg(long, value_name = "DIR", default_value = "models/edge")]
     model: PathBuf,
+    /// Your personal adapter in the clear, or the job's folder that `finetune` trained it in: labels are the classes
+    /// that it was trained for
+    #[arg(long, value_name = "PATH")]
+    adapter: Option<PathBuf>,
     /// Run the plaintext model only
     #[arg(long)]
     clear: bool,
@@ -84,16 +93,29 @@ const CONNECT: Duration = Duration::from_secs(10);
 impl Eval {
     pub(super) fn run(&self) -> Result<()> {
         let folder = ModelFolder::open(&self.model)?;
-        let examples = dataset::read(&self.file, self.task.classes(), self.limit)?;
+        let own = |path: &PathBuf| personal::owned(path, self.keys.as_deref(), &folder);
+        let adapter = self.adapter.as_ref().map(own).transpose()?;
+        let classes = match &adapter {
+            None => self.task.classes(),
+            Some(_) => folder.model().config().classes,
+        };
+        let mut examples = dataset::read(&self.file, classes, None)?;
+        let long = rehearsal::take_long(&folder, &mut examples)?;
+        if long > 0 {
+            eprintln!("{}: {long} sentences are too long and left out", self.file.display());
+        }
+        examples.truncate(self.limit.unwrap_or(usize::MAX));
+        let asked = Asked { folder: &folder, adapter: adapter.as_ref(), examples: &examples };
         match &self.keys {
-            Some(keys) if !self.clear => self.run_encrypted(&folder, &examples, keys),
-            _ => self.run_clear(&folder, &examples),
+            Some(keys) if !self.clear => self.run_encrypted(asked, keys),
+            _ => self.run_clear(asked),
         }
     }
 
-    fn run_clear(&self, folder: &ModelFolder, examples: &[Example]) -> Result<()> {
+    fn run_clear(&self, asked: Asked<'_>) -> Result<()> {
+        let Asked { folder, adapter, examples } = asked;
         let is_correct = |example: &Example| {
-            let logits = clear::logits(folder, &example.sentence)?;
+            let logits = clear::logits_with(folder, adapter, &example.sentence)?;
             Ok(usize::from(precision::largest(&logits) == example.label))
         };
         let counts: Vec<usize> = examples.par_iter().map(is_correct).collect::<Result<_>>()?;
@@ -104,16 +126,16 @@ impl Eval {
         self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &summary))
     }
 
-    fn run_encrypted(&self, folder: &ModelFolder, examples: &[Example], keys: &Path) -> Result<()> {
-        let client = Client::open(&keys.join(DEVICE), folder)?;
+    fn run_encrypted(&self, asked: Asked<'_>, keys: &Path) -> Result<()> {
+        let client = Client::open(&keys.join(DEVICE), asked.folder)?;
         // Where JSON goes to standard output, lines must not.
         let say = if self.json.as_deref() == Some(Path::new("-")) { to_stderr } else { to_stdout };
-        let questions = Questions { client, folder, examples, say };
+        let questions = Questions { client, asked, say };
         let outcomes = match &self.server {
             Some(address) => questions.ask_all(address)?,
-            None => self.ask_own_server(&questions, &keys.join(SERVER))?,
+            None => self.ask_own_server(&questions, keys)?,
         };
-        let summary = Summary::new(examples.len(), outcomes);
+        let summary = Summary::new(asked.examples.len(), outcomes);
         if self.json.as_deref() != Some(Path::new("-")) {
             summary.print();
         }
@@ -122,16 +144,30 @@ impl Eval {
 
     /// Asks a server on a thread of this process, over a socket all the same.
     fn ask_own_server(&self, questions: &Questions<'_>, keys: &Path) -> Result<Vec<Outcome>> {
-        let job = Job::load(keys, &self.model, None, self.memory)?.traced(self.trace.as_deref());
-        job.while_serving(keys, |address| questions.ask_all(address))
+        let Asked { folder, adapter, .. } = questions.asked;
+        let adapter = adapter.zip(self.adapter.as_ref());
+        let adapter =
+            adapter.map(|(plain, path)| personal::hand_over(path, plain, keys, folder.model()));
+        let adapter = adapter.transpose()?;
+        let (server, path) = (keys.join(SERVER), adapter.as_ref().map(HandedOver::path));
+        let job = Job::load(&server, &self.model, path, self.memory)?;
+        let job = job.traced(self.trace.as_deref());
+        job.while_serving(&server, |address| questions.ask_all(address))
     }
+}
+
+/// A model, what changes it, and what it is asked about.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    folder: &'a ModelFolder,
+    adapter: Option<&'a PlainAdapter>,
+    examples: &'a [Example],
 }
 
 /// What is asked, by whom, and where each result is said.
 struct Questions<'a> {
     client: Client<'a>,
-    folder: &'a ModelFolder,
-    examples: &'a [Example],
+    asked: Asked<'a>,
     say: fn(&str),
 }
 
@@ -139,11 +175,11 @@ impl Questions<'_> {
     /// Asks about every example over one connection and says each result in a line; an answer that
     /// the canary refuses counts as none.
     fn ask_all(&self, address: &str) -> Result<Vec<Outcome>> {
-        let total = self.examples.len();
+        let total = self.asked.examples.len();
         let mut connection = Connection::connect(address, CONNECT)?;
         let mut progress = Progress::new("sentences", total);
         let mut outcomes = Vec::with_capacity(total);
-        for (example, number) in self.examples.iter().zip(1..) {
+        for (example, number) in self.asked.examples.iter().zip(1..) {
             let line = match self.ask(example, &mut connection, &progress) {
                 Ok(outcome) => {
                     let line = format!("{number:>4}/{total} {outcome}");
@@ -168,7 +204,8 @@ impl Questions<'_> {
         connection: &mut Connection,
         progress: &Progress,
     ) -> Result<Outcome> {
-        let plain_logits = clear::logits(self.folder, &example.sentence)?;
+        let Asked { folder, adapter, .. } = self.asked;
+        let plain_logits = clear::logits_with(folder, adapter, &example.sentence)?;
         let begun = Instant::now();
         let mut note = |stage: &wire::Progress| progress.note(stage.stage.as_str());
         let decrypted = self.client.ask(connection, &example.sentence, &mut note)?;

@@ -12,6 +12,7 @@ use crate::adapter::plain::PlainAdapter;
 use crate::client::{Client, DEFAULT_SENTENCE};
 use crate::connection::Connection;
 use crate::import::ModelFolder;
+use crate::personal::{self, HandedOver};
 use crate::report::{ClearReport, InferReport};
 use crate::store::{DEVICE, SERVER};
 use crate::{clear, memory, precision};
@@ -22,6 +23,7 @@ Examples:
   host-runner infer 'a warm , funny film' --keys keys --trace out.json
   host-runner infer 'a warm , funny film' --clear --json -
   host-runner infer 'a warm , funny film' --clear --adapter mine.safetensors
+  host-runner infer 'a warm , funny film' --keys keys --adapter job
 
 Without --server, a server is started inside this process from KEYS/server.
 With --clear there is no encryption and no server: the plaintext model answers.";
@@ -42,8 +44,9 @@ pub(super) struct Infer {
     /// The model's folder: vocabulary and embedding for the client, and the plaintext model
     #[arg(long, value_name = "DIR", default_value = "models/edge")]
     model: PathBuf,
-    /// A personal adapter in the clear: the plaintext model, which answers are compared with, has it
-    #[arg(long, value_name = "FILE")]
+    /// Your personal adapter in the clear, or the job's folder that `finetune` trained it in: the plaintext model, which
+    /// answers are compared with, has it, and so does a server inside this process
+    #[arg(long, value_name = "PATH")]
     adapter: Option<PathBuf>,
     /// Run the plaintext model only
     #[arg(long)]
@@ -62,15 +65,22 @@ const CONNECT: Duration = Duration::from_secs(10);
 impl Infer {
     pub(super) fn run(&self) -> Result<()> {
         let folder = ModelFolder::open(&self.model)?;
+        // With --server, --keys is the device's folder alone.
+        let all = match &self.server {
+            None => self.keys.as_deref(),
+            Some(_) => self.keys.as_deref().and_then(Path::parent),
+        };
+        let own = |path: &PathBuf| personal::owned(path, all, &folder);
+        let asked = Asked { adapter: self.adapter.as_ref().map(own).transpose()?, folder };
         match &self.keys {
-            Some(keys) if !self.clear => self.run_encrypted(&folder, keys),
-            _ => self.run_clear(&folder),
+            Some(keys) if !self.clear => self.run_encrypted(&asked, keys),
+            _ => self.run_clear(&asked),
         }
     }
 
-    fn run_clear(&self, folder: &ModelFolder) -> Result<()> {
-        let logits = self.plain_logits(folder)?;
-        let label = folder.labels()[precision::largest(&logits)].clone();
+    fn run_clear(&self, asked: &Asked) -> Result<()> {
+        let logits = self.plain_logits(asked)?;
+        let label = asked.label(&logits)?;
         let probabilities = precision::probabilities(&logits);
         let report = ClearReport { sentence: self.sentence.clone(), label, logits, probabilities };
         if self.json.as_deref() != Some(Path::new("-")) {
@@ -80,28 +90,31 @@ impl Infer {
         self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &report))
     }
 
-    fn plain_logits(&self, folder: &ModelFolder) -> Result<Vec<f64>> {
-        let open = |path: &PathBuf| PlainAdapter::open(path, folder.model());
-        let adapter = self.adapter.as_ref().map(open).transpose()?;
-        let trace = clear::trace(folder, adapter.as_ref(), &self.sentence)?;
-        for warning in clear::beyond_ranges(folder.model().config(), &trace) {
+    fn plain_logits(&self, asked: &Asked) -> Result<Vec<f64>> {
+        let trace = clear::trace(&asked.folder, asked.adapter.as_ref(), &self.sentence)?;
+        for warning in clear::beyond_ranges(asked.folder.model().config(), &trace) {
             eprintln!("warning: {warning}: encrypted answers are not to be trusted");
         }
         Ok(trace.logits)
     }
 
-    fn run_encrypted(&self, folder: &ModelFolder, keys: &Path) -> Result<()> {
+    fn run_encrypted(&self, asked: &Asked, keys: &Path) -> Result<()> {
         if let Some(address) = &self.server {
-            return self.ask(&Client::open(keys, folder)?, folder, address);
+            return self.ask(&Client::open(keys, &asked.folder)?, asked, address);
         }
-        let client = Client::open(&keys.join(DEVICE), folder)?;
+        let client = Client::open(&keys.join(DEVICE), &asked.folder)?;
         let server = keys.join(SERVER);
-        let job = Job::load(&server, &self.model, None, None)?.traced(self.trace.as_deref());
-        job.while_serving(&server, |address| self.ask(&client, folder, address))
+        let adapter = asked.adapter.as_ref().zip(self.adapter.as_ref());
+        let adapter = adapter
+            .map(|(plain, path)| personal::hand_over(path, plain, keys, asked.folder.model()));
+        let adapter = adapter.transpose()?;
+        let job = Job::load(&server, &self.model, adapter.as_ref().map(HandedOver::path), None)?;
+        let job = job.traced(self.trace.as_deref());
+        job.while_serving(&server, |address| self.ask(&client, asked, address))
     }
 
-    fn ask(&self, client: &Client<'_>, folder: &ModelFolder, server: &str) -> Result<()> {
-        let plain_logits = self.plain_logits(folder)?;
+    fn ask(&self, client: &Client<'_>, asked: &Asked, server: &str) -> Result<()> {
+        let plain_logits = self.plain_logits(asked)?;
         let mut connection = Connection::connect(server, CONNECT)?;
         let begun = Instant::now();
         let decrypted = client.ask(&mut connection, &self.sentence, &mut |progress| {
@@ -110,10 +123,9 @@ impl Infer {
             eprintln!("server: {stage}/{total} {} ({seconds:.1} s)", progress.stage.as_str());
         })?;
         let seconds = begun.elapsed().as_secs_f64();
-        let label = folder.labels().get(precision::largest(&decrypted.logits));
         let report = InferReport {
             sentence: self.sentence.clone(),
-            label: label.context("a class without a name")?.clone(),
+            label: asked.label(&decrypted.logits)?,
             probabilities: precision::probabilities(&decrypted.logits),
             error_bits: precision::error_bits(&decrypted.logits, &plain_logits),
             logits: decrypted.logits,
@@ -128,6 +140,23 @@ impl Infer {
             print(&report);
         }
         self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &report))
+    }
+}
+
+/// A model and the adapter that it is changed by.
+struct Asked {
+    folder: ModelFolder,
+    adapter: Option<PlainAdapter>,
+}
+
+impl Asked {
+    /// The name of the class with the highest score: its number, if the classes are the adapter's own.
+    fn label(&self, logits: &[f64]) -> Result<String> {
+        let class = precision::largest(logits);
+        if self.adapter.as_ref().is_some_and(|adapter| adapter.parameters().is_some()) {
+            return Ok(format!("class {class}"));
+        }
+        self.folder.labels().get(class).cloned().context("a class without a name")
     }
 }
 

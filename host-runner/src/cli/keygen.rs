@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use he_core::params::Params;
+use he_lora::parameters::Shape;
 use he_nn::model::Model;
 
 use crate::authority::{self, Order};
@@ -23,6 +24,7 @@ Examples:
   host-runner keygen --preset edge-128 --out keys
   host-runner keygen --preset edge-128 --out keys --force --json -
   host-runner keygen --preset edge-128 --out keys --finetune 2
+  host-runner keygen --preset edge-128 --out keys --trained 2
 
 Writes DIR/server (evaluation keys: give it to the server) and DIR/device (the edge
 secret: provision it into the device, then keep it offline or delete it), and DIR/owner
@@ -44,6 +46,9 @@ pub(super) struct Keygen {
     /// Make keys for `finetune` too, for updates of this rank
     #[arg(long, value_name = "RANK")]
     finetune: Option<usize>,
+    /// Make keys to answer with adapters that were trained elsewhere too, of this rank; --finetune has them
+    #[arg(long, value_name = "RANK", conflicts_with = "finetune")]
+    trained: Option<usize>,
     /// Replace keys that are there already
     #[arg(long)]
     force: bool,
@@ -56,7 +61,11 @@ impl Keygen {
     pub(super) fn run(&self) -> Result<()> {
         let params = preset::params(&self.preset)?;
         let folder = ModelFolder::open(&self.model)?;
-        let plan = Plan::new(&params, folder.model())?;
+        let mut plan = Plan::new(&params, folder.model())?;
+        if let Some(rank) = self.trained {
+            let shape = Shape::new(rank, folder.model().config())?;
+            plan = plan.with_trained(&params, folder.model(), shape)?;
+        }
         let existing = if self.force { Existing::Replace } else { Existing::Keep };
         let training = self.finetune.map(|rank| training_plan(&params, folder.model(), rank));
         let training = training.transpose()?;

@@ -8,11 +8,11 @@ use anyhow::{Result, anyhow};
 use clap::Args;
 use he_nn::stage::{Event, Stage};
 
-use crate::adapter::encrypted;
 use crate::engine::Engine;
 use crate::files;
 use crate::import::ModelFolder;
 use crate::memory;
+use crate::personal::Source;
 use crate::plan::Plan;
 use crate::report::{ParametersReport, ServeReport};
 use crate::server::{Answered, Limits, Server, Until};
@@ -23,6 +23,7 @@ Examples:
   host-runner serve --keys keys/server --model models/edge --listen 127.0.0.1:7000
   host-runner serve --keys keys/server --model models/edge --once --json report.json
   host-runner serve --keys keys/server --adapter mine.enc
+  host-runner serve --keys keys/server --adapter job
 
 Prints `listening on ADDRESS` on standard output when ready. `host-runner plan` says
 beforehand how much memory it will take.";
@@ -37,8 +38,9 @@ pub(super) struct Serve {
     /// The model's folder
     #[arg(long, value_name = "DIR", default_value = "models/edge")]
     model: PathBuf,
-    /// A personal adapter that `adapter encrypt` wrote; every answer is then that of the adapted model
-    #[arg(long, value_name = "FILE")]
+    /// A personal adapter that `adapter encrypt` wrote, or the folder of a job of `finetune`, whose newest state it
+    /// takes; every answer is then that of the adapted model
+    #[arg(long, value_name = "PATH")]
     adapter: Option<PathBuf>,
     /// The address to listen at; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
@@ -86,18 +88,26 @@ impl Job {
         let manifest = Manifest::open(keys)?;
         let params = manifest.params()?;
         let folder = ModelFolder::open(model)?;
-        let plan = Plan::new(&params, folder.model())?;
+        let open = |path| Source::open(path, (keys, &manifest), &params, folder.model());
+        let adapter = adapter.map(open).transpose()?;
+        let mut plan = Plan::new(&params, folder.model())?;
+        let shape = adapter.as_ref().map(|adapter| adapter.shape(folder.model())).transpose()?;
+        if let Some(shape) = shape.flatten() {
+            plan = plan.with_trained(&params, folder.model(), shape)?;
+        }
         let name = format!("serving '{}' under '{}'", model.display(), manifest.preset());
         // Residues take whole words in memory, which is less than twice what they take in the file.
-        let adapter_bytes = adapter.map_or(Ok(0), |path| files::length(path).map(|n| 2 * n))?;
+        let adapter_bytes = match &adapter {
+            Some(Source::File(path, _)) => 2 * files::length(path)?,
+            _ => 0,
+        };
         memory::check(&name, plan.report.memory_bytes + adapter_bytes, memory)?;
-        if let Some(path) = adapter {
-            encrypted::check(path, &params, folder.model())?;
-        }
         let model = folder.into_model();
         let mut engine = Engine::load(keys, &manifest, &params, &plan, model)?;
-        if let Some(path) = adapter {
-            engine = engine.with_adapter(path)?;
+        if let Some(adapter) = adapter {
+            let mut warn = |text: &str| eprintln!("warning: {text}; the state before it is taken");
+            let adapter = adapter.read(engine.target(), &mut warn)?;
+            engine = engine.with_adapter(adapter)?;
         }
         let parameters = ParametersReport::new(manifest.preset(), &params);
         Ok(Self { engine, plan, parameters, trace: None })

@@ -114,6 +114,12 @@ impl Job {
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
     }
 
+    /// The iteration that left the newest state, of at most `most`, whole or not.
+    #[must_use]
+    pub fn newest(&self, most: u32) -> Option<u32> {
+        (0..=most).rev().find(|number| self.state(*number).exists())
+    }
+
     fn state(&self, number: u32) -> PathBuf {
         match number {
             0 => self.folder.join("first.state"),

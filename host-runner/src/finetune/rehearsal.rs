@@ -8,6 +8,7 @@ use alloc::collections::BTreeMap;
 use anyhow::{Context, Result};
 use he_lora::adamw::Moments;
 use he_lora::parameters::{Parameters, Side, Vector};
+use he_lora::plain;
 use he_lora::reference::{self, Example};
 use he_lora::training::Training;
 use he_nn::reference::{embed, forward_with};
@@ -175,10 +176,10 @@ impl Prepared {
         let mean = outcome.scores.iter().sum::<f64>()
             / f64::from(u32::try_from(outcome.scores.len()).unwrap_or(1));
         let spread = outcome.scores.iter().fold(0.0, |m: f64, z| m.max((z - mean).abs()));
-        let update = |layer: usize, projection: usize, x: &[f64], y: &mut [f64]| {
-            apply(training, parameters, (layer, projection), x, y);
-        };
         let model = folder.model();
+        let update = |layer: usize, projection: usize, x: &[f64], y: &mut [f64]| {
+            apply(training, parameters, (model.layers().len(), layer, projection), x, y);
+        };
         let trace = forward_with(model, &self.embedding, self.length, &update);
         let beyond = clear::beyond_ranges(model.config(), &trace);
         // Without the numbers, so that cases can be counted.
@@ -188,21 +189,19 @@ impl Prepared {
     }
 }
 
-/// Adds the update of a projection to its output.
+/// Adds the update of a projection of one of `layers` layers to its output, or of the head's dense layer.
 fn apply(
     training: &Training,
     parameters: &Parameters,
-    (layer, projection): (usize, usize),
+    (layers, layer, projection): (usize, usize, usize),
     x: &[f64],
     y: &mut [f64],
 ) {
-    let width = training.shape.width();
     for r in 0..training.shape.rank() {
-        let vector = |side| parameters.vector(Vector::Projection { layer, projection, side, r });
-        let (down, up) = (vector(Side::Down), vector(Side::Up));
-        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-            let inner: f64 = training.scaling * x.iter().zip(down).map(|(x, a)| x * a).sum::<f64>();
-            y.iter_mut().zip(up).for_each(|(y, b)| *y += inner * b);
-        }
+        let vector = |side| match layer < layers {
+            true => parameters.vector(Vector::Projection { layer, projection, side, r }),
+            false => parameters.vector(Vector::Dense { side, r }),
+        };
+        plain::apply(vector(Side::Down), vector(Side::Up), training.scaling, x, y);
     }
 }

@@ -1,14 +1,19 @@
 //! One forward pass without values.
 
 use anyhow::{Context, Result};
+use he_core::eval::Evaluator;
 use he_core::eval::count::{Bootstrap, Count};
-use he_core::eval::position::{RowShape, Shape};
+use he_core::eval::position::{RowShape, Shape as Chain};
 use he_core::params::Params;
-use he_core::refresh::Halves;
+use he_core::refresh::{Halves, Refresh};
 use he_lora::Adapter;
 use he_lora::adapter::LayerAdapter;
+use he_lora::parameters::Shape;
+use he_lora::state::Trained;
+use he_lora::training::refresh;
 use he_nn::forward::Forward;
 use he_nn::layer::normalisation;
+use he_nn::levels::Levels;
 use he_nn::model::Model;
 use he_nn::stage::Event;
 
@@ -22,6 +27,8 @@ pub(super) enum Subject {
     Plain,
     /// The model with a personal adapter of rank 1: keys and levels are the same for every rank.
     Adapted,
+    /// The model with an adapter of this shape that was trained, head included, from its state on.
+    Trained(Shape),
 }
 
 /// A pass that was counted.
@@ -69,15 +76,23 @@ impl Pass {
         };
         let adapter = (subject == Subject::Adapted).then(|| adapter(&count, params, model));
         let adapter = adapter.transpose()?;
+        let mut levels = levels.map_or_else(Levels::default, Levels::planned);
+        let trained = match subject {
+            Subject::Trained(shape) => Some(trained(&count, model, shape, &mut levels)?),
+            _ => None,
+        };
         let rows = count.input_rows(model.config().width)?;
-        let mut forward = Forward::new(&count, model, &mut note);
-        if let Some(adapter) = &adapter {
+        let mut forward = Forward::new(&count, model, &mut note).resuming(levels);
+        if let Some(adapter) = adapter.as_ref().or(trained.as_ref().map(|all| &all.adapter)) {
             forward = forward.with_adapter(adapter);
         }
-        if let Some(levels) = levels {
-            forward = forward.with_levels(levels);
-        }
-        let answer = forward.run(&rows).context("the model does not fit the parameters")?;
+        let answer = match &trained {
+            None => forward.run(&rows),
+            Some(trained) => forward.run_with_head(&rows, |rows, mask, level| {
+                trained.classify(&count, model, (rows, mask), level)
+            }),
+        };
+        let answer = answer.context("the model does not fit the parameters")?;
         let needed = count.needed_bootstraps(&answer, params.rows_level())?;
         Ok(Self { count, needed, stages })
     }
@@ -121,7 +136,19 @@ fn adapter(count: &Count, params: &Params, model: &Model) -> Result<Adapter<Coun
     Ok(Adapter::new(layers, 1.0, model.config().width, layout.step(2))?)
 }
 
-pub(super) fn shape(params: &Params, model: &Model) -> Result<Shape> {
+/// What a state is unpacked to.
+fn trained(
+    count: &Count,
+    model: &Model,
+    shape: Shape,
+    levels: &mut Levels<'_>,
+) -> Result<Trained<Count>> {
+    let state = count.input(count.rows_level(), count.default_scale())?;
+    let state = refresh(count, model.config(), &state, levels)?;
+    Ok(Trained::unpack(count, shape, 1.0, &state)?)
+}
+
+pub(super) fn shape(params: &Params, model: &Model) -> Result<Chain> {
     let steps = (1..=params.max_level()).map(|level| params.step(level)).collect();
     let rows = RowShape {
         tokens: params.tokens(),
@@ -130,5 +157,5 @@ pub(super) fn shape(params: &Params, model: &Model) -> Result<Shape> {
         rows_level: params.rows_level(),
         computing_level: params.computing_level(),
     };
-    Ok(Shape::new(params.degree() / 2, steps, params.default_scale())?.with_rows(rows)?)
+    Ok(Chain::new(params.degree() / 2, steps, params.default_scale())?.with_rows(rows)?)
 }

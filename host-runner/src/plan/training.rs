@@ -75,7 +75,7 @@ impl TrainingPlan {
         let bootstraps = [one_levels.len(), two_levels.len()];
         let (many, levels) = planned(batch)?;
 
-        let inference = Plan::new(params, model)?;
+        let inference = Plan::new(params, model)?.with_trained(params, model, training.shape)?;
         let mut keys = bootstrap_keys(params)?;
         for spec in inference.keys().specs() {
             keys.need(spec.kind, spec.level);

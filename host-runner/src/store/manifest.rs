@@ -25,6 +25,9 @@ pub struct Manifest {
     format: u32,
     preset: String,
     digest: String,
+    /// The number of the owner's public key; manifests of older keys have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
     keys: Vec<KeyFile>,
 }
 
@@ -92,8 +95,30 @@ impl Manifest {
             format: FORMAT,
             preset: preset.to_owned(),
             digest: format!("{:016x}", params.digest()),
+            owner: None,
             keys: specs.map(|spec| KeyFile::new(&spec)).collect(),
         }
+    }
+
+    /// Of the owner whose public key has this number.
+    #[must_use]
+    pub fn owned_by(self, owner: u64) -> Self {
+        Self { owner: Some(format!("{owner:016x}")), ..self }
+    }
+
+    /// Checks that a public key of this number belongs to the keys, if they say to whom they belong.
+    ///
+    /// # Errors
+    /// If they are another owner's.
+    pub fn check_owner(&self, owner: u64) -> Result<()> {
+        let found = format!("{owner:016x}");
+        let wanted = self.owner.as_ref().unwrap_or(&found);
+        ensure!(
+            *wanted == found,
+            "it is encrypted for another owner ({found}) than the one of these keys ({wanted}); encrypt it with the \
+             owner/public.key that came with them"
+        );
+        Ok(())
     }
 
     /// Reads the manifest of a server's folder.

@@ -19,11 +19,11 @@ pub const PUBLIC_KEY: &str = "public.key";
 /// No public key is longer.
 const LIMIT: u64 = 1 << 26;
 
-/// Writes a public key.
+/// Writes a public key; returns its number, as [`number`] does.
 ///
 /// # Errors
 /// If the folder cannot be written.
-pub fn write(folder: &Path, params: &Params, key: &PublicKey) -> Result<()> {
+pub fn write(folder: &Path, params: &Params, key: &PublicKey) -> Result<u64> {
     let path = folder.join(PUBLIC_KEY);
     let checksum = TransportKey::checksum();
     let mut link = Link::new(&checksum, params.digest(), 0);
@@ -33,7 +33,18 @@ pub fn write(folder: &Path, params: &Params, key: &PublicKey) -> Result<()> {
     key.to_pair().write(&mut link, Kind::PublicKey, &shape, |bytes| {
         file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))
     })?;
-    file.commit()
+    file.commit()?;
+    number(&path)
+}
+
+/// What tells owners apart: the end of the tag of their public key, which every byte of it enters.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn number(path: &Path) -> Result<u64> {
+    let bytes = files::read(path, LIMIT)?;
+    let end = bytes.last_chunk().with_context(|| format!("{} is truncated", path.display()))?;
+    Ok(u64::from_le_bytes(*end))
 }
 
 /// The parameter set that a public key is for.

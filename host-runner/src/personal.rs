@@ -1,0 +1,204 @@
+//! A personal adapter as a person names it: a file, or the folder of a job that trained it.
+//!
+//! A server takes it encrypted ([`Source`]); nothing of a job is decrypted for that. Its owner also has it in the clear
+//! ([`owned`]), to compare answers with, and hands it to a server of the same process ([`hand_over`]).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use he_core::params::Params;
+use he_core::ring::Ring;
+use he_core::wire::{AdapterHead, Link, Upload};
+use he_lora::parameters::Shape;
+use he_nn::model::Model;
+
+use crate::adapter;
+use crate::adapter::encrypt::{self, Public};
+use crate::adapter::encrypted::{self, Encrypted, Target};
+use crate::adapter::plain::PlainAdapter;
+use crate::client::example_shape;
+use crate::engine::upload_shape;
+use crate::files;
+use crate::finetune::job::{Declared, Job};
+use crate::finetune::owner::Owner;
+use crate::import::ModelFolder;
+use crate::random;
+use crate::store::{self, Manifest, OWNER, owner};
+use crate::threads::Rayon;
+
+/// No upload of a job is larger.
+const LIMIT: u64 = 1 << 24;
+
+/// Where a server takes an adapter from.
+#[derive(Debug)]
+pub enum Source {
+    /// A file that `adapter encrypt` wrote.
+    File(PathBuf, AdapterHead),
+    /// A job of training: its newest state.
+    Job(Job, Declared),
+}
+
+impl Source {
+    /// The adapter at `path` for a server with these keys; a wrong one is refused before anything heavy.
+    ///
+    /// # Errors
+    /// If it is missing or damaged, of another model or parameters, or encrypted for another owner than the one of
+    /// the keys.
+    pub fn open(
+        path: &Path,
+        (keys, manifest): (&Path, &Manifest),
+        params: &Params,
+        model: &Model,
+    ) -> Result<Self> {
+        if !path.is_dir() {
+            let head = encrypted::check(path, params, model)?;
+            let is_owners = manifest.check_owner(head.owner);
+            is_owners.with_context(|| format!("in {}", path.display()))?;
+            return Ok(Self::File(path.to_owned(), head));
+        }
+        let (job, declared) = declared(path, model)?;
+        ensure!(
+            manifest.preset() == declared.preset,
+            "the job in {} is for keys of '{}', these are of '{}'",
+            path.display(),
+            declared.preset,
+            manifest.preset()
+        );
+        let is_owners = check_upload(&job, keys, params, model);
+        is_owners.with_context(|| {
+            format!(
+                "the job in {} is another owner's than the keys in {}, or damaged",
+                path.display(),
+                keys.display()
+            )
+        })?;
+        Ok(Self::Job(job, declared))
+    }
+
+    /// The shape of what was trained, if it has a head of its own.
+    ///
+    /// # Errors
+    /// If it does not fit the model.
+    pub fn shape(&self, model: &Model) -> Result<Option<Shape>> {
+        match self {
+            Self::File(_, head) => encrypted::shape(head, model),
+            Self::Job(_, declared) => Ok(Some(Shape::new(declared.settings.rank, model.config())?)),
+        }
+    }
+
+    /// Reads it; `warn` hears of states that are damaged, in whose place older ones are taken.
+    ///
+    /// # Errors
+    /// If it is damaged, or a job has not trained yet.
+    pub fn read(&self, target: Target<'_>, warn: &mut dyn FnMut(&str)) -> Result<Encrypted> {
+        let (job, declared) = match self {
+            Self::File(path, _) => return encrypted::read(path, target),
+            Self::Job(job, declared) => (job, declared),
+        };
+        let total = declared.settings.iterations(declared.examples)?;
+        let (number, state) = job.newest_state(target.ring, target.params, total, warn)?;
+        ensure!(number > 0, "the job has not trained yet; run `host-runner finetune` on it");
+        let training = declared.settings.training(target.model.config(), total)?;
+        Ok(Encrypted::State { shape: training.shape, scaling: training.scaling, state })
+    }
+}
+
+/// The adapter at `path` in the clear: a file as it is, a job's decrypted with the folder of all keys.
+///
+/// # Errors
+/// If it is missing, damaged or of another model, or a job cannot be decrypted with the keys.
+pub fn owned(path: &Path, keys: Option<&Path>, folder: &ModelFolder) -> Result<PlainAdapter> {
+    if !path.is_dir() {
+        return PlainAdapter::open(path, folder.model());
+    }
+    let keys = keys.with_context(|| {
+        format!("{} is encrypted; name the folder of its owner's keys with --keys", path.display())
+    })?;
+    let (job, declared) = declared(path, folder.model())?;
+    let total = declared.settings.iterations(declared.examples)?;
+    let newest = job.newest(total).filter(|number| *number > 0);
+    let newest = newest.context("the job has not trained yet; run `host-runner finetune` on it")?;
+    let parameters = Owner::open(keys, folder)?.decrypt(&job, &declared, newest);
+    let parameters = parameters.with_context(|| {
+        format!("{} is another owner's job, or is running; iteration {newest}", path.display())
+    })?;
+    PlainAdapter::trained(parameters, declared.settings.alpha, folder.model())
+}
+
+/// An adapter on its way to a server of this process; what was made for it is removed in the end.
+#[derive(Debug)]
+pub struct HandedOver {
+    path: PathBuf,
+    is_temporary: bool,
+}
+
+impl HandedOver {
+    /// What the server opens.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for HandedOver {
+    fn drop(&mut self) {
+        if self.is_temporary {
+            // It is encrypted: failing to remove it harms nothing.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Hands over the adapter at `path`: a job as it is, `adapter` encrypted with the public key in the folder of all keys.
+///
+/// # Errors
+/// If the key is missing or damaged, the adapter does not fit the parameters, or the disk is full.
+pub fn hand_over(
+    path: &Path,
+    adapter: &PlainAdapter,
+    keys: &Path,
+    model: &Model,
+) -> Result<HandedOver> {
+    if path.is_dir() {
+        return Ok(HandedOver { path: path.to_owned(), is_temporary: false });
+    }
+    let public = keys.join(OWNER).join(owner::PUBLIC_KEY);
+    let (_, params) = owner::params(&public)?;
+    let ring = Ring::new(params.log_degree(), params.primes(), he_simd::best(), &Rayon)?;
+    let key = Public::open(&public, &ring, &params)?;
+    let path = std::env::temp_dir().join(format!("host-runner-{}.enc", std::process::id()));
+    let target = Target { ring: &ring, params: &params, model };
+    encrypt::write(&path, target, &key, adapter, &mut random::generator()?)?;
+    Ok(HandedOver { path, is_temporary: true })
+}
+
+/// The job in a folder, for this model.
+fn declared(path: &Path, model: &Model) -> Result<(Job, Declared)> {
+    let job = Job::at(path)?;
+    let declared = job.declared()?;
+    let declared = declared.with_context(|| format!("{} holds no whole job", path.display()))?;
+    let found = format!("{:016x}", adapter::digest(model));
+    ensure!(
+        found == declared.model,
+        "the job in {} is for another model ({}) than this one ({found})",
+        path.display(),
+        declared.model
+    );
+    Ok((job, declared))
+}
+
+/// Checks that the first upload of a job came from the device of these keys.
+fn check_upload(job: &Job, keys: &Path, params: &Params, model: &Model) -> Result<()> {
+    let bytes = files::read(&job.example(0), LIMIT)?;
+    let mut rest = bytes.as_slice();
+    let read = |piece: &mut [u8]| {
+        let taken = rest.split_off(..piece.len()).context("the file is truncated")?;
+        piece.copy_from_slice(taken);
+        Ok::<_, anyhow::Error>(())
+    };
+    let shape = example_shape(&upload_shape(params, model.config().width)?);
+    let transport = store::read_transport(keys)?;
+    let (_, frame) = Link::accept(&transport, params.digest(), shape.length(), read)?;
+    Upload::read(frame, &shape).map(drop)
+}
