@@ -104,7 +104,7 @@ impl Places {
         slots
     }
 
-    /// The numbers of one kind, from all slots.
+    /// The numbers of one kind, from all slots; those that are not trained are zero, whatever noise is there.
     ///
     /// # Errors
     /// If there are too few slots.
@@ -112,7 +112,8 @@ impl Places {
         let mut numbers = Parameters::zeros(self.shape);
         for vector in self.shape.vectors() {
             let (copy, place) = self.shape.place(vector);
-            for (f, x) in numbers.vector_mut(vector).iter_mut().enumerate() {
+            let entries = numbers.vector_mut(vector).iter_mut().enumerate();
+            for (f, x) in entries.filter(|(f, _)| self.shape.is_trained(vector, *f)) {
                 let block = self.tokens * (copy + COPIES * f);
                 let slot = slots.get(block + self.step(kind).cast_unsigned() + place);
                 *x = slot.ok_or(Error::Unsupported("too few slots"))?.re;
