@@ -1,0 +1,282 @@
+//! What training came to, used: a job's last state as it is, and its adapter exported and encrypted again, at an
+//! INSECURE size; and what is refused on the way.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "support/small.rs"]
+mod small;
+
+use core::time::Duration;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::SeedableRng;
+use he_core::keyswitch::KeyAuthority;
+use he_core::params::Params;
+use he_core::ring::{Portable, Ring, Serial};
+use he_lora::parameters::Parameters;
+use he_lora::reference::{self, Loss};
+use host_runner::adapter;
+use host_runner::adapter::encrypt::{self, Public};
+use host_runner::adapter::encrypted::{self, Target};
+use host_runner::adapter::plain::{self, PlainAdapter};
+use host_runner::authority::{self, Order};
+use host_runner::client::{Client, Decrypted};
+use host_runner::connection::Connection;
+use host_runner::dataset::Example;
+use host_runner::engine::Engine;
+use host_runner::finetune::job::{Declared, Job};
+use host_runner::finetune::owner::Owner;
+use host_runner::finetune::settings::Settings;
+use host_runner::finetune::worker::Worker;
+use host_runner::import::ModelFolder;
+use host_runner::personal::Source;
+use host_runner::plan::Plan;
+use host_runner::plan::training::TrainingPlan;
+use host_runner::server::{Limits, Server, Until};
+use host_runner::store::{self, DEVICE, Existing, Manifest, OWNER, SERVER, device, owner};
+use host_runner::{clear, precision, random};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use small::Scratch;
+
+const SENTENCE: &str = "a fine film .";
+const ALPHA: f64 = 2.0;
+
+/// An owner with keys, and the job that they declare.
+struct Setup {
+    scratch: Scratch,
+    folder: ModelFolder,
+    params: Params,
+    ring: Ring,
+    declared: Declared,
+}
+
+impl Setup {
+    fn insecure(name: &str) -> Self {
+        let scratch = Scratch::new(name);
+        let model = scratch.path().join("model");
+        small::write_model_of(&["no", "yes"], &model, |_, _| {});
+        let (folder, params) = (ModelFolder::open(&model).unwrap(), small::params());
+        let settings =
+            Settings { rank: 1, alpha: ALPHA, batch: 2, rate: 0.05, ..Settings::default() };
+        let training = settings.training(folder.model().config(), 2).unwrap();
+        let plan = TrainingPlan::new(&params, folder.model(), &training, 2).unwrap();
+        let mut rng = random::generator().unwrap();
+        let authority = KeyAuthority::generate(&params, &mut rng).unwrap();
+        let order = Order { preset: small::PRESET, params: &params, plan: plan.keys() };
+        let place = (scratch.path(), Existing::Keep);
+        authority::write(order, &authority, &mut rng, place, &mut |_| {}).unwrap();
+        let declared = Declared {
+            preset: small::PRESET.to_owned(),
+            model: format!("{:016x}", adapter::digest(folder.model())),
+            examples: 4,
+            number: 7,
+            settings,
+        };
+        let ring = Ring::new(params.log_degree(), params.primes(), &Portable, &Serial).unwrap();
+        Self { scratch, folder, params, ring, declared }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target { ring: &self.ring, params: &self.params, model: self.folder.model() }
+    }
+
+    fn owner(&self) -> Owner<'_> {
+        Owner::new(self.scratch.path(), self.params.clone(), &self.folder).unwrap()
+    }
+
+    fn encrypted_job(&self) -> Job {
+        let sentences = [("a fine film .", 1), ("a dull film", 0), ("dull .", 0), ("fine", 1)];
+        let example = |(text, label): (&str, usize)| Example { sentence: text.into(), label };
+        let job = Job::at(&self.path("job")).unwrap();
+        let examples = sentences.map(example);
+        self.owner().encrypt(&job, &self.declared, &examples, &mut || {}).unwrap();
+        job
+    }
+
+    /// Trains, and what the owner decrypts then.
+    fn train(&self) -> Parameters {
+        let (job, keys) = (self.encrypted_job(), self.path(SERVER));
+        let manifest = Manifest::open(&keys).unwrap();
+        let (model, declared) = (self.folder.model().clone(), self.declared.clone());
+        let worker = Worker::new((&keys, &manifest), &self.params, model, declared, None).unwrap();
+        assert!(worker.run(&job, None, &mut |_| {}).unwrap());
+        self.owner().decrypt(&job, &self.declared, 2).unwrap()
+    }
+
+    fn export(&self, parameters: &Parameters) -> PathBuf {
+        let path = self.path("mine.safetensors");
+        plain::save(&path, self.folder.model(), ALPHA, parameters).unwrap();
+        path
+    }
+
+    fn open(&self, path: &Path) -> anyhow::Result<PlainAdapter> {
+        PlainAdapter::open(path, self.folder.model())
+    }
+
+    fn encrypt(&self, adapter: &PlainAdapter) -> PathBuf {
+        let public = self.path(OWNER).join(owner::PUBLIC_KEY);
+        let key = Public::open(&public, &self.ring, &self.params).unwrap();
+        let (path, mut rng) = (self.path("mine.enc"), ChaCha20Rng::seed_from_u64(7));
+        let bytes = encrypt::write(&path, self.target(), &key, adapter, &mut rng).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), bytes);
+        path
+    }
+
+    /// The adapter at `path` as a server with these keys takes it.
+    fn source(&self, path: &Path) -> anyhow::Result<Source> {
+        let keys = self.path(SERVER);
+        let manifest = Manifest::open(&keys).unwrap();
+        Source::open(path, (&keys, &manifest), &self.params, self.folder.model())
+    }
+
+    fn engine(&self, source: &Source) -> Engine {
+        let (keys, model) = (self.path(SERVER), self.folder.model());
+        let manifest = Manifest::open(&keys).unwrap();
+        let shape = source.shape(model).unwrap().unwrap();
+        let plan = Plan::new(&self.params, model).unwrap();
+        let plan = plan.with_trained(&self.params, model, shape).unwrap();
+        let engine = Engine::load(&keys, &manifest, &self.params, &plan, model.clone()).unwrap();
+        let adapter = source.read(engine.target(), &mut |text| panic!("{text}")).unwrap();
+        engine.with_adapter(adapter).unwrap()
+    }
+
+    /// Asks an engine over a socket.
+    fn ask(&self, engine: &Engine) -> Decrypted {
+        let secrets = device::read(&self.path(DEVICE), &self.params).unwrap();
+        let client = Client::new(secrets, &self.params, &self.folder).unwrap();
+        let answerer = |upload, notify: &mut dyn FnMut(_)| engine.answer(upload, notify);
+        let about = (engine.upload_shape().unwrap(), self.params.digest());
+        let transport = store::read_transport(&self.path(SERVER)).unwrap();
+        let server =
+            Server::bind("127.0.0.1:0", Limits::default(), about, transport, &answerer).unwrap();
+        let address = server.address().to_string();
+        thread::scope(|scope| {
+            scope.spawn(|| server.run(Until::HungUp, &|_| {}).unwrap());
+            let mut connection = Connection::connect(&address, Duration::from_secs(60)).unwrap();
+            client.ask(&mut connection, SENTENCE, &mut |_| {}).unwrap()
+        })
+    }
+
+    /// The first parameters of the job, with all columns `up` moved from zero.
+    fn parameters(&self) -> Parameters {
+        let training = self.declared.settings.training(self.folder.model().config(), 2).unwrap();
+        let mut parameters = self.declared.settings.first(training.shape);
+        for vector in training.shape.vectors() {
+            for (f, x) in parameters.vector_mut(vector).iter_mut().enumerate() {
+                if training.shape.is_trained(vector, f) {
+                    *x += 0.125 * f64::from(u8::try_from(f % 5).unwrap()) - 0.25;
+                }
+            }
+        }
+        parameters
+    }
+}
+
+#[test]
+fn a_trained_state_and_its_adapter_encrypted_again_answer_as_the_exported_adapter_in_the_clear() {
+    let setup = Setup::insecure("trained");
+    let exported = setup.open(&setup.export(&setup.train())).unwrap();
+    let wanted = clear::logits_with(&setup.folder, Some(&exported), SENTENCE).unwrap();
+    let without = clear::logits(&setup.folder, SENTENCE).unwrap();
+    let change = precision::error_bits(&wanted, &without);
+    assert!(change < 5.0, "the adapter changes next to nothing: 2^-{change}");
+    for path in [setup.path("job"), setup.encrypt(&exported)] {
+        let engine = setup.engine(&setup.source(&path).unwrap());
+        let answer = setup.ask(&engine);
+        let bits = precision::error_bits(&answer.logits, &wanted);
+        assert!(bits > 6.0, "{}: {:?} and {wanted:?}", path.display(), answer.logits);
+        assert!((answer.canary - 1.0).abs() < 1.0 / 64.0, "{}", answer.canary);
+    }
+}
+
+#[test]
+fn what_another_owner_encrypted_is_refused_by_name() {
+    let (one, other) = (Setup::insecure("owner-one"), Setup::insecure("owner-other"));
+    one.encrypted_job();
+    let adapter = one.open(&one.export(&one.parameters())).unwrap();
+    for path in [one.path("job"), one.encrypt(&adapter)] {
+        one.source(&path).unwrap();
+        let error = format!("{:#}", other.source(&path).unwrap_err());
+        assert!(error.contains("another owner"), "{error}");
+    }
+    // A job without an iteration has nothing to serve.
+    let untrained = one.source(&one.path("job")).unwrap().read(one.target(), &mut |_| {});
+    assert!(untrained.err().unwrap().to_string().contains("has not trained yet"));
+}
+
+#[test]
+fn an_exported_head_comes_back_and_scores_as_the_reference_does() {
+    let setup = Setup::insecure("exported");
+    let parameters = setup.parameters();
+    let adapter = setup.open(&setup.export(&parameters)).unwrap();
+    let read = adapter.parameters().unwrap();
+    let mut pairs = read.numbers().iter().zip(parameters.numbers());
+    assert!(pairs.all(|(a, b)| (a - b).abs() < 1e-7));
+    assert!((adapter.scaling() - ALPHA).abs() < 1e-12);
+
+    let tokens = setup.folder.model().config().tokens;
+    let mut ids = vec![0; tokens];
+    let length = setup.folder.tokenizer().unwrap().sentence(SENTENCE, &mut ids).unwrap();
+    let table = setup.folder.embedding().unwrap();
+    let embedding = he_nn::reference::embed(&table, &ids[..length], tokens);
+    let example = reference::Example { embedding: &embedding, length, label: &[0.0, 1.0] };
+    let wanted =
+        reference::evaluate(setup.folder.model(), read, ALPHA, example, Loss::Squared).scores;
+    for found in [adapter, PlainAdapter::trained(parameters, ALPHA, setup.folder.model()).unwrap()]
+    {
+        let found = clear::logits_with(&setup.folder, Some(&found), SENTENCE).unwrap();
+        let error = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(error < 1e-6, "{found:?} and {wanted:?}");
+    }
+}
+
+#[test]
+fn heads_that_are_damaged_or_do_not_fit_are_refused() {
+    let setup = Setup::insecure("heads");
+    let whole = setup.export(&setup.parameters());
+    let enc = setup.encrypt(&setup.open(&whole).unwrap());
+    let bytes = fs::read(&enc).unwrap();
+    for place in (0..84).step_by(5).chain((84..bytes.len()).step_by(bytes.len() / 16)) {
+        let mut flipped = bytes.clone();
+        flipped[place] ^= 1 << (place % 8);
+        fs::write(&enc, flipped).unwrap();
+        assert!(encrypted::read(&enc, setup.target()).is_err(), "byte {place}");
+    }
+    for length in [83, bytes.len() / 2, bytes.len() - 1] {
+        fs::write(&enc, &bytes[..length]).unwrap();
+        assert!(setup.source(&enc).is_err(), "{length}");
+    }
+
+    let bytes = fs::read(&whole).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    let metadata: HashMap<_, _> = metadata.metadata().clone().unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let without = |part: &str| {
+        let rest = file.tensors().into_iter().filter(|(name, _)| !name.ends_with(part));
+        let rest: Vec<(String, TensorView<'_>)> = rest.collect();
+        fs::write(&whole, safetensors::serialize(rest, Some(metadata.clone())).unwrap()).unwrap();
+        format!("{:#}", setup.open(&whole).err().unwrap())
+    };
+    for part in ["head.classes.weight", "head.dense.lora_A.weight", "head.dense.lora_B.weight"] {
+        let error = without(part);
+        assert!(error.contains(part) && error.contains("missing"), "{error}");
+    }
+    let classes = file.tensor("base_model.model.head.classes.weight").unwrap();
+    let short = TensorView::new(Dtype::F32, vec![1, 8], &classes.data()[..32]).unwrap();
+    let others = file.tensors().into_iter().filter(|(name, _)| !name.contains("head.classes"));
+    let all = others.chain([("base_model.model.head.classes.weight".to_owned(), short)]);
+    let all: Vec<_> = all.collect();
+    fs::write(&whole, safetensors::serialize(all, Some(metadata.clone())).unwrap()).unwrap();
+    let error = format!("{:#}", setup.open(&whole).err().unwrap());
+    assert!(error.contains("head.classes.weight has shape"), "{error}");
+}
