@@ -1,29 +1,26 @@
 //! One step of private fine-tuning: forward with a tape, backward, optimizer. `docs/training.md` has the
 //! formulas and the order.
 
+mod back;
 mod head;
 mod projections;
 mod softmax;
 
 use alloc::vec::Vec;
 
-use he_core::refresh::Refresh;
+use he_core::refresh::{Refresh, Term};
 use he_nn::Error;
-use he_nn::backward::feed_forward::feed_forward;
-use he_nn::backward::normalisation::{normalisation, stream_rows, through};
-use he_nn::backward::token_attention::token_attention;
-use he_nn::backward::wide_attention::wide_attention;
-use he_nn::forward::{Features, Forward};
-use he_nn::layer::assembly::{Assembly, as_product};
-use he_nn::layout::{at_scale, low_half};
+use he_nn::forward::Forward;
+use he_nn::layer::assembly::as_product;
+use he_nn::layout::{at_scale, low_half, merged, negated, row, to_first};
 use he_nn::levels::Levels;
 use he_nn::model::{Config, Model};
 use he_nn::tape::Tape;
 
+use self::back::Backward;
 use self::head::Head;
-use self::projections::Projections;
 use crate::adamw::{self, AdamW};
-use crate::parameters::{Parameters, PerKind, Shape, Vector};
+use crate::parameters::{Parameters, PerKind, Shape};
 use crate::reference::Loss;
 use crate::state::{Places, Trained};
 
@@ -74,21 +71,27 @@ pub struct Encrypted<'a, R> {
     pub label: &'a R,
 }
 
-/// What an example gives.
+/// What a group of examples gives.
 #[derive(Clone, Debug)]
 pub struct Outcome<E: Refresh> {
-    /// The gradient, times the gain, in its places of the state.
+    /// The sum of the gradients, times the gain, in its places of the state.
     pub gradient: E::Ciphertext,
-    /// The scores before the step, one row a class; lower tokens all hold them.
-    pub scores: E::Rows,
+    /// The scores of each example before the step, one row a class, whose first token holds them.
+    pub scores: Vec<E::Rows>,
 }
 
-/// Gradients and the vectors they belong to; that of a projection stands for all three, that of a class
-/// for all classes.
-type Gradients<E> = Vec<(Vector, <E as he_core::eval::Evaluator>::Ciphertext)>;
+/// The sizes of the groups that a batch is taken in: powers of two of at most `most`, largest first.
+pub fn groups(batch: usize, most: usize) -> impl Iterator<Item = usize> {
+    let mut left = batch;
+    core::iter::from_fn(move || {
+        let size = left.min(most.max(1)).checked_ilog2().map(|log| 1 << log)?;
+        left -= size;
+        Some(size)
+    })
+}
 
-/// The state after iteration `number`, from 1, from the state before it and a mini-batch: parameters, mean and
-/// squares in their places of one ciphertext, which has at least the level of rows.
+/// The state after iteration `number`, from 1, from the state before it and a mini-batch in groups of at most `most`
+/// examples: parameters, mean and squares in their places of one ciphertext, which has at least the level of rows.
 ///
 /// # Errors
 /// If an example or the evaluator does not fit the model, there is no example, or a key is missing.
@@ -97,21 +100,19 @@ pub fn iteration<E: Refresh>(
     (model, training): (&Model, &Training),
     number: u32,
     state: &E::Ciphertext,
-    examples: &[Encrypted<'_, E::Rows>],
+    (examples, most): (&[Encrypted<'_, E::Rows>], usize),
     levels: &mut Levels<'_>,
 ) -> Result<E::Ciphertext, Error> {
     let (config, both) = (model.config(), (model, training));
     let state = refresh(eval, config, state, levels)?;
     let trained = Trained::unpack(eval, training.shape, training.scaling, &state)?;
-    let mut sum: Option<E::Ciphertext> = None;
-    for example in examples {
-        let one = outcome(eval, both, &trained, example, levels)?.gradient;
-        sum = Some(match sum {
-            None => one,
-            Some(sum) => eval.add(&sum, &one)?,
-        });
+    let (mut sum, mut rest) = (None, examples);
+    for size in groups(examples.len(), most) {
+        let (group, others) = rest.split_at(size);
+        rest = others;
+        add_to(eval, &mut sum, outcome(eval, both, &trained, group, levels)?.gradient)?;
     }
-    let sum = sum.ok_or(Error::Unsupported("an iteration has an example"))?;
+    let sum = sum.ok_or(NO_EXAMPLE)?;
     let count = u32::try_from(examples.len());
     let count = count.map_err(|_| Error::Unsupported("too many examples"))?;
     step(eval, (config, training), number, &state, (&sum, count), levels)
@@ -131,38 +132,98 @@ pub fn refresh<E: Refresh>(
     low_half(eval, &rows, levels.next(eval)?)
 }
 
-/// Forward and back through an example.
+/// Forward and back through a group of examples, a power of two of at most half of the tokens: one by one to the last
+/// attention and from there on the way back, all together between.
 ///
 /// # Errors
-/// If the example or the evaluator does not fit the model, or a key is missing.
+/// If an example or the evaluator does not fit the model, there are not so many examples, or a key is missing.
 pub fn outcome<E: Refresh>(
     eval: &E,
     (model, training): (&Model, &Training),
     trained: &Trained<E>,
-    example: &Encrypted<'_, E::Rows>,
+    examples: &[Encrypted<'_, E::Rows>],
     levels: &mut Levels<'_>,
 ) -> Result<Outcome<E>, Error> {
-    let mut silent = |_| {};
-    let forward = Forward::new(eval, model, &mut silent).with_adapter(&trained.adapter);
-    let features = forward.resuming(*levels).features(example.upload)?;
-    let Features { rows, mask, tape, bootstraps } = features;
-    levels.resume(bootstraps);
     let both = (model, training);
-    let head = Head::forward(eval, model, trained, (&rows, &mask), levels.next(eval)?)?;
-    let (mut gradients, scores) = (Vec::new(), head.scores(eval, model.config())?);
-    let [rows, canary] =
-        head.backward(eval, both, trained, (example.label, levels), &mut gradients)?;
+    let (streams, mut trunks) = to_last_attention(eval, model, trained, examples, levels)?;
+    let mut silent = |_| {};
+    let tail = Forward::new(eval, model, &mut silent).resuming(*levels).tail(&streams)?;
+    levels.resume(tail.bootstraps);
+    let inputs = (&tail.rows, &tail.zeros);
+    let head = Head::forward(eval, model, trained, inputs, levels.next(eval)?)?;
+    let (count, config) = (examples.len(), model.config());
+    let scores = (0..count).map(|token| head.scores(eval, config, token));
+    let scores = scores.collect::<Result<Vec<_>, _>>()?;
 
-    let mut back = Backward { eval, model, training, trained, tape: &tape, levels, gradients };
-    let stream = back.last_layer(&rows)?;
-    let canary = back.first_layer(&stream, &canary)?;
+    let (mut gradients, doubles) = (Vec::new(), doubled_labels(eval, examples)?);
+    let [rows, zeros] = head.backward(eval, both, trained, (&doubles, levels), &mut gradients)?;
+    if let Some((mask, _)) = trunks.first_mut() {
+        let all = (0..count).map(|token| to_first(0, token, config.tokens)).collect();
+        *mask = eval.add_rows(mask, &eval.select(&zeros, &[all])?)?;
+    }
+    let mut back = Backward { eval, model, training, trained, levels, gradients };
+    let (streams, mut canaries) = (back.tail(&tail.tape, &rows, count)?, None);
+    for ((mask, tape), stream) in trunks.into_iter().zip(&streams) {
+        let stream = back.last_layer(&tape, stream)?;
+        add_to(eval, &mut canaries, back.first_layer(&tape, &stream, &mask)?)?;
+    }
+    let canaries = canaries.ok_or(NO_EXAMPLE)?;
     let places = Places::new(eval, training.shape)?;
-    let all = places.gather(eval, &training.gains, &back.gradients)?;
-    let gradient = match places.canary_gradient(eval, &canary, training.canary())? {
+    let all = places.gather(eval, &training.gains, &back.summed(count)?)?;
+    let gradient = match places.canary_gradient(eval, &canaries, training.canary())? {
         None => all,
         Some(canary) => eval.add(&all, &canary)?,
     };
     Ok(Outcome { gradient, scores })
+}
+
+/// The streams of examples after the last attention, and of each the mask and the tape.
+#[expect(clippy::type_complexity, reason = "three lists")]
+fn to_last_attention<E: Refresh>(
+    eval: &E,
+    model: &Model,
+    trained: &Trained<E>,
+    examples: &[Encrypted<'_, E::Rows>],
+    levels: &mut Levels<'_>,
+) -> Result<(Vec<E::Rows>, Vec<(E::Rows, Tape<E>)>), Error> {
+    let (mut streams, mut trunks) = (Vec::new(), Vec::new());
+    for example in examples {
+        let mut silent = |_| {};
+        let forward = Forward::new(eval, model, &mut silent).with_adapter(&trained.adapter);
+        let trunk = forward.resuming(*levels).trunk(example.upload)?;
+        levels.resume(trunk.bootstraps);
+        streams.push(trunk.stream);
+        trunks.push((trunk.mask, trunk.tape));
+    }
+    Ok((streams, trunks))
+}
+
+/// Twice the labels, which take turns over lower tokens. `1 − Y` takes a number at every token, or at every lower one, to
+/// its double at the first.
+fn doubled_labels<E: Refresh>(
+    eval: &E,
+    examples: &[Encrypted<'_, E::Rows>],
+) -> Result<E::Rows, Error> {
+    let double = |example: &Encrypted<'_, E::Rows>| {
+        let next = |index| negated(Term { row: index, shift: 1 }, eval.tokens());
+        let rows = 0..eval.row_count(example.label);
+        let sums: Vec<_> = rows.map(|index| alloc::vec![row(index), next(index)]).collect();
+        eval.select(example.label, &sums)
+    };
+    merged(eval, &examples.iter().map(double).collect::<Result<Vec<_>, _>>()?)
+}
+
+/// Adds to a sum that may be empty.
+fn add_to<E: Refresh>(
+    eval: &E,
+    sum: &mut Option<E::Ciphertext>,
+    x: E::Ciphertext,
+) -> Result<(), Error> {
+    *sum = Some(match sum.take() {
+        None => x,
+        Some(sum) => eval.add(&sum, &x)?,
+    });
+    Ok(())
 }
 
 /// The state after step `number`, from 1: from the state as [`refresh`] gives it, and the sum of the
@@ -184,105 +245,4 @@ pub fn step<E: Refresh>(
     adamw::step(eval, training.shape, &training.optimizer, number, &all)
 }
 
-/// The way back through the layers.
-struct Backward<'a, 'b, E: Refresh> {
-    eval: &'a E,
-    model: &'a Model,
-    training: &'a Training,
-    trained: &'a Trained<E>,
-    tape: &'a Tape<E>,
-    levels: &'a mut Levels<'b>,
-    gradients: Gradients<E>,
-}
-
-impl<'a, E: Refresh> Backward<'a, '_, E> {
-    /// From the derivative by the features of the head, as rows of a product, to that by the stream before the last
-    /// layer, in halves.
-    fn last_layer(&mut self, rows: &E::Rows) -> Result<E::Rows, Error> {
-        let (eval, model, tape) = (self.eval, self.model, self.tape);
-        let config = model.config();
-        let ([_, weights], [_, before_attention, inner, head], [_, gates], [kernel], [_, input]) = (
-            model.layers(),
-            &tape.normalisations[..],
-            &tape.gates[..],
-            &tape.token[..],
-            &tape.inputs[..],
-        ) else {
-            return Err(UNRECORDED);
-        };
-        let stream = normalisation(eval, config, head, rows, self.levels.next(eval)?)?;
-        let stream = self.feed_forward(&stream, (1, gates), inner)?;
-
-        let level = self.levels.next(eval)?;
-        let (projected, first) =
-            token_attention(eval, config, &weights.attention, kernel, &stream, level)?;
-        let (width, attention) = (config.width, &weights.attention);
-        // Differences, values, queries.
-        let passed = Assembly::new(3 * width, 4 * width, config.weight_frac_bits)
-            .with_identity(2 * width, 0, width)
-            .with_scaled_identity(0, width, width, -1)
-            .with_identity(width, 2 * width, width)
-            .with_transposed(2 * width, 3 * width, &attention.query, 1)
-            .with_transposed(0, 3 * width, &attention.key, -1)
-            .with_transposed(width, 3 * width, &attention.value, 1)
-            .finish();
-        let projections = self.projections(1, input)?;
-        let g = projections.packed(&eval.matmul(&projected, &passed)?, self.levels.next(eval)?)?;
-        let weights = projections.gradients(&g, &mut self.gradients)?;
-        let by_input = projections.input(&g, &weights)?;
-        let before = through(eval, before_attention, &by_input)?;
-        let before = stream_rows(eval, config, &before)?;
-        Ok(eval.add_rows(&before, &first)?)
-    }
-
-    /// From the derivative by the stream after the first layer; returns the canary in slots.
-    fn first_layer(&mut self, stream: &E::Rows, canary: &E::Rows) -> Result<E::Ciphertext, Error> {
-        let (eval, model, tape) = (self.eval, self.model, self.tape);
-        let config = model.config();
-        let ([weights, _], [inner, ..], [gates, _], [packs], [kernel], [input, _]) = (
-            model.layers(),
-            &tape.normalisations[..],
-            &tape.gates[..],
-            &tape.packs[..],
-            &tape.wide[..],
-            &tape.inputs[..],
-        ) else {
-            return Err(UNRECORDED);
-        };
-        let stream = self.feed_forward(stream, (0, gates), inner)?;
-        let (attention, level) = ((packs, kernel), self.levels.next(eval)?);
-        let rows = wide_attention(eval, config, &weights.attention, attention, &stream, level)?;
-        let projections = self.projections(0, input)?;
-        let rows = eval.concat(&as_product(eval, config, &rows)?, canary)?;
-        let g = projections.packed(&rows, self.levels.next(eval)?)?;
-        projections.gradients(&g, &mut self.gradients)?;
-        Ok(g)
-    }
-
-    /// Back through a feed-forward network and the normalisation before it.
-    fn feed_forward(
-        &mut self,
-        stream: &E::Rows,
-        (layer, gates): (usize, &he_nn::layer::feed_forward::Gates<E>),
-        inner: &he_nn::layer::normalisation::Normalisation<E>,
-    ) -> Result<E::Rows, Error> {
-        let (eval, config) = (self.eval, self.model.config());
-        let weights = self.model.layers().get(layer).ok_or(UNRECORDED)?;
-        let level = self.levels.next(eval)?;
-        let rows = feed_forward(eval, config, &weights.feed_forward, gates, stream, level)?;
-        let before = normalisation(eval, config, inner, &rows, self.levels.next(eval)?)?;
-        Ok(eval.add_rows(stream, &before)?)
-    }
-
-    fn projections(
-        &self,
-        layer: usize,
-        input: &'a E::Ciphertext,
-    ) -> Result<Projections<'a, E>, Error> {
-        let Self { eval, model, training, trained, .. } = *self;
-        let adapter = trained.adapter.layers.get(layer).ok_or(UNRECORDED)?;
-        Ok(Projections { eval, config: model.config(), training, layer, adapter, input })
-    }
-}
-
-const UNRECORDED: Error = Error::Unsupported("a tape of two layers");
+const NO_EXAMPLE: Error = Error::Unsupported("an iteration has an example");

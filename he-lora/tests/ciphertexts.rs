@@ -55,7 +55,7 @@ fn counted(
     let state = count.input(count.rows_level(), count.default_scale())?;
     let (upload, label) = (count.input_rows(WIDTH)?, count.input_rows(CLASSES)?);
     let example = Encrypted { upload: &upload, label: &label };
-    let state = iteration(&count, (model, training), 1, &state, &[example], levels)?;
+    let state = iteration(&count, (model, training), 1, &state, (&[example], 1), levels)?;
     let needed = count.needed_bootstraps(&state, count.rows_level())?;
     Ok((count, needed.iter().map(|bootstrap| bootstrap.needed).collect()))
 }
@@ -151,7 +151,7 @@ fn an_encrypted_iteration_is_that_of_the_reference() {
     let trained = Trained::unpack(cpu, training.shape, training.scaling, &state).unwrap();
     let example = Encrypted { upload: &upload, label: &labels };
     let both = (&model, &training);
-    let found = training::outcome(cpu, both, &trained, &example, &mut levels).unwrap().gradient;
+    let found = training::outcome(cpu, both, &trained, &[example], &mut levels).unwrap().gradient;
     let example = Example { embedding: &embedding, length, label: &label };
     let exact = evaluate(&model, &theta, training.scaling, example, training.loss).gradient;
     let mut wanted = Parameters::zeros(training.shape);

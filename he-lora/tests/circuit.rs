@@ -32,23 +32,23 @@ fn encrypted(eval: &Clear, example: Example<'_>) -> (ClearRows, ClearRows) {
     (eval.encrypt_rows(&upload).unwrap(), eval.encrypt_rows(&label).unwrap())
 }
 
-/// The gradient by the circuit, with its gains.
+/// The sum of the examples' gradients by the circuit, with its gains, and their scores.
 fn circuit(
     eval: &Clear,
-    model: &Model,
-    training: &Training,
+    (model, training): (&Model, &Training),
     parameters: &Parameters,
-    example: Example<'_>,
-) -> Parameters {
+    examples: &[Example<'_>],
+) -> (Parameters, Vec<Vec<f64>>) {
     let places = Places::new(eval, training.shape).unwrap();
     let slots = places.pack(Kind::Parameter, parameters);
     let state = eval.encrypt(&slots, 14, eval.default_scale()).unwrap();
     let trained = Trained::unpack(eval, training.shape, training.scaling, &state).unwrap();
-    let (upload, label) = encrypted(eval, example);
-    let encrypted = Encrypted { upload: &upload, label: &label };
+    let rows: Vec<_> = examples.iter().map(|example| encrypted(eval, *example)).collect();
+    let examples: Vec<_> = rows.iter().map(|(upload, label)| Encrypted { upload, label }).collect();
     let mut levels = Levels::default();
-    let found = outcome(eval, (model, training), &trained, &encrypted, &mut levels).unwrap();
-    places.read(Kind::Gradient, found.gradient.values()).unwrap()
+    let found = outcome(eval, (model, training), &trained, &examples, &mut levels).unwrap();
+    let scores = found.scores.iter().map(|rows| rows.values().iter().map(|row| row[0]).collect());
+    (places.read(Kind::Gradient, found.gradient.values()).unwrap(), scores.collect())
 }
 
 /// For every group of vectors the largest difference over the largest entry.
@@ -67,7 +67,12 @@ fn worst(found: &Parameters, wanted: &Parameters) -> f64 {
 }
 
 /// The levels that an iteration needs, found without values.
-fn plan(eval: &Clear, model: &Model, training: &Training, examples: usize) -> Vec<usize> {
+fn plan(
+    eval: &Clear,
+    model: &Model,
+    training: &Training,
+    (examples, most): (usize, usize),
+) -> Vec<usize> {
     let run = |levels: &mut Levels<'_>| -> Result<Vec<usize>, Error> {
         let count = Count::new(eval.shape().clone());
         let state = count.input(count.rows_level(), count.default_scale())?;
@@ -75,7 +80,8 @@ fn plan(eval: &Clear, model: &Model, training: &Training, examples: usize) -> Ve
         let label = count.input_rows(small::CLASSES)?;
         let one = || Encrypted { upload: &upload, label: &label };
         let examples: Vec<_> = (0..examples).map(|_| one()).collect();
-        let state = iteration(&count, (model, training), 1, &state, &examples, levels)?;
+        let examples = (&examples[..], most);
+        let state = iteration(&count, (model, training), 1, &state, examples, levels)?;
         let needed = count.needed_bootstraps(&state, count.rows_level())?;
         Ok(needed.iter().map(|bootstrap| bootstrap.needed).collect())
     };
@@ -88,7 +94,9 @@ fn plan(eval: &Clear, model: &Model, training: &Training, examples: usize) -> Ve
 fn iterations_at_planned_levels_are_those_of_the_reference() {
     let (eval, model) = (small::insecure(), small::model(1));
     let training = small::training(Loss::CrossEntropy);
-    let levels = plan(&eval, &model, &training, 2);
+    // A group of two and one of one.
+    let most = 2;
+    let levels = plan(&eval, &model, &training, (3, most));
     assert!(levels.iter().all(|&level| level <= eval.computing_level()));
 
     let places = Places::new(&eval, training.shape).unwrap();
@@ -98,21 +106,21 @@ fn iterations_at_planned_levels_are_those_of_the_reference() {
     let slots = places.pack(Kind::Parameter, &theta);
     let mut state = eval.encrypt(&slots, eval.rows_level(), eval.default_scale()).unwrap();
     for number in 1..=3 {
-        let sentences = [9, 14].map(|length| (synthetic::embedding(101, length), length));
-        let labels = [[0.0, 1.0], [1.0, 0.0]];
+        let sentences = [9, 14, 2].map(|length| (synthetic::embedding(101, length), length));
+        let labels = [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]];
         let mut mean = zeros();
         let mut rows = Vec::new();
         for ((embedding, length), label) in sentences.iter().zip(&labels) {
             let example = Example { embedding, length: *length, label };
             let one = evaluate(&model, &theta, training.scaling, example, training.loss).gradient;
-            training.accumulate(&mut mean, &one, 0.5);
+            training.accumulate(&mut mean, &one, 1.0 / 3.0);
             rows.push(encrypted(&eval, example));
         }
         let examples: Vec<_> =
             rows.iter().map(|(upload, label)| Encrypted { upload, label }).collect();
         let mut levels = Levels::planned(&levels);
-        state =
-            iteration(&eval, (&model, &training), number, &state, &examples, &mut levels).unwrap();
+        let (both, examples) = ((&model, &training), (&examples[..], most));
+        state = iteration(&eval, both, number, &state, examples, &mut levels).unwrap();
         let exact = |x: f64| 1.0 / x.sqrt();
         training.optimizer.apply(number, &mut theta, &mut moments, &mean, &exact);
         let found = places.read(Kind::Parameter, state.values()).unwrap();
@@ -124,18 +132,33 @@ fn iterations_at_planned_levels_are_those_of_the_reference() {
 }
 
 #[test]
-fn gradients_are_those_of_the_reference() {
+fn gradients_and_scores_of_groups_are_those_of_the_reference() {
     let eval = small::insecure();
-    for (seed, length) in [(1, 9), (2, 16), (3, 2)] {
+    let lengths = [9, 16, 2, 5, 1, 12, 7, 3];
+    for (seed, count) in [(1, 1), (2, 1), (3, 2), (4, 4), (5, 8)] {
         let (model, parameters) = (small::model(seed), small::parameters(40 + seed, 0.2));
-        let embedding = synthetic::embedding(100 + seed, length);
-        for (loss, label) in [(Loss::CrossEntropy, [0.0, 1.0]), (Loss::Squared, [0.75, -1.5])] {
+        let sentences: Vec<_> = (100 * seed..)
+            .zip(lengths.into_iter().cycle().skip(usize::from(seed == 2)).take(count))
+            .map(|(seed, length)| (synthetic::embedding(seed, length), length))
+            .collect();
+        for (loss, labels) in [
+            (Loss::CrossEntropy, [[0.0, 1.0], [1.0, 0.0]]),
+            (Loss::Squared, [[0.75, -1.5], [-0.5, 0.25]]),
+        ] {
             let training = small::training(loss);
-            let example = Example { embedding: &embedding, length, label: &label };
-            let found = circuit(&eval, &model, &training, &parameters, example);
-            let exact = evaluate(&model, &parameters, training.scaling, example, loss).gradient;
+            let pairs = sentences.iter().zip(labels.iter().cycle());
+            let examples: Vec<_> = pairs
+                .map(|((embedding, length), label)| Example { embedding, length: *length, label })
+                .collect();
+            let (found, scores) = circuit(&eval, (&model, &training), &parameters, &examples);
             let mut wanted = Parameters::zeros(training.shape);
-            training.accumulate(&mut wanted, &exact, 1.0);
+            for (example, scores) in examples.iter().zip(scores) {
+                let exact = evaluate(&model, &parameters, training.scaling, *example, loss);
+                training.accumulate(&mut wanted, &exact.gradient, 1.0);
+                for (found, wanted) in scores.iter().zip(&exact.scores) {
+                    assert!((found - wanted).abs() < 2f64.powi(-10), "{found} {wanted}");
+                }
+            }
             let error = worst(&found, &wanted);
             assert!(error < 2f64.powi(-10), "{seed} {loss:?}: 2^{:.1}", error.log2());
         }

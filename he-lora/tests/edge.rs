@@ -136,5 +136,5 @@ fn slots(
     let labels = eval.encrypt_rows(&[1.0, 0.0].map(|y| vec![y; TOKENS])).unwrap();
     let encrypted = Encrypted { upload: &upload, label: &labels };
     let (both, mut levels) = ((&edge.model, training), Levels::default());
-    outcome(eval, both, trained, &encrypted, &mut levels).unwrap().gradient.values().to_vec()
+    outcome(eval, both, trained, &[encrypted], &mut levels).unwrap().gradient.values().to_vec()
 }

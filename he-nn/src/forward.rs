@@ -5,6 +5,8 @@
 //! non-linear one starts with a bootstrap. A row that every pack knows to be zero is added to the
 //! mask when the pack comes back, so whatever destroys a ciphertext destroys the canary.
 
+mod tail;
+
 use alloc::vec::Vec;
 
 use he_core::eval::mul_values;
@@ -22,6 +24,8 @@ use crate::levels::Levels;
 use crate::model::{AttentionWeights, Config, LayerRanges, LayerWeights, Model, Window};
 use crate::stage::{Event, Stage};
 use crate::tape::Tape;
+
+pub use self::tail::{Features, Trunk};
 
 /// An encrypted update of queries, keys and values.
 pub trait QkvUpdate<E: Refresh> {
@@ -46,19 +50,6 @@ pub struct Forward<'a, E: Refresh> {
     tape: Option<Tape<E>>,
     progress: &'a mut dyn FnMut(Event),
     stage: usize,
-}
-
-/// What a forward pass comes to before the head.
-#[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
-pub struct Features<E: Refresh> {
-    /// The first token's normalised features in every place, and a row of zeros.
-    pub rows: E::Rows,
-    /// The mask, whose first token is the canary.
-    pub mask: E::Rows,
-    /// What the way back needs.
-    pub tape: Tape<E>,
-    /// How many bootstraps there were, those before this pass included.
-    pub bootstraps: usize,
 }
 
 impl<'a, E: Refresh> Forward<'a, E> {
@@ -109,32 +100,17 @@ impl<'a, E: Refresh> Forward<'a, E> {
         upload: &E::Rows,
         head: impl FnOnce(&E::Rows, &E::Rows, usize) -> Result<E::Ciphertext, Error>,
     ) -> Result<E::Ciphertext, Error> {
-        let stream = self.blocks(upload)?;
-        let rows = self.head_rows(&stream)?;
-        let (eval, width) = (self.eval, self.model.config().width);
+        let (eval, [stream, mask]) = (self.eval, self.trunk_rows(upload)?);
+        let [rows, zeros] = self.tail_rows(&[stream])?;
         let stage = self.begin();
-        let mask = eval.select(&stream, &rows_of(width..width + 1))?;
+        let mask = eval.add_rows(&mask, &zeros)?;
         let answer = head(&rows, &mask, self.levels.next(eval)?)?;
         self.end(stage, eval.level(&answer));
         Ok(answer)
     }
 
-    /// All but the head, with what the way back needs.
-    ///
-    /// # Errors
-    /// As [`Self::run`].
-    pub fn features(mut self, upload: &E::Rows) -> Result<Features<E>, Error> {
-        self.tape = Some(Tape::default());
-        let stream = self.blocks(upload)?;
-        let rows = self.head_rows(&stream)?;
-        let width = self.model.config().width;
-        let mask = self.eval.select(&stream, &rows_of(width..width + 1))?;
-        let tape = self.tape.unwrap_or_default();
-        Ok(Features { rows, mask, tape, bootstraps: self.levels.used() })
-    }
-
-    /// The residual stream of the first token, in every place, and the mask.
-    fn blocks(&mut self, upload: &E::Rows) -> Result<E::Rows, Error> {
+    /// The residual stream of the first token after the last attention, zero in other places, and the mask.
+    fn trunk_rows(&mut self, upload: &E::Rows) -> Result<[E::Rows; 2], Error> {
         let model = self.model;
         let config = model.config();
         let ([first, last], [first_ranges, last_ranges]) = (model.layers(), &config.layers[..])
@@ -150,7 +126,9 @@ impl<'a, E: Refresh> Forward<'a, E> {
         let stream = self.first_attention(upload, &first.attention, first_ranges)?;
         let stream = self.feed_forward(&stream, first, first_ranges, Padding::Masked)?;
         let stream = self.last_attention(&stream, &last.attention, last_ranges, window)?;
-        self.feed_forward(&stream, last, last_ranges, Padding::None)
+        let width = config.width;
+        let part = |range| self.eval.select(&stream, &rows_of(range));
+        Ok([part(0..width)?, part(width..width + 1)?])
     }
 
     /// `X + Wo · attention(X)` for every token, and the mask, from an upload.
@@ -199,7 +177,7 @@ impl<'a, E: Refresh> Forward<'a, E> {
         Ok(stream)
     }
 
-    /// `X + Wo · attention(LN(X))` for the first token, in every place, and the mask.
+    /// `X + Wo · attention(LN(X))` for the first token, zero in other places, and the mask.
     fn last_attention(
         &mut self,
         stream: &E::Rows,
@@ -275,18 +253,6 @@ impl<'a, E: Refresh> Forward<'a, E> {
         let stream = eval.add_rows(stream, &update)?;
         self.end(stage, level);
         Ok(stream)
-    }
-
-    fn head_rows(&mut self, stream: &E::Rows) -> Result<E::Rows, Error> {
-        let (eval, config) = (self.eval, self.model.config());
-        let stage = self.begin();
-        let (window, level) = (config.head_norm, self.levels.next(eval)?);
-        let (padding, norm) = (Padding::None, Normalisation::new);
-        let normalisation = norm(eval, config, stream, window, padding, level)?;
-        let (rows, level) = normalisation.rows(eval)?;
-        self.record(|tape| tape.normalisations.push(normalisation));
-        self.end(stage, level);
-        Ok(rows)
     }
 
     /// The updates of queries, keys and values as rows of all tokens.

@@ -103,15 +103,57 @@ pub const fn negated(term: Term, tokens: usize) -> Term {
 /// # Errors
 /// None: shifts are below the number of tokens.
 pub fn broadcast<E: Refresh>(eval: &E, rows: &E::Rows) -> Result<E::Rows, Error> {
+    copied(eval, rows, 1..eval.tokens())
+}
+
+/// Tokens below `range.start` of rows whose other tokens are zero, copied to all tokens below `range.end`; both are
+/// powers of two.
+///
+/// # Errors
+/// If there are fewer tokens.
+pub fn copied<E: Refresh>(
+    eval: &E,
+    rows: &E::Rows,
+    range: core::ops::Range<usize>,
+) -> Result<E::Rows, Error> {
     let mut rows = rows.clone();
-    let mut copies = 1;
-    while copies < eval.tokens() {
+    let mut copies = range.start;
+    while copies < range.end {
         let double = |index| alloc::vec![row(index), Term { row: index, shift: copies }];
         let sums: Vec<_> = (0..eval.row_count(&rows)).map(double).collect();
         rows = eval.select(&rows, &sums)?;
         copies *= 2;
     }
     Ok(rows)
+}
+
+/// Rows of `e` sentences in one: of each its first token, the others zero; together sentence `i` at all tokens
+/// `i`, `i + e`, `i + 2e`, ….
+///
+/// # Errors
+/// If `e` is not a power of two of at most half of the tokens, or counts or scales differ.
+pub fn merged<E: Refresh>(eval: &E, sentences: &[E::Rows]) -> Result<E::Rows, Error> {
+    let count = sentences.len();
+    if !count.is_power_of_two() || count > eval.tokens() / 2 {
+        return Err(Error::Unsupported("sentences share a pack by powers of two"));
+    }
+    let mut all: Option<E::Rows> = None;
+    for (place, rows) in sentences.iter().enumerate() {
+        let moved = |index| alloc::vec![Term { row: index, shift: place }];
+        let sums: Vec<_> = (0..eval.row_count(rows)).map(moved).collect();
+        let rows = eval.select(rows, &sums)?;
+        all = Some(match all {
+            None => rows,
+            Some(all) => eval.add_rows(&all, &rows)?,
+        });
+    }
+    copied(eval, &all.ok_or(Error::Unsupported("no sentences"))?, count..eval.tokens())
+}
+
+/// The row with this token moved to the first one; those before it change their sign.
+#[must_use]
+pub const fn to_first(row: usize, token: usize, tokens: usize) -> Term {
+    Term { row, shift: (2 * tokens - token) % (2 * tokens) }
 }
 
 /// Bootstraps a pack of which only tokens below `T/2` are wanted, to `level`.
@@ -198,6 +240,9 @@ pub fn sum_rotations<E: Evaluator>(
 
 #[cfg(test)]
 mod tests {
+    use he_core::eval::clear::Clear;
+    use he_core::eval::position::{RowShape, Shape};
+
     use super::*;
 
     #[test]
@@ -218,6 +263,33 @@ mod tests {
         let values = layout.values(|[a, b], t| number(100 * a + 10 * b + t));
         let wanted = [0.0, 2.0, 1.0, 3.0, 100.0, 102.0, 101.0, 103.0, 10.0];
         assert!(values.iter().zip(wanted).all(|(v, w)| *v == Complex::real(w)));
+    }
+
+    #[test]
+    fn merged_sentences_take_turns_over_tokens_and_come_back_by_shifts() {
+        let rows = RowShape {
+            tokens: 8,
+            frac_bits: 4,
+            product_scale: libm::exp2(38.0),
+            rows_level: 3,
+            computing_level: 14,
+        };
+        let eval = Clear::new(Shape::nominal(1 << 9).unwrap().with_rows(rows).unwrap());
+        let sentence = |x: f64| {
+            let first = |x| (0..8).map(|t| if t == 0 { x } else { 0.0 }).collect();
+            eval.encrypt_rows(&[first(x), first(-x)]).unwrap()
+        };
+        let four = merged(&eval, &[1.0, 2.0, 3.0, 4.0].map(sentence)).unwrap();
+        assert_eq!(four.values()[0], [1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(four.values()[1], four.values()[0].iter().map(|x| -x).collect::<Vec<_>>());
+        let third = eval.select(&four, &[alloc::vec![to_first(0, 2, 8)]]).unwrap();
+        assert_eq!(third.values()[0], [3.0, 4.0, 1.0, 2.0, 3.0, 4.0, -1.0, -2.0]);
+        assert_eq!(
+            merged(&eval, &[sentence(5.0)]).unwrap().values(),
+            broadcast(&eval, &sentence(5.0)).unwrap().values()
+        );
+        assert!(merged(&eval, &[1.0, 2.0, 3.0].map(sentence)).is_err());
+        assert!(merged(&eval, &[1.0; 8].map(sentence)).is_err());
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub const STAGES: [&str; 11] = [
     "head: classes",
 ];
 
+/// The place of the first stage after the last attention.
+pub(crate) const TAIL: usize = 7;
+
 /// One of [`STAGES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stage {

@@ -1,4 +1,4 @@
-//! What the way back needs of a forward pass.
+//! What the way back needs of a forward pass, to the last attention of one sentence or after it.
 
 use alloc::vec::Vec;
 
@@ -20,8 +20,8 @@ pub struct Tape<E: Refresh> {
     pub wide: Vec<WideKernel<E>>,
     /// The last layer's attention.
     pub token: Vec<TokenKernel<E>>,
-    /// All normalisations: before the first feed-forward network, the last attention, the last
-    /// feed-forward network and the head.
+    /// All normalisations: before the first feed-forward network and the last attention; or before the
+    /// last feed-forward network and the head.
     pub normalisations: Vec<Normalisation<E>>,
     /// The feed-forward networks.
     pub gates: Vec<Gates<E>>,

@@ -2,7 +2,7 @@
 //!
 //! Rows `u + 2·(c + 4·f)` as in [`he_nn::layer::normalisation::layout`]. Forward the dense layer is in
 //! every copy of `u = 0` and the normalised features in `u = 1`; back the derivative by the score of
-//! class `c` is in copy `c` of `u = 0`, and the tangent in `u = 1`.
+//! class `c` is in copy `c` of `u = 0`, and the tangent in `u = 1`. Sentences take turns over places.
 
 use alloc::vec::Vec;
 
@@ -13,12 +13,13 @@ use he_nn::Error;
 use he_nn::layer::assembly::{Assembly, as_product};
 use he_nn::layer::normalisation::layout;
 use he_nn::layout::{
-    Layout, at_scale, low_half, mul_to, negated, row, sum_rotations, to_upper_half,
+    Layout, at_scale, low_half, mul_to, negated, row, sum_rotations, to_first, to_upper_half,
 };
 use he_nn::levels::Levels;
 use he_nn::model::{Config, Model};
 
-use super::{Gradients, Training, softmax};
+use super::back::Gradients;
+use super::{Training, softmax};
 use crate::head::Hidden;
 use crate::parameters::{Side, Vector};
 use crate::state::Trained;
@@ -39,17 +40,17 @@ pub(super) struct Head<E: Refresh> {
     inner: Vec<E::Ciphertext>,
     /// Scores, one row a class, then the tangent, one row a feature; lower tokens only.
     rows: E::Rows,
-    /// The mask, whose first token is the canary, and what is known to be zero.
-    canary: E::Rows,
+    /// What is known to be zero.
+    zeros: E::Rows,
 }
 
 impl<E: Refresh> Head<E> {
-    /// From rows of normalised features and a row of zeros, and the mask. The bootstrap is to `level`.
+    /// From rows of normalised features and a row of zeros, and what else is zero. The bootstrap is to `level`.
     pub(super) fn forward(
         eval: &E,
         model: &Model,
         trained: &Trained<E>,
-        (rows, mask): (&E::Rows, &E::Rows),
+        (rows, zeros): (&E::Rows, &E::Rows),
         level: usize,
     ) -> Result<Self, Error> {
         let config = model.config();
@@ -73,28 +74,29 @@ impl<E: Refresh> Head<E> {
         let both = eval.slots_to_rows(&both)?;
         let rows = eval.select(&both, &all)?;
         let zero = eval.select(&both, &[alloc::vec![row(layout.row([1, 0, 0]))]])?;
-        let canary = eval.add_rows(mask, &as_product(eval, config, &zero)?)?;
-        Ok(Self { layout, features, inner, rows, canary })
+        let zeros = eval.add_rows(zeros, &as_product(eval, config, &zero)?)?;
+        Ok(Self { layout, features, inner, rows, zeros })
     }
 
-    /// One row of scores for each class.
-    pub(super) fn scores(&self, eval: &E, config: &Config) -> Result<E::Rows, Error> {
-        let all: Vec<_> = (0..config.classes).map(|c| alloc::vec![row(c)]).collect();
-        Ok(eval.select(&self.rows, &all)?)
+    /// One row of scores for each class, the sentence's that is at `token` moved to the first one.
+    pub(super) fn scores(&self, eval: &E, config: &Config, token: usize) -> Result<E::Rows, Error> {
+        let place = |c| alloc::vec![to_first(c, token, config.tokens)];
+        Ok(eval.select(&self.rows, &(0..config.classes).map(place).collect::<Vec<_>>())?)
     }
 
-    /// The derivative by the normalised features, as rows of a product, and the canary, from rows of labels.
+    /// The derivative by the normalised features, as rows of a product, and what is known to be zero, from rows of
+    /// labels' doubles.
     pub(super) fn backward(
         &self,
         eval: &E,
         (model, training): (&Model, &Training),
         trained: &Trained<E>,
-        (labels, levels): (&E::Rows, &mut Levels<'_>),
+        (doubles, levels): (&E::Rows, &mut Levels<'_>),
         gradients: &mut Gradients<E>,
     ) -> Result<[E::Rows; 2], Error> {
         let (config, layout, scale) = (model.config(), &self.layout, eval.default_scale());
         let width = config.width;
-        let (x, g) = self.by_scores(eval, (config, training), labels, levels)?;
+        let (x, g) = self.by_scores(eval, (config, training), doubles, levels)?;
         let hidden = eval.rotate(&x, layout.step(HALF))?;
         gradients.push((Vector::Class(0), mul_to(eval, &hidden, &g, scale)?));
 
@@ -131,13 +133,13 @@ impl<E: Refresh> Head<E> {
         let all: Vec<_> = (0..2 * width).map(place).collect();
         let both = eval.slots_to_rows(&both)?;
         let zero = eval.select(&both, &[alloc::vec![row(layout.row([0, 2, 0]))]])?;
-        let canary = eval.add_rows(&self.canary, &as_product(eval, config, &zero)?)?;
+        let zeros = eval.add_rows(&self.zeros, &as_product(eval, config, &zero)?)?;
         let both = eval.select(&both, &all)?;
         let inner = Assembly::new(2 * width, width, config.weight_frac_bits)
             .with_transposed(0, 0, &model.head().dense, 1)
             .with_identity(width, 0, width)
             .finish();
-        Ok([eval.matmul(&both, &inner)?, canary])
+        Ok([eval.matmul(&both, &inner)?, zeros])
     }
 
     /// A pack with the tangent in `u = 1`, and derivatives by scores, times the gain, in `u = 0`.
@@ -145,27 +147,30 @@ impl<E: Refresh> Head<E> {
         &self,
         eval: &E,
         setting: (&Config, &Training),
-        labels: &E::Rows,
+        doubles: &E::Rows,
         levels: &mut Levels<'_>,
     ) -> Result<(E::Ciphertext, E::Ciphertext), Error> {
         let (config, training) = setting;
         let (width, classes) = (config.width, config.classes);
         if softmax::is_logistic(config, training) {
-            return self.logistic(eval, setting, labels, levels.next(eval)?);
+            return self.logistic(eval, setting, doubles, levels.next(eval)?);
         }
-        let scores = self.scores(eval, config)?;
-        let rows = softmax::derivative(eval, setting, &scores, labels, levels)?;
+        let scores = self.scores(eval, config, 0)?;
+        let rows = softmax::derivative(eval, setting, &scores, doubles, levels)?;
         let all = eval.concat(&rows, &self.rows)?;
-        let identity = Assembly::new(2 * classes + width, classes + width, config.weight_frac_bits)
-            .with_scaled_identity(0, 0, classes, training.gain)
-            .with_identity(2 * classes, classes, width)
-            .finish();
+        let mut weights =
+            Assembly::new(2 * classes + width, classes + width, config.weight_frac_bits)
+                .with_scaled_identity(0, 0, classes, training.gain)
+                .with_identity(2 * classes, classes, width)
+                .finish();
+        let diagonal = weights.entries.iter_mut().step_by(classes + width + 1);
+        diagonal.take(classes).for_each(|w| *w /= 2);
         let sums = self.layout.pack(|[u, c, f]| match u {
             0 if c < classes => alloc::vec![row(c)],
             0 => Vec::new(),
             _ => alloc::vec![row(classes + f)],
         });
-        let rows = eval.select(&eval.matmul(&all, &identity)?, &sums)?;
+        let rows = eval.select(&eval.matmul(&all, &weights)?, &sums)?;
         let x = low_half(eval, &rows, levels.next(eval)?)?;
         Ok((x.clone(), x))
     }
@@ -176,7 +181,7 @@ impl<E: Refresh> Head<E> {
         &self,
         eval: &E,
         (config, training): (&Config, &Training),
-        labels: &E::Rows,
+        doubles: &E::Rows,
         level: usize,
     ) -> Result<(E::Ciphertext, E::Ciphertext), Error> {
         let (width, tokens) = (config.width, config.tokens);
@@ -187,12 +192,13 @@ impl<E: Refresh> Head<E> {
         ];
         sums.extend([width + 2, width + 3].map(|index| alloc::vec![row(index)]));
         sums.extend((2..width + 2).map(|index| alloc::vec![row(index)]));
-        let all = eval.select(&eval.concat(&self.rows, labels)?, &sums)?;
+        let all = eval.select(&eval.concat(&self.rows, doubles)?, &sums)?;
         let mut weights = Assembly::new(width + 4, width + 4, config.weight_frac_bits)
             .with_identity(0, 0, width + 4)
             .finish();
+        let parts = [softmax::PART, softmax::PART, 2, 2];
         let diagonal = weights.entries.iter_mut().step_by(width + 5);
-        diagonal.take(2).for_each(|w| *w /= softmax::PART);
+        diagonal.zip(parts).for_each(|(w, part)| *w /= part);
         let sums = self.layout.pack(|[u, c, f]| alloc::vec![row(if u == 0 { c } else { 4 + f })]);
         let x = low_half(eval, &eval.select(&eval.matmul(&all, &weights)?, &sums)?, level)?;
 

@@ -12,7 +12,8 @@ use he_nn::layer::normalisation::layout;
 use he_nn::layout::{Layout, low_half, mul_to, row, sum_rotations, upper_half};
 use he_nn::model::Config;
 
-use super::{Gradients, Training};
+use super::Training;
+use super::back::{Gradients, accumulate};
 use crate::adapter::LayerAdapter;
 use crate::parameters::{HEAD, Side, Vector};
 
@@ -47,7 +48,7 @@ impl<E: Refresh> Projections<'_, E> {
         low_half(eval, &eval.select(rows, &sums)?, level)
     }
 
-    /// Adds the gradients of the layer's vectors; returns `s ⟨up_r, g⟩` for each `r`.
+    /// Adds the gradients of the layer's vectors, token by token; returns `s ⟨up_r, g⟩` for each `r`.
     pub(super) fn gradients(
         &self,
         g: &E::Ciphertext,
@@ -59,7 +60,6 @@ impl<E: Refresh> Projections<'_, E> {
             let sum = sum_rotations(eval, x, layout.step(FEATURE), 1..width)?;
             Ok::<_, Error>(eval.with_scale(&sum, eval.scale(&sum) / self.training.scaling))
         };
-        let over_tokens = |x: &E::Ciphertext| sum_rotations(eval, x, 1, 1..self.config.tokens);
         let mut weights = Vec::new();
         for (r, (down, up)) in self.adapter.down.iter().zip(&self.adapter.up).enumerate() {
             let weight = over_features(&mul_to(eval, up, g, scale)?)?;
@@ -68,7 +68,7 @@ impl<E: Refresh> Projections<'_, E> {
             let by_up = mul_to(eval, &inner, g, scale)?;
             for (side, x) in [(Side::Down, by_down), (Side::Up, by_up)] {
                 let vector = Vector::Projection { layer: self.layer, projection: 0, side, r };
-                gradients.push((vector, over_tokens(&x)?));
+                accumulate(eval, gradients, vector, x)?;
             }
             weights.push(weight);
         }

@@ -36,12 +36,12 @@ pub(super) fn logistic(training: &Training) -> Result<Chebyshev, Error> {
     Ok(Chebyshev::fit(|x| gain / (1.0 + libm::exp(-part * x)), (-largest, largest), 31)?)
 }
 
-/// Rows of derivatives from rows of scores and of labels, one for each class.
+/// Twice the derivatives from rows of scores and of labels' doubles, one for each class.
 pub(super) fn derivative<E: Refresh>(
     eval: &E,
     (config, training): (&Config, &Training),
     scores: &E::Rows,
-    labels: &E::Rows,
+    doubles: &E::Rows,
     levels: &mut Levels<'_>,
 ) -> Result<E::Rows, Error> {
     let values = match training.loss {
@@ -50,15 +50,15 @@ pub(super) fn derivative<E: Refresh>(
         }
         Loss::Squared => scores.clone(),
     };
-    let both = eval.concat(&values, labels)?;
+    let both = eval.concat(&values, doubles)?;
     let classes = config.classes;
     let times = match training.loss {
         Loss::CrossEntropy => 1,
         Loss::Squared => 2,
     };
     let difference = |c| {
-        let pair = [row(c), negated(row(classes + c), config.tokens)];
-        pair.repeat(times)
+        let terms = [row(c), row(c), negated(row(classes + c), config.tokens)];
+        terms.repeat(times)
     };
     Ok(eval.select(&both, &(0..classes).map(difference).collect::<Vec<_>>())?)
 }
@@ -175,17 +175,18 @@ mod tests {
             let rows: Vec<Vec<f64>> = x.iter().map(|&x| alloc::vec![x; 16]).collect();
             eval.encrypt_rows(&rows).unwrap()
         };
-        let label = [0.0, 1.0, 0.0];
+        let (label, doubles) = ([0.0, 1.0, 0.0], [0.0, 2.0, 0.0]);
         for scores in [[0.5, -1.0, 2.5], [4.0, 3.0, -2.0], [-1.0, -1.0, -1.0]] {
             for loss in [Loss::CrossEntropy, Loss::Squared] {
                 let training = Training { loss, ..training };
                 let mut levels = Levels::default();
                 let setting = (&config, &training);
                 let found =
-                    derivative(&eval, setting, &rows(&scores), &rows(&label), &mut levels).unwrap();
+                    derivative(&eval, setting, &rows(&scores), &rows(&doubles), &mut levels)
+                        .unwrap();
                 let (_, wanted) = loss.evaluate(&scores, &label);
                 for (row, wanted) in found.values().iter().zip(wanted) {
-                    let error = (row[0] - wanted).abs();
+                    let error = (row[0] / 2.0 - wanted).abs();
                     assert!(error < libm::exp2(-11.0), "{scores:?}: {} {wanted}", row[0]);
                 }
             }

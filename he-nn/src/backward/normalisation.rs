@@ -6,8 +6,8 @@ use he_core::eval::mul_values;
 use he_core::refresh::{Refresh, Term};
 
 use crate::Error;
-use crate::layer::normalisation::{COPY, FEATURE, Normalisation, layout};
-use crate::layout::{low_half, mul_to, row, sum_rotations, to_upper_half, upper_half};
+use crate::layer::normalisation::{COPIES, COPY, FEATURE, Normalisation, layout};
+use crate::layout::{low_half, mul_to, row, sum_rotations, to_first, to_upper_half, upper_half};
 use crate::model::Config;
 
 /// The derivative by the stream in halves, from that by the normalised stream as `d` rows of a product. The
@@ -22,12 +22,56 @@ pub fn normalisation<E: Refresh>(
     rows: &E::Rows,
     level: usize,
 ) -> Result<E::Rows, Error> {
-    let g = low_half(eval, &eval.select(rows, &first_copy(eval, config)?)?, level)?;
-    stream_rows(eval, config, &through(eval, tape, &g)?)
+    stream_rows(eval, config, &in_copies(eval, config, tape, rows, level)?)
 }
 
-/// From the derivative by the normalised stream to that by the stream, both in the first copy; what the
-/// other copies hold does not matter.
+/// As [`normalisation`], in slots: the same in the three copies of the stream.
+///
+/// # Errors
+/// If a key is missing or rows do not fit.
+pub fn in_copies<E: Refresh>(
+    eval: &E,
+    config: &Config,
+    tape: &Normalisation<E>,
+    rows: &E::Rows,
+    level: usize,
+) -> Result<E::Ciphertext, Error> {
+    let g = low_half(eval, &eval.select(rows, &copies(eval, config)?)?, level)?;
+    through(eval, tape, &g)
+}
+
+/// The derivative of each of `count` sentences, from that of all ([`crate::layout::merged`]) in slots as
+/// [`in_copies`] gives it: `d` rows that have it at the first token, and zeros. One level, and a way back to rows
+/// for six sentences.
+///
+/// # Errors
+/// If the level is too low.
+pub fn parted<E: Refresh>(
+    eval: &E,
+    config: &Config,
+    slots: &E::Ciphertext,
+    count: usize,
+) -> Result<Vec<E::Rows>, Error> {
+    let layout = layout(eval, config)?;
+    let mut sentences = Vec::with_capacity(count);
+    for first in (0..count).step_by(2 * COPIES) {
+        let mask = layout.values(|[u, c, _], token| {
+            if c < COPIES && token == first + u + 2 * c && token < count { 1.0 } else { 0.0 }
+        });
+        let blocks = mul_values(eval, slots, &mask, eval.default_scale())?;
+        let blocks = eval.slots_to_rows(&blocks)?;
+        for token in first..count.min(first + 2 * COPIES) {
+            let (u, c) = ((token - first) % 2, (token - first) / 2);
+            let place = |f| alloc::vec![to_first(layout.row([u, c, f]), token, config.tokens)];
+            let rows: Vec<_> = (0..config.width).map(place).collect();
+            sentences.push(eval.select(&blocks, &rows)?);
+        }
+    }
+    Ok(sentences)
+}
+
+/// From the derivative by the normalised stream to that by the stream: both in the first copy, whatever the
+/// other copies hold, and in each other copy of the stream that holds the same.
 ///
 /// # Errors
 /// If a key is missing or no level is left.
@@ -54,13 +98,13 @@ pub fn through<E: Refresh>(
     Ok(eval.sub(&mul_to(eval, root, g, scale)?, &along)?)
 }
 
-/// Places of `d` rows in the first copy, both halves of the tokens.
-fn first_copy<E: Refresh>(eval: &E, config: &Config) -> Result<Vec<Vec<Term>>, Error> {
+/// Places of `d` rows in the copies of the stream, both halves of the tokens.
+fn copies<E: Refresh>(eval: &E, config: &Config) -> Result<Vec<Vec<Term>>, Error> {
     let layout = layout(eval, config)?;
     Ok(layout.pack(|[u, c, f]| match (u, c) {
-        (0, 0) => alloc::vec![row(f)],
-        (_, 0) => alloc::vec![upper_half(f, config.tokens)],
-        _ => Vec::new(),
+        (_, COPIES) => Vec::new(),
+        (0, _) => alloc::vec![row(f)],
+        _ => alloc::vec![upper_half(f, config.tokens)],
     }))
 }
 

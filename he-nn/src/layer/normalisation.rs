@@ -31,7 +31,7 @@ pub(crate) const FEATURE: usize = 2;
 pub enum Padding {
     /// The last row of the stream is the mask.
     Masked,
-    /// Every token is the first one.
+    /// Every token is the first one of a sentence.
     None,
 }
 
@@ -138,8 +138,8 @@ impl<E: Refresh> Normalisation<E> {
     }
 
     /// For a layer that only the first token leaves: rows of the normalised stream, of its first
-    /// token in every place, of the first token before normalisation in every place, and a row of
-    /// zeros (canary).
+    /// token in every place, of the first token before normalisation and zeros in other places, and a
+    /// row of zeros (canary).
     ///
     /// # Errors
     /// If a key is missing.
@@ -161,11 +161,11 @@ impl<E: Refresh> Normalisation<E> {
         let rows = eval.slots_to_rows(&slots)?;
         let width = self.layout.size(FEATURE);
         let first = |c| (0..width).map(move |f| alloc::vec![row(self.layout.row([0, c, f]))]);
-        let firsts = eval.select(&rows, &first(1).chain(first(2)).collect::<Vec<_>>())?;
+        let firsts = eval.select(&rows, &first(1).collect::<Vec<_>>())?;
         let all: Vec<_> = (0..width).map(|f| self.joined(0, f)).collect();
-        let zeros = eval.select(&rows, &[self.joined(COPIES, width - 1)])?;
+        let rest = first(2).chain([self.joined(COPIES, width - 1)]).collect::<Vec<_>>();
         let inputs = eval.concat(&eval.select(&rows, &all)?, &broadcast(eval, &firsts)?)?;
-        Ok((eval.concat(&inputs, &zeros)?, eval.level(&slots)))
+        Ok((eval.concat(&inputs, &eval.select(&rows, &rest)?)?, eval.level(&slots)))
     }
 
     /// All tokens of a feature, from both halves.

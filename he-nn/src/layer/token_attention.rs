@@ -12,7 +12,7 @@ use he_core::refresh::Refresh;
 
 use crate::Error;
 use crate::approx::exponential;
-use crate::layout::{Layout, broadcast, low_half, row, sum_rotations, upper_half};
+use crate::layout::{Layout, low_half, row, sum_rotations, upper_half};
 use crate::model::Config;
 
 /// The digits.
@@ -34,7 +34,7 @@ pub struct TokenKernel<E: Refresh> {
     pub(crate) kernel: E::Ciphertext,
 }
 
-/// The attention's output for the first token, in every place: rows of `d` features, the level
+/// The attention's output for the first token, zero in other places: rows of `d` features, the level
 /// that was reached, and the kernel. `rows` are differences and values, `d` each, and the mask at index `mask`.
 /// The bootstrap is to `level`.
 ///
@@ -67,7 +67,7 @@ pub fn token_attention<E: Refresh>(
     let sums =
         eval.select(&eval.slots_to_rows(&out)?, &(0..width).map(both).collect::<Vec<_>>())?;
     let tape = TokenKernel { layout, x, kernel };
-    Ok((broadcast(eval, &sums)?, eval.level(&out), tape))
+    Ok((sums, eval.level(&out), tape))
 }
 
 /// `Σ_j exp(−|difference_j|²) · mask_j · value_j` over the tokens of each half, in the slot of the

@@ -349,9 +349,10 @@ impl core::fmt::Display for Expected<'_> {
         let iteration = f64::from(batch) * plan.example_seconds + plan.step_seconds;
         writeln!(
             f,
-            "an encrypted run: {} bootstraps and {:.0} s of processor time an example ({:.1} times a \
+            "an encrypted run: {:.1} bootstraps and {:.0} s of processor time an example ({:.1} times a \
              forward pass), {:.0} s an optimizer step; {:.1} processor hours in all",
-            plan.example_bootstraps,
+            f64::from(u32::try_from(plan.bootstraps - plan.step_bootstraps).unwrap_or(u32::MAX))
+                / f64::from(batch),
             plan.example_seconds,
             plan.example_seconds / plan.forward_seconds,
             plan.step_seconds,

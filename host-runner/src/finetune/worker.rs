@@ -62,7 +62,7 @@ pub struct Iteration {
 pub enum Event<'a> {
     /// Training begins, or goes on, after so many iterations.
     Begin(u32),
-    /// An example of the iteration that runs is done: its number in the batch.
+    /// So many examples of the iteration that runs are done.
     Example(usize),
     /// An iteration is done, and its state is on the disk.
     Done(&'a Iteration),
@@ -107,7 +107,8 @@ impl Worker {
         );
         let iterations = declared.settings.iterations(declared.examples)?;
         let training = declared.settings.training(model.config(), iterations)?;
-        let plan = TrainingPlan::new(params, &model, &training, declared.settings.batch)?;
+        let (batch, bytes) = (declared.settings.batch, memory_limit.or_else(memory::available));
+        let plan = TrainingPlan::within(bytes, params, &model, &training, batch)?;
         memory::check("training", plan.report.memory_bytes, memory_limit)?;
         let shape = example_shape(&upload_shape(params, model.config().width)?);
         let cpu = prepare(keys, manifest, params, (plan.keys(), &model))?;
@@ -160,16 +161,22 @@ impl Worker {
         let before = begun.elapsed().as_secs_f64();
         let mut sum = None;
         let batch = self.declared.settings.batch(self.declared.examples, number);
-        for (index, place) in batch.iter().zip(1..) {
-            let (upload, label) = self.read_example(job, *index)?;
-            let example = Encrypted { upload: &upload, label: &label };
+        let (mut rest, mut done) = (batch.as_slice(), 0);
+        for size in self.plan.groups() {
+            let (group, others) = rest.split_at(size);
+            rest = others;
+            let rows = group.iter().map(|index| self.read_example(job, *index));
+            let rows = rows.collect::<Result<Vec<_>>>()?;
+            let examples: Vec<_> =
+                rows.iter().map(|(upload, label)| Encrypted { upload, label }).collect();
             let both = (&self.model, training);
-            let one = training::outcome(cpu, both, &trained, &example, &mut levels)?.gradient;
+            let one = training::outcome(cpu, both, &trained, &examples, &mut levels)?.gradient;
             sum = Some(match sum {
                 None => one,
                 Some(sum) => cpu.add(&sum, &one)?,
             });
-            notify(Event::Example(place));
+            done += size;
+            notify(Event::Example(done));
         }
         let passed = begun.elapsed().as_secs_f64();
         let sum = sum.context("an empty batch")?;

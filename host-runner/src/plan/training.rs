@@ -7,7 +7,7 @@ use he_core::eval::count::{Bootstrap, Count};
 use he_core::keyswitch::KeyPlan;
 use he_core::params::Params;
 use he_core::refresh::Refresh;
-use he_lora::training::{Encrypted, Training, iteration};
+use he_lora::training::{Encrypted, Training, groups, iteration};
 use he_nn::levels::Levels;
 use he_nn::model::Model;
 use serde::Serialize;
@@ -17,14 +17,18 @@ use super::pass::shape;
 use super::{CIPHERTEXTS_AT_ONCE, OVERHEAD_BYTES, Plan};
 use crate::report::KeysReport;
 
-/// Ciphertexts that a tape holds until the way back has used them, at most.
-const TAPE: u64 = 64;
+/// What the tape of one trunk and that of a tail hold, at most, in ciphertexts over all primes.
+const TAPE: u64 = 16;
+
+/// Groups of examples are not larger: the tail is a twentieth of an example in a group of eight.
+const LARGEST_GROUP: usize = 8;
 
 /// The plan of iterations with batches of one size.
 #[derive(Debug)]
 pub struct TrainingPlan {
     keys: KeyPlan,
     levels: Vec<usize>,
+    most: usize,
     /// What there is to be said.
     pub report: TrainingReport,
 }
@@ -34,15 +38,17 @@ pub struct TrainingPlan {
 pub struct TrainingReport {
     /// Examples of an iteration.
     pub batch: usize,
-    /// Processor seconds of a forward and a backward pass, expected of an AVX-512 machine.
+    /// Examples that share the bootstraps of their tails, at most.
+    pub group: usize,
+    /// Processor seconds of a forward and a backward pass, expected of an AVX-512 machine: the mean over the batch.
     pub example_seconds: f64,
     /// Processor seconds of everything that an iteration does once.
     pub step_seconds: f64,
     /// Processor seconds of a forward pass of inference.
     pub forward_seconds: f64,
-    /// Bootstraps of an example.
-    pub example_bootstraps: usize,
-    /// Bootstraps of everything that an iteration does once.
+    /// Bootstraps of an iteration.
+    pub bootstraps: usize,
+    /// Those of everything that an iteration does once.
     pub step_bootstraps: usize,
     /// The evaluation keys.
     pub keys: KeysReport,
@@ -57,23 +63,55 @@ struct Pass {
 }
 
 impl TrainingPlan {
-    /// Plans iterations of `training` with `batch` examples each.
+    /// Plans iterations of `training` with `batch` examples each, in the largest groups there are: a larger one always
+    /// costs less.
     ///
     /// # Errors
     /// If model and training do not fit the parameters.
     pub fn new(params: &Params, model: &Model, training: &Training, batch: usize) -> Result<Self> {
+        Self::in_groups(params, model, training, (batch, LARGEST_GROUP))
+    }
+
+    /// As [`Self::new`], in the largest groups that fit into so many bytes; one by one if none does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn within(
+        bytes: Option<u64>,
+        params: &Params,
+        model: &Model,
+        training: &Training,
+        batch: usize,
+    ) -> Result<Self> {
+        let mut most = LARGEST_GROUP;
+        loop {
+            let plan = Self::in_groups(params, model, training, (batch, most))?;
+            if most == 1 || bytes.is_none_or(|bytes| plan.report.memory_bytes <= bytes) {
+                return Ok(plan);
+            }
+            most /= 2;
+        }
+    }
+
+    fn in_groups(
+        params: &Params,
+        model: &Model,
+        training: &Training,
+        (batch, most): (usize, usize),
+    ) -> Result<Self> {
         let costs = Costs::new(params)?;
         let pass =
-            |batch, levels: Option<&[usize]>| Pass::new(params, model, (training, batch), levels);
-        let planned = |batch| {
-            let levels = pass(batch, None)?.levels();
-            Ok::<_, anyhow::Error>((pass(batch, Some(&levels))?, levels))
+            |sizes, levels: Option<&[usize]>| Pass::new(params, model, (training, sizes), levels);
+        let planned = |batch, most| {
+            let levels = pass((batch, most), None)?.levels();
+            Ok::<_, anyhow::Error>((pass((batch, most), Some(&levels))?, levels))
         };
-        let (one, one_levels) = planned(1)?;
-        let (two, two_levels) = planned(2)?;
+        let (one, one_levels) = planned(1, 1)?;
+        let (two, two_levels) = planned(2, 1)?;
         let seconds = [one.seconds(&costs, &one_levels)?, two.seconds(&costs, &two_levels)?];
-        let bootstraps = [one_levels.len(), two_levels.len()];
-        let (many, levels) = planned(batch)?;
+        let (many, levels) = planned(batch, most)?;
+        let step_seconds = 2.0 * seconds[0] - seconds[1];
+        let group = groups(batch, most).next().unwrap_or(0);
 
         let inference = Plan::new(params, model)?.with_trained(params, model, training.shape)?;
         let mut keys = bootstrap_keys(params)?;
@@ -91,25 +129,31 @@ impl TrainingPlan {
         let ciphertext = 2 * 4 * ((params.primes().len() as u64) << params.log_degree());
         let memory_bytes = report.resident_bytes
             + costs.transform_bytes()
-            + (CIPHERTEXTS_AT_ONCE + TAPE) * ciphertext
+            + (CIPHERTEXTS_AT_ONCE + TAPE * (1 + group as u64)) * ciphertext
             + OVERHEAD_BYTES;
         let report = TrainingReport {
             batch,
-            example_seconds: seconds[1] - seconds[0],
-            step_seconds: 2.0 * seconds[0] - seconds[1],
+            group,
+            example_seconds: (many.seconds(&costs, &levels)? - step_seconds) / as_f64(batch),
+            step_seconds,
             forward_seconds: inference.report.seconds,
-            example_bootstraps: bootstraps[1] - bootstraps[0],
-            step_bootstraps: 2 * bootstraps[0] - bootstraps[1],
+            bootstraps: levels.len(),
+            step_bootstraps: 2 * one_levels.len() - two_levels.len(),
             keys: report,
             memory_bytes,
         };
-        Ok(Self { keys, levels, report })
+        Ok(Self { keys, levels, most, report })
     }
 
     /// The keys to be made: those of inference among them.
     #[must_use]
     pub const fn keys(&self) -> &KeyPlan {
         &self.keys
+    }
+
+    /// The sizes of the groups that an iteration takes its examples in.
+    pub fn groups(&self) -> impl Iterator<Item = usize> {
+        groups(self.report.batch, self.most)
     }
 
     /// Where the bootstraps of an iteration return to, in order of execution.
@@ -123,7 +167,7 @@ impl Pass {
     fn new(
         params: &Params,
         model: &Model,
-        (training, batch): (&Training, usize),
+        (training, (batch, most)): (&Training, (usize, usize)),
         levels: Option<&[usize]>,
     ) -> Result<Self> {
         let count = Count::new(shape(params, model)?);
@@ -132,7 +176,8 @@ impl Pass {
         let label = count.input_rows(model.config().classes)?;
         let examples = vec![Encrypted { upload: &upload, label: &label }; batch];
         let mut levels = levels.map_or_else(Levels::default, Levels::planned);
-        let state = iteration(&count, (model, training), 1, &state, &examples, &mut levels)
+        let examples = (&examples[..], most);
+        let state = iteration(&count, (model, training), 1, &state, examples, &mut levels)
             .context("training does not fit the parameters")?;
         let needed = count.needed_bootstraps(&state, params.rows_level())?;
         Ok(Self { count, needed })
@@ -147,6 +192,11 @@ impl Pass {
         let bootstraps = bootstraps.map(|(one, &level)| costs.bootstrap(one, level));
         Ok(costs.counted(&self.count) + bootstraps.sum::<Result<f64>>()?)
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "batches are far below 2^53")]
+const fn as_f64(n: usize) -> f64 {
+    n as f64
 }
 
 #[cfg(test)]
@@ -165,7 +215,7 @@ mod tests {
         let folder = ModelFolder::open(&path).unwrap();
         let training = Settings::default().training(folder.model().config(), 10).unwrap();
         let plan = |batch| TrainingPlan::new(&params, folder.model(), &training, batch).unwrap();
-        let (one, three) = (plan(1), plan(3));
+        let (one, seven) = (plan(1), plan(7));
         let serves = |plan: &TrainingPlan, keys: &KeyPlan| {
             let has = |wanted: KeySpec| {
                 plan.keys()
@@ -174,10 +224,13 @@ mod tests {
             };
             keys.specs().all(has)
         };
-        assert!(serves(&one, three.keys()));
+        assert!(serves(&one, seven.keys()));
         assert!(serves(&one, Plan::new(&params, folder.model()).unwrap().keys()));
-        assert!(three.levels().iter().all(|level| *level <= params.computing_level()));
-        let report = &three.report;
-        assert_eq!(three.levels().len(), 3 * report.example_bootstraps + report.step_bootstraps);
+        assert!(seven.levels().iter().all(|level| *level <= params.computing_level()));
+        let (report, groups) = (&seven.report, [4, 2, 1]);
+        assert_eq!(seven.groups().collect::<Vec<_>>(), groups);
+        let bootstraps: usize = groups.iter().map(|group| 12 * group + 8).sum();
+        assert_eq!(seven.levels().len(), bootstraps + report.step_bootstraps);
+        assert!(report.example_seconds < 0.8 * one.report.example_seconds);
     }
 }

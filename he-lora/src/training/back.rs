@@ -1,0 +1,169 @@
+//! The way back: through the tail of all sentences together, then through the trunk of each.
+
+use alloc::vec::Vec;
+
+use he_core::eval::Evaluator;
+use he_core::refresh::Refresh;
+use he_nn::Error;
+use he_nn::backward::feed_forward::feed_forward;
+use he_nn::backward::normalisation::{in_copies, normalisation, parted, stream_rows, through};
+use he_nn::backward::token_attention::token_attention;
+use he_nn::backward::wide_attention::wide_attention;
+use he_nn::layer::assembly::{Assembly, as_product};
+use he_nn::layout::{copied, sum_rotations};
+use he_nn::levels::Levels;
+use he_nn::model::Model;
+use he_nn::tape::Tape;
+
+use super::Training;
+use super::projections::Projections;
+use crate::parameters::Vector;
+use crate::state::Trained;
+
+/// Gradients and the vectors they belong to; that of a projection stands for all three, that of a class
+/// for all classes.
+pub(super) type Gradients<E> = Vec<(Vector, <E as Evaluator>::Ciphertext)>;
+
+/// The way back through the layers.
+pub(super) struct Backward<'a, 'b, E: Refresh> {
+    pub(super) eval: &'a E,
+    pub(super) model: &'a Model,
+    pub(super) training: &'a Training,
+    pub(super) trained: &'a Trained<E>,
+    pub(super) levels: &'a mut Levels<'b>,
+    /// Of the head those of sentences that take turns over tokens, of projections those of all tokens.
+    pub(super) gradients: Gradients<E>,
+}
+
+impl<'a, E: Refresh> Backward<'a, '_, E> {
+    /// From the derivative by the features of the head, as rows of a product, to that by the stream after the last
+    /// attention: of each sentence `d` rows, at the first token alone.
+    pub(super) fn tail(
+        &mut self,
+        tape: &Tape<E>,
+        rows: &E::Rows,
+        count: usize,
+    ) -> Result<Vec<E::Rows>, Error> {
+        let (eval, config) = (self.eval, self.model.config());
+        let ([.., weights], [inner, head], [gates]) =
+            (self.model.layers(), &tape.normalisations[..], &tape.gates[..])
+        else {
+            return Err(UNRECORDED);
+        };
+        let by_head = in_copies(eval, config, head, rows, self.levels.next(eval)?)?;
+        let (halves, level) = (stream_rows(eval, config, &by_head)?, self.levels.next(eval)?);
+        let rows = feed_forward(eval, config, &weights.feed_forward, gates, &halves, level)?;
+        let by_network = in_copies(eval, config, inner, &rows, self.levels.next(eval)?)?;
+        parted(eval, config, &eval.add(&by_head, &by_network)?, count)
+    }
+
+    /// From what [`Self::tail`] gives of a sentence to the derivative by the stream before the last layer, in halves.
+    pub(super) fn last_layer(&mut self, tape: &Tape<E>, rows: &E::Rows) -> Result<E::Rows, Error> {
+        let (eval, model) = (self.eval, self.model);
+        let config = model.config();
+        let ([_, weights], [_, before_attention], [kernel], [_, input]) =
+            (model.layers(), &tape.normalisations[..], &tape.token[..], &tape.inputs[..])
+        else {
+            return Err(UNRECORDED);
+        };
+        let copies = copied(eval, rows, 1..config.tokens / 2)?;
+        let stream = eval.concat(&copies, &copies)?;
+        let level = self.levels.next(eval)?;
+        let (projected, first) =
+            token_attention(eval, config, &weights.attention, kernel, &stream, level)?;
+        let (width, attention) = (config.width, &weights.attention);
+        // Differences, values, queries.
+        let passed = Assembly::new(3 * width, 4 * width, config.weight_frac_bits)
+            .with_identity(2 * width, 0, width)
+            .with_scaled_identity(0, width, width, -1)
+            .with_identity(width, 2 * width, width)
+            .with_transposed(2 * width, 3 * width, &attention.query, 1)
+            .with_transposed(0, 3 * width, &attention.key, -1)
+            .with_transposed(width, 3 * width, &attention.value, 1)
+            .finish();
+        let projections = self.projections(1, input)?;
+        let g = projections.packed(&eval.matmul(&projected, &passed)?, self.levels.next(eval)?)?;
+        let weights = projections.gradients(&g, &mut self.gradients)?;
+        let by_input = projections.input(&g, &weights)?;
+        let before = through(eval, before_attention, &by_input)?;
+        let before = stream_rows(eval, config, &before)?;
+        Ok(eval.add_rows(&before, &first)?)
+    }
+
+    /// From the derivative by the stream after the first layer; returns the canary in slots.
+    pub(super) fn first_layer(
+        &mut self,
+        tape: &Tape<E>,
+        stream: &E::Rows,
+        canary: &E::Rows,
+    ) -> Result<E::Ciphertext, Error> {
+        let (eval, model) = (self.eval, self.model);
+        let config = model.config();
+        let ([weights, _], [inner, _], [gates], [packs], [kernel], [input, _]) = (
+            model.layers(),
+            &tape.normalisations[..],
+            &tape.gates[..],
+            &tape.packs[..],
+            &tape.wide[..],
+            &tape.inputs[..],
+        ) else {
+            return Err(UNRECORDED);
+        };
+        let level = self.levels.next(eval)?;
+        let rows = feed_forward(eval, config, &weights.feed_forward, gates, stream, level)?;
+        let before = normalisation(eval, config, inner, &rows, self.levels.next(eval)?)?;
+        let stream = eval.add_rows(stream, &before)?;
+        let (attention, level) = ((packs, kernel), self.levels.next(eval)?);
+        let rows = wide_attention(eval, config, &weights.attention, attention, &stream, level)?;
+        let projections = self.projections(0, input)?;
+        let rows = eval.concat(&as_product(eval, config, &rows)?, canary)?;
+        let g = projections.packed(&rows, self.levels.next(eval)?)?;
+        projections.gradients(&g, &mut self.gradients)?;
+        Ok(g)
+    }
+
+    /// The gradients in the first slots of blocks, of `count` sentences together.
+    pub(super) fn summed(&self, count: usize) -> Result<Gradients<E>, Error> {
+        let (eval, tokens) = (self.eval, self.model.config().tokens);
+        let level = self.gradients.iter().map(|(_, x)| eval.level(x)).min().unwrap_or(0);
+        let one = |(vector, x): &(Vector, E::Ciphertext)| {
+            // Bit reversal has the first tokens far apart.
+            let (step, sums) = match vector {
+                Vector::Projection { .. } => (1, tokens),
+                Vector::Dense { .. } | Vector::Class(_) => (tokens / 2 / count, count),
+            };
+            let x = eval.drop_level(x, level)?;
+            Ok((*vector, sum_rotations(eval, &x, step.cast_signed(), 1..sums)?))
+        };
+        self.gradients.iter().map(one).collect()
+    }
+
+    fn projections<'c>(
+        &self,
+        layer: usize,
+        input: &'c E::Ciphertext,
+    ) -> Result<Projections<'c, E>, Error>
+    where
+        'a: 'c,
+    {
+        let Self { eval, model, training, trained, .. } = *self;
+        let adapter = trained.adapter.layers.get(layer).ok_or(UNRECORDED)?;
+        Ok(Projections { eval, config: model.config(), training, layer, adapter, input })
+    }
+}
+
+const UNRECORDED: Error = Error::Unsupported("a tape of two layers");
+
+/// Adds a part of the gradient of `vector`.
+pub(super) fn accumulate<E: Refresh>(
+    eval: &E,
+    gradients: &mut Gradients<E>,
+    vector: Vector,
+    x: E::Ciphertext,
+) -> Result<(), Error> {
+    match gradients.iter_mut().find(|(other, _)| *other == vector) {
+        None => gradients.push((vector, x)),
+        Some((_, sum)) => *sum = eval.add(sum, &x)?,
+    }
+    Ok(())
+}
