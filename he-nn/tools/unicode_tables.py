@@ -40,6 +40,24 @@ def bases():
                 yield ord(c), left
 
 
+def capitals():
+    """Runs of characters that have no decomposition and a lower case: first, last, step, distance."""
+    found = []
+    for c in PLANE:
+        small = c.lower()
+        if len(small) > 1 or small == c or unicodedata.normalize("NFD", c) != c:
+            continue
+        at, distance = ord(c), (ord(small) - ord(c)) % 0x10000
+        if found and found[-1][3] == distance:
+            run = found[-1]
+            step = at - run[1]
+            if step in ((1, 2) if run[0] == run[1] else (run[2],)):
+                run[1:3] = at, step
+                continue
+        found.append([at, at, 1, distance])
+    return found
+
+
 def emit(name, doc, numbers):
     body = ", ".join(f"0x{n:x}" for n in numbers)
     return f"/// {doc}\npub(super) const {name}: &[u16] = &[{body}];\n"
@@ -58,6 +76,7 @@ out += "\n".join([
     span("CONTROLS", "Control, format and private characters beyond ASCII: first and last of each run.", is_control),
     emit("BASES", "Characters, each before what is left of its canonical decomposition without marks.", sum(single, [])),
     emit("PAIRS", "The same where two characters are left: three entries each.", sum(pairs, [])),
+    emit("CAPITALS", "Characters with a lower case, none of them above: first, last and step of each run, and the distance.", sum(capitals(), [])),
 ])
 path = pathlib.Path(__file__).parent.parent / "src/client/unicode/tables.rs"
 path.write_text(out)

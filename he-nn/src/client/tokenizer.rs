@@ -7,7 +7,9 @@
 //! After Devlin, Chang, Lee, Toutanova, *BERT* (NAACL 2019), and its published tokenizer. The time
 //! it takes depends on the text.
 
-use super::unicode::{is_dropped, is_ideograph, is_punctuation, is_space, without_accents};
+use super::unicode::{
+    is_dropped, is_ideograph, is_punctuation, is_space, lower_case, without_accents,
+};
 use super::vocabulary::Vocabulary;
 use crate::Error;
 
@@ -73,7 +75,7 @@ impl<'a> Tokenizer<'a> {
                 continue;
             } else {
                 let is_word = is_ideograph(c);
-                for part in without_accents(c).parts().flat_map(char::to_lowercase) {
+                for part in without_accents(c).parts().map(lower_case) {
                     let is_word = is_word || is_punctuation(part);
                     if is_word {
                         self.finish(&mut word, &mut out)?;

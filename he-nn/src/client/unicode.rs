@@ -5,7 +5,7 @@
 
 mod tables;
 
-use tables::{BASES, CONTROLS, MARKS, PAIRS, PUNCTUATION};
+use tables::{BASES, CAPITALS, CONTROLS, MARKS, PAIRS, PUNCTUATION};
 
 /// At most three characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,19 @@ pub(super) fn without_accents(c: char) -> Decomposition {
     Decomposition::new([c, '\0', '\0'], 1)
 }
 
+/// The lower case of a character of [`without_accents`]. `core` has the same in ten kilobytes.
+pub(super) fn lower_case(c: char) -> char {
+    let Ok(code) = u16::try_from(u32::from(c)) else { return c };
+    if c.is_ascii() {
+        return c.to_ascii_lowercase();
+    }
+    let (runs, _) = CAPITALS.as_chunks::<4>();
+    let after = runs.partition_point(|&[first, ..]| first <= code);
+    let Some(&[first, last, step, distance]) = runs[..after].last() else { return c };
+    let is_capital = code <= last && (code - first) & (step - 1) == 0;
+    if is_capital { character(code.wrapping_add(distance)) } else { c }
+}
+
 /// A Korean syllable as two or three letters (the Unicode standard, section 3.12).
 fn syllable(c: char) -> Decomposition {
     let index = u32::from(c) - 0xac00;
@@ -106,6 +119,12 @@ mod tests {
     extern crate alloc;
     use alloc::string::String;
 
+    /// Capitals that came after Unicode 14.
+    const SINCE_14: [char; 8] = [
+        '\u{1c89}', '\u{a7cb}', '\u{a7cc}', '\u{a7ce}', '\u{a7d2}', '\u{a7d4}', '\u{a7da}',
+        '\u{a7dc}',
+    ];
+
     fn bare(text: &str) -> String {
         text.chars().flat_map(|c| without_accents(c).parts()).collect()
     }
@@ -115,6 +134,18 @@ mod tests {
         assert_eq!(bare("Crème Brûlée ǖ Ǿ ß ø"), "Creme Brulee u Ø ß ø");
         assert_eq!(bare("e\u{301}"), "e");
         assert_eq!(bare("й が ά"), "и か α");
+    }
+
+    /// `core` has a newer one: what was added since is not lowered here.
+    #[test]
+    fn lower_case_is_that_of_the_standard() {
+        let mut lowered = 0;
+        for c in (0..=0xffff).filter_map(char::from_u32).flat_map(|c| without_accents(c).parts()) {
+            let (ours, standard) = (lower_case(c), c.to_lowercase());
+            assert!(standard.eq([ours]) || SINCE_14.contains(&c), "{c:?} to {ours:?}");
+            lowered += u32::from(ours != c);
+        }
+        assert!(lowered > 900, "{lowered}");
     }
 
     #[test]
@@ -131,6 +162,7 @@ mod tests {
         }
         assert!(BASES.as_chunks::<2>().0.windows(2).all(|w| w[0][0] < w[1][0]));
         assert!(PAIRS.as_chunks::<3>().0.windows(2).all(|w| w[0][0] < w[1][0]));
+        assert!(CAPITALS.as_chunks::<4>().0.windows(2).all(|w| w[0][1] < w[1][0]));
     }
 
     #[test]
