@@ -19,7 +19,8 @@ use std::thread::{self, JoinHandle};
 pub(crate) use report::TestReport;
 pub(crate) use sizes::Sizes;
 pub(crate) use table::{
-    ALL, CLIENT, CLIENT_TZ, EXAMPLE, MICROVM_X86_64, MPS2_AN386, MPS2_AN505_TZ, VIRT_AARCH64_SECURE,
+    ALL, CLIENT, CLIENT_NRF52840, CLIENT_TZ, EXAMPLE, MICROVM_X86_64, MPS2_AN386, MPS2_AN505_TZ,
+    VIRT_AARCH64_SECURE,
 };
 
 const BUILD_LIMIT: Duration = Duration::from_secs(1200);
@@ -113,7 +114,7 @@ impl Image {
 /// The directories of all packages that have images, each once.
 pub(crate) fn packages() -> Vec<(&'static Board, PathBuf)> {
     let mut packages: Vec<(&Board, PathBuf)> =
-        vec![(&MPS2_AN386, CLIENT.directory()), (&MPS2_AN386, EXAMPLE.directory())];
+        [CLIENT, CLIENT_NRF52840, EXAMPLE].map(|image| (&MPS2_AN386, image.directory())).into();
     for board in ALL {
         for image in board.tests.iter().copied().flatten() {
             let directory = image.directory();

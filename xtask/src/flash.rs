@@ -1,10 +1,11 @@
 //! Puts firmware on a chip through a debug probe, by the program `probe-rs`.
 //!
-//! What is flashed is the firmware of `targets/example-firmware`, laid out for the chip: it needs nothing of a
-//! board but its processor, its memory and the probe, through which it speaks (semihosting). No chip was
-//! ever at hand: that images fit and that the commands are these is what has been tested.
+//! An nRF52840 gets the client. Other chips get the firmware of `targets/example-firmware`, laid out for
+//! them: it needs nothing of a board but its processor, its memory and the probe, through which it
+//! speaks (semihosting). No chip was ever at hand: that images fit, and that `probe-rs` knows the chips and
+//! the flags, is what has been tested.
 
-use crate::boards::{self, EXAMPLE as FIRMWARE};
+use crate::boards::{self, CLIENT_NRF52840, EXAMPLE, Image};
 use crate::build::Outcome;
 use crate::compiler::{Choice, Compiler};
 use crate::console::Console;
@@ -24,24 +25,39 @@ const AREA: &str = "firmware";
 const BUILD_LIMIT: Duration = Duration::from_secs(600);
 const RUN_LIMIT: Duration = Duration::from_secs(60);
 const PROBE_LIMIT: Duration = Duration::from_secs(300);
+const PROBE_RS: &str = "probe-rs";
 const INSTALL: &str = "probe-rs is not installed; `cargo install probe-rs-tools --locked` builds it, \
                        https://probe.rs/docs/getting-started/installation has it ready-made";
 
-/// A chip, with its memory map in `targets/example-firmware/memory`.
+/// A chip and what is put on it.
 #[derive(Debug, Clone, Copy)]
 struct Chip {
-    /// What `--target` calls it, and the folder of its map.
+    /// What `--target` calls it.
     name: &'static str,
     /// What `probe-rs` calls it.
     probe: &'static str,
     triple: &'static str,
+    firmware: Firmware,
 }
 
-const CHIPS: [Chip; 4] = [
-    Chip { name: "nrf52840", probe: "nRF52840_xxAA", triple: "thumbv7em-none-eabihf" },
-    Chip { name: "nrf5340", probe: "nRF5340_xxAA", triple: "thumbv8m.main-none-eabihf" },
-    Chip { name: "stm32h743", probe: "STM32H743ZITx", triple: "thumbv7em-none-eabihf" },
-    Chip { name: "stm32u585", probe: "STM32U585AIIx", triple: "thumbv8m.main-none-eabihf" },
+/// A program, and how it is run.
+#[derive(Debug, Clone, Copy)]
+enum Firmware {
+    /// The client, which stays on the chip and is left alone there.
+    Client,
+    /// The example with the memory map of this folder, which tells the probe when it is done.
+    Example(&'static str),
+}
+
+const M4: &str = "thumbv7em-none-eabihf";
+const M33: &str = "thumbv8m.main-none-eabihf";
+
+const CHIPS: [Chip; 5] = [
+    Chip::new("nrf52840", "nRF52840_xxAA", M4, Firmware::Client),
+    Chip::new("nrf52840-example", "nRF52840_xxAA", M4, Firmware::Example("nrf52840")),
+    Chip::new("nrf5340", "nRF5340_xxAA", M33, Firmware::Example("nrf5340")),
+    Chip::new("stm32h743", "STM32H743ZITx", M4, Firmware::Example("stm32h743")),
+    Chip::new("stm32u585", "STM32U585AIIx", M33, Firmware::Example("stm32u585")),
 ];
 
 /// Boards in QEMU that run it too.
@@ -72,20 +88,24 @@ fn chip() -> impl TypedValueParser<Value = Chip> {
 /// If the image cannot be built or does not fit, or `probe-rs` is missing or fails.
 pub(crate) fn run(console: &Console, choice: Choice, arguments: &Arguments) -> Result<bool> {
     let compiler = setup::bare_metal(console, choice)?;
-    let (mut command, plan) =
-        arguments.target.plan(console, &compiler, arguments.probe.as_deref())?;
+    let (commands, plan) = arguments.target.plan(console, &compiler, arguments.probe.as_deref())?;
     println!("{plan}");
     if arguments.dry_run {
         return Ok(true);
     }
-    if output_of(Command::new(command.get_program()).arg("--version")).is_none() {
+    if output_of(Command::new(PROBE_RS).arg("--version")).is_none() {
         bail!(INSTALL);
     }
-    let finished = run_with(&mut command, PROBE_LIMIT, |line| println!("{}", line.text()))?;
-    Ok(finished.success)
+    for mut command in commands {
+        if !run_with(&mut command, PROBE_LIMIT, |line| println!("{}", line.text()))?.success {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
-/// Tests: the firmware on two boards in QEMU, and a dry run for each chip.
+/// Tests: the example on two boards in QEMU, and for each chip a dry run, whose commands `probe-rs` must know
+/// where it is installed.
 ///
 /// # Errors
 /// None: a test that cannot run has failed.
@@ -93,7 +113,7 @@ pub(crate) fn outcomes(console: &Console, compiler: &Compiler) -> Vec<Outcome> {
     let emulated = boards::ALL.iter().filter(|board| EMULATED.contains(&board.name));
     let emulated = emulated.map(|board| {
         let run = || {
-            let image = board.build(console, compiler, FIRMWARE)?;
+            let image = board.build(console, compiler, EXAMPLE)?;
             let finished = run_with(&mut board.emulate(&[image], &[], &[]), RUN_LIMIT, |_| ())?;
             ensure!(finished.success, "{}\n{}", finished.status, finished.tail(10));
             Ok(())
@@ -101,21 +121,58 @@ pub(crate) fn outcomes(console: &Console, compiler: &Compiler) -> Vec<Outcome> {
         (format!("the example firmware runs on {}", board.name), run())
     });
     let dry = CHIPS.map(|chip| {
-        (format!("dry run for {}", chip.name), chip.plan(console, compiler, None).map(|_| ()))
+        let run = || {
+            let (commands, _) = chip.plan(console, compiler, Some("1366:1015"))?;
+            known(console, &commands)
+        };
+        (format!("dry run for {}", chip.name), run())
     });
     let told = |(name, result): (_, Result<()>)| (name, result.err().map(|e| format!("{e:#}")));
     emulated.chain(dry).map(told).collect()
 }
 
+/// Whether `probe-rs` understands these commands and knows their chip, all that can be told without a probe.
+/// Says so where it is not installed.
+fn known(console: &Console, commands: &[Command]) -> Result<()> {
+    if output_of(Command::new(PROBE_RS).arg("--version")).is_none() {
+        console.say("probe-rs is not installed: the commands of `flash` are not compared with it");
+        return Ok(());
+    }
+    for command in commands {
+        let arguments: Vec<_> = command.get_args().map(|part| part.to_string_lossy()).collect();
+        let verb = arguments.first().context("a command without a verb")?;
+        let help = output_of(Command::new(PROBE_RS).args([verb, "--help"]))
+            .with_context(|| format!("probe-rs has no `{verb}`"))?;
+        for flag in arguments.iter().filter(|part| part.starts_with("--")) {
+            let is_known = help.split([' ', ',', '\n']).any(|word| word == flag);
+            ensure!(is_known, "probe-rs {verb} has no {flag}");
+        }
+        let chip = arguments.iter().skip_while(|part| *part != "--chip").nth(1);
+        let chip = chip.context("a command without a chip")?;
+        output_of(Command::new(PROBE_RS).args(["chip", "info", chip]))
+            .with_context(|| format!("probe-rs knows no chip {chip}"))?;
+    }
+    Ok(())
+}
+
 impl Chip {
-    /// The command that flashes the firmware, and a description of what it does.
+    const fn new(
+        name: &'static str,
+        probe: &'static str,
+        triple: &'static str,
+        firmware: Firmware,
+    ) -> Self {
+        Self { name, probe, triple, firmware }
+    }
+
+    /// The commands that flash the firmware, and a description of what they do.
     fn plan(
         self,
         console: &Console,
         compiler: &Compiler,
         probe: Option<&str>,
-    ) -> Result<(Command, String)> {
-        let map = FIRMWARE.directory().join("memory").join(self.name).join("memory.x");
+    ) -> Result<(Vec<Command>, String)> {
+        let map = self.firmware.map();
         let map = fs::read_to_string(&map).with_context(|| format!("reading {}", map.display()))?;
         let image = self.build(console, compiler)?;
         let mut plan = format!("chip    {}\n", self.probe);
@@ -130,22 +187,65 @@ impl Chip {
                 range.end
             );
         }
-        let mut command = Command::new("probe-rs");
-        command.args(["run", "--chip", self.probe]);
-        command.args(probe.map(|probe| ["--probe", probe]).iter().flatten()).arg(image);
-        plan += &format!("command {}", describe(&command));
-        Ok((command, plan))
+        let commands: Vec<_> = self
+            .firmware
+            .verbs()
+            .iter()
+            .map(|verb| {
+                let mut command = Command::new(PROBE_RS);
+                command.args(*verb).args(["--chip", self.probe]);
+                command.args(probe.map(|probe| ["--probe", probe]).iter().flatten());
+                if verb[0] != "reset" {
+                    command.arg(&image);
+                }
+                command
+            })
+            .collect();
+        let shown: Vec<_> =
+            commands.iter().map(|command| format!("command {}", describe(command))).collect();
+        Ok((commands, plan + &shown.join("\n")))
     }
 
     fn build(self, console: &Console, compiler: &Compiler) -> Result<PathBuf> {
-        let label = format!("build the example firmware for {}", self.name);
-        let mut command = compiler.cargo("build", self.triple, &FIRMWARE.directory(), AREA);
-        command.args(["--release", "--locked"]).env("HE_CHIP", self.name);
+        let Image { package, binary } = self.firmware.image();
+        let label = format!("build {package} for {}", self.name);
+        let mut command =
+            compiler.cargo("build", self.triple, &self.firmware.image().directory(), AREA);
+        command.args(["--release", "--locked", "--bin", binary]);
+        if let Firmware::Example(chip) = self.firmware {
+            command.env("HE_CHIP", chip);
+        }
         step(console, &label, &mut command, BUILD_LIMIT)?;
-        let built = compiler.image(self.triple, AREA, FIRMWARE.binary);
-        let kept = built.with_file_name(format!("{}-{}.elf", FIRMWARE.package, self.name));
+        let built = compiler.image(self.triple, AREA, binary);
+        let kept = built.with_file_name(format!("{package}-{}.elf", self.name));
         fs::copy(&built, &kept).with_context(|| format!("copying {}", built.display()))?;
         Ok(kept)
+    }
+}
+
+impl Firmware {
+    const fn image(self) -> Image {
+        match self {
+            Self::Client => CLIENT_NRF52840,
+            Self::Example(_) => EXAMPLE,
+        }
+    }
+
+    /// Where its memory map is.
+    fn map(self) -> PathBuf {
+        let directory = self.image().directory();
+        match self {
+            Self::Client => directory.join("memory.x"),
+            Self::Example(chip) => directory.join("memory").join(chip).join("memory.x"),
+        }
+    }
+
+    /// The steps of `probe-rs`. What the client keeps in other pages of the flash is not erased.
+    const fn verbs(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::Client => &[&["download", "--verify"], &["reset"]],
+            Self::Example(_) => &[&["run"]],
+        }
     }
 }
 
@@ -191,8 +291,7 @@ mod tests {
     #[test]
     fn every_chip_has_a_map_with_flash_and_ram() {
         for chip in CHIPS {
-            let map = FIRMWARE.directory().join("memory").join(chip.name).join("memory.x");
-            let map = fs::read_to_string(map).unwrap();
+            let map = fs::read_to_string(chip.firmware.map()).unwrap();
             let (flash, ram) = (region_of(&map, "FLASH").unwrap(), region_of(&map, "RAM").unwrap());
             assert!(flash.end <= ram.start, "{}", chip.name);
         }

@@ -8,8 +8,9 @@
 use super::{Board, Emulator, Image, Reports};
 
 /// Every board.
-pub(crate) static ALL: [&Board; 12] = [
+pub(crate) static ALL: [&Board; 13] = [
     &LM3S6965EVB,
+    &MICROBIT,
     &MICROVM_X86_64,
     &MPS2_AN386,
     &MPS2_AN500,
@@ -45,6 +46,22 @@ static LM3S6965EVB: Board = Board {
     is_counted: true,
     budgets: &[("ram_bytes", 32 * 1024)],
 };
+
+/// The nRF52840's drivers, on the chip of its family that QEMU has.
+static MICROBIT: Board = Board {
+    name: "microbit",
+    processor: "Cortex-M0, nRF51822",
+    triple: "thumbv6m-none-eabi",
+    emulator: ARM,
+    machine: &["-M", "microbit"],
+    reports: Reports::Semihosting,
+    tests: &[&[Image { package: "microbit", binary: "tests" }]],
+    is_counted: false,
+    budgets: &[],
+};
+
+/// The client on an nRF52840, which nothing emulates.
+pub(crate) const CLIENT_NRF52840: Image = Image { package: "nrf52840-client", binary: "client" };
 
 /// The client on the board of the demonstration.
 pub(crate) const CLIENT: Image = Image { package: "mps2-an386-client", binary: "client" };
