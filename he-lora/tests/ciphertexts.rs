@@ -135,8 +135,17 @@ fn worst(found: &Parameters, wanted: &Parameters) -> f64 {
 
 #[test]
 fn an_encrypted_iteration_is_that_of_the_reference() {
-    let (model, training) = (small::model(1), small::training(Loss::CrossEntropy));
-    let mut setup = Setup::insecure(&model, &training);
+    one_iteration(&small::model(1));
+}
+
+#[test]
+fn an_encrypted_iteration_through_a_softmax_is_that_of_the_reference() {
+    one_iteration(&small::model_with(small::KERNELS[1], 1));
+}
+
+fn one_iteration(model: &Model) {
+    let training = small::training(Loss::CrossEntropy);
+    let mut setup = Setup::insecure(model, &training);
     let mut theta = small::parameters(41, 0.2);
     let (embedding, length, label) = (synthetic::embedding(101, 9), 9, [0.0, 1.0]);
     let upload = setup.rows(&synthetic::upload(&embedding, length));
@@ -150,10 +159,10 @@ fn an_encrypted_iteration_is_that_of_the_reference() {
     let state = training::refresh(cpu, model.config(), &state, &mut levels).unwrap();
     let trained = Trained::unpack(cpu, training.shape, training.scaling, &state).unwrap();
     let example = Encrypted { upload: &upload, label: &labels };
-    let both = (&model, &training);
+    let both = (model, &training);
     let found = training::outcome(cpu, both, &trained, &[example], &mut levels).unwrap().gradient;
     let example = Example { embedding: &embedding, length, label: &label };
-    let exact = evaluate(&model, &theta, training.scaling, example, training.loss).gradient;
+    let exact = evaluate(model, &theta, training.scaling, example, training.loss).gradient;
     let mut wanted = Parameters::zeros(training.shape);
     training.accumulate(&mut wanted, &exact, 1.0);
     let error = worst(&places.read(Kind::Gradient, &setup.decrypt(&found)).unwrap(), &wanted);

@@ -92,11 +92,15 @@ fn plan(
 
 #[test]
 fn iterations_at_planned_levels_are_those_of_the_reference() {
-    let (eval, model) = (small::insecure(), small::model(1));
+    small::KERNELS.into_iter().for_each(|kernel| iterations(&small::model_with(kernel, 1)));
+}
+
+fn iterations(model: &Model) {
+    let eval = small::insecure();
     let training = small::training(Loss::CrossEntropy);
     // A group of two and one of one.
     let most = 2;
-    let levels = plan(&eval, &model, &training, (3, most));
+    let levels = plan(&eval, model, &training, (3, most));
     assert!(levels.iter().all(|&level| level <= eval.computing_level()));
 
     let places = Places::new(&eval, training.shape).unwrap();
@@ -112,14 +116,14 @@ fn iterations_at_planned_levels_are_those_of_the_reference() {
         let mut rows = Vec::new();
         for ((embedding, length), label) in sentences.iter().zip(&labels) {
             let example = Example { embedding, length: *length, label };
-            let one = evaluate(&model, &theta, training.scaling, example, training.loss).gradient;
+            let one = evaluate(model, &theta, training.scaling, example, training.loss).gradient;
             training.accumulate(&mut mean, &one, 1.0 / 3.0);
             rows.push(encrypted(&eval, example));
         }
         let examples: Vec<_> =
             rows.iter().map(|(upload, label)| Encrypted { upload, label }).collect();
         let mut levels = Levels::planned(&levels);
-        let (both, examples) = ((&model, &training), (&examples[..], most));
+        let (both, examples) = ((model, &training), (&examples[..], most));
         state = iteration(&eval, both, number, &state, examples, &mut levels).unwrap();
         let exact = |x: f64| 1.0 / x.sqrt();
         training.optimizer.apply(number, &mut theta, &mut moments, &mean, &exact);
@@ -135,8 +139,11 @@ fn iterations_at_planned_levels_are_those_of_the_reference() {
 fn gradients_and_scores_of_groups_are_those_of_the_reference() {
     let eval = small::insecure();
     let lengths = [9, 16, 2, 5, 1, 12, 7, 3];
-    for (seed, count) in [(1, 1), (2, 1), (3, 2), (4, 4), (5, 8)] {
-        let (model, parameters) = (small::model(seed), small::parameters(40 + seed, 0.2));
+    let sizes = [(1, 1), (2, 1), (3, 2), (4, 4), (5, 8)];
+    let with = |kernel| sizes.map(|(seed, count)| (kernel, seed, count));
+    for (kernel, seed, count) in small::KERNELS.into_iter().flat_map(with) {
+        let model = small::model_with(kernel, seed);
+        let parameters = small::parameters(40 + seed, 0.2);
         let sentences: Vec<_> = (100 * seed..)
             .zip(lengths.into_iter().cycle().skip(usize::from(seed == 2)).take(count))
             .map(|(seed, length)| (synthetic::embedding(seed, length), length))
@@ -160,7 +167,7 @@ fn gradients_and_scores_of_groups_are_those_of_the_reference() {
                 }
             }
             let error = worst(&found, &wanted);
-            assert!(error < 2f64.powi(-10), "{seed} {loss:?}: 2^{:.1}", error.log2());
+            assert!(error < 2f64.powi(-10), "{kernel:?} {seed} {loss:?}: 2^{:.1}", error.log2());
         }
     }
 }

@@ -14,6 +14,7 @@ mod small;
 mod synthetic;
 
 use he_lora::reference::{Example, Loss, evaluate};
+use he_nn::model::Model;
 use small::SCALING;
 
 const LOSSES: [(Loss, [f64; 2]); 2] =
@@ -21,8 +22,12 @@ const LOSSES: [(Loss, [f64; 2]); 2] =
 
 #[test]
 fn gradients_are_those_of_automatic_differentiation() {
-    for (seed, length) in [(1, 7), (2, 16), (3, 1)] {
-        let (model, parameters) = (small::model(seed), small::parameters(40 + seed, 0.2));
+    let sizes = [(1, 7), (2, 16), (3, 1)];
+    for (kernel, (seed, length)) in
+        small::KERNELS.into_iter().flat_map(|kernel| sizes.map(|size| (kernel, size)))
+    {
+        let model = small::model_with(kernel, seed);
+        let parameters = small::parameters(40 + seed, 0.2);
         let embedding = synthetic::embedding(100 + seed, length);
         for (loss, label) in LOSSES {
             let example = Example { embedding: &embedding, length, label: &label };
@@ -45,11 +50,15 @@ fn gradients_are_those_of_automatic_differentiation() {
 
 #[test]
 fn gradients_are_limits_of_differences() {
-    let (model, embedding) = (small::model(4), synthetic::embedding(104, 9));
+    small::KERNELS.into_iter().for_each(|kernel| differences(&small::model_with(kernel, 4)));
+}
+
+fn differences(model: &Model) {
+    let embedding = synthetic::embedding(104, 9);
     let shape = small::parameters(44, 0.2).shape();
     for (loss, label) in LOSSES {
         let example = Example { embedding: &embedding, length: 9, label: &label };
-        let at = |parameters: &_| evaluate(&model, parameters, SCALING, example, loss);
+        let at = |parameters: &_| evaluate(model, parameters, SCALING, example, loss);
         let gradient = at(&small::parameters(44, 0.2)).gradient;
         for vector in shape.vectors() {
             for f in [0, 3, 6] {
@@ -69,7 +78,11 @@ fn gradients_are_limits_of_differences() {
 
 #[test]
 fn without_updates_scores_are_those_of_the_model() {
-    let (model, length) = (small::model(5), 11);
+    small::KERNELS.into_iter().for_each(|kernel| without_updates(&small::model_with(kernel, 5)));
+}
+
+fn without_updates(model: &Model) {
+    let length = 11;
     let embedding = synthetic::embedding(105, length);
     let mut parameters = small::parameters(0, 0.0);
     let head = &model.head().classes;
@@ -79,7 +92,7 @@ fn without_updates_scores_are_those_of_the_model() {
         class.iter_mut().zip(column).for_each(|(x, &w)| *x = f64::from(w) / 1024.0);
     }
     let example = Example { embedding: &embedding, length, label: &[1.0, 0.0] };
-    let found = evaluate(&model, &parameters, SCALING, example, Loss::CrossEntropy).scores;
-    let wanted = he_nn::reference::forward(&model, &embedding, length).logits;
+    let found = evaluate(model, &parameters, SCALING, example, Loss::CrossEntropy).scores;
+    let wanted = he_nn::reference::forward(model, &embedding, length).logits;
     assert!(found.iter().zip(&wanted).all(|(x, y)| (x - y).abs() < 1e-12), "{found:?} {wanted:?}");
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../../he-nn/tests/synthetic/model.rs"]
 mod synthetic;
 

@@ -21,7 +21,7 @@ use crate::layer::token_attention::token_attention;
 use crate::layer::wide_attention::WideAttention;
 use crate::layout::{broadcast, row};
 use crate::levels::Levels;
-use crate::model::{AttentionWeights, Config, LayerRanges, LayerWeights, Model, Window};
+use crate::model::{AttentionWeights, Config, Kernel, LayerRanges, LayerWeights, Model, Window};
 use crate::stage::{Event, Stage};
 use crate::tape::Tape;
 
@@ -165,7 +165,8 @@ impl<'a, E: Refresh> Forward<'a, E> {
         self.end(stage, packs.level(eval));
 
         let stage = self.begin();
-        let (out, level, kernel) = attention.attend(eval, &packs, ranges.exponent)?;
+        let (out, level, kernel) =
+            attention.attend(eval, config, &packs, &ranges.kernel, &mut self.levels)?;
         self.record(|tape| {
             tape.packs.push(packs);
             tape.wide.push(kernel);
@@ -213,12 +214,11 @@ impl<'a, E: Refresh> Forward<'a, E> {
         self.end(stage, level);
 
         let stage = self.begin();
-        let product = eval.matmul(&inputs, &self.last_weights(weights))?;
+        let product = eval.matmul(&inputs, &self.last_weights(weights, &ranges.kernel))?;
         let all = eval.concat(&product, &eval.select(stream, &rows_of(width..width + 1))?)?;
-        let (canary, mask) = (3 * width, 3 * width + 1);
-        let level = self.levels.next(eval)?;
-        let (out, level, kernel) =
-            token_attention(eval, config, ranges.exponent, &all, mask, level)?;
+        let (canary, mask) = (3 * width, eval.row_count(&product));
+        let (kernel, levels) = (&ranges.kernel, &mut self.levels);
+        let (out, level, kernel) = token_attention(eval, config, kernel, &all, mask, levels)?;
         self.record(|tape| tape.token.push(kernel));
         let mut sums = rows_of(2 * width..3 * width);
         sums.push(alloc::vec![row(mask), row(canary)]);
@@ -265,23 +265,27 @@ impl<'a, E: Refresh> Forward<'a, E> {
 
     /// From normalised features, those of the first token, the first token's stream and the canary
     /// (and updates of queries, keys and values) to differences of queries and keys, values, stream
-    /// and canary.
-    fn last_weights(&self, weights: &AttentionWeights) -> Weights {
+    /// and canary; for a softmax keys in place of differences, and queries at the end.
+    fn last_weights(&self, weights: &AttentionWeights, kernel: &Kernel) -> Weights {
         let config = self.model.config();
         let width = config.width;
         let updates = if self.adapter.is_some() { 3 * width } else { 0 };
         let first = 3 * width + 1;
-        let assembly = Assembly::new(first + updates, first, config.weight_frac_bits)
-            .with(0, 0, &weights.key, -1)
-            .with(width, 0, &weights.query, 1)
+        let (sign, queries, outputs) = match kernel {
+            Kernel::Gaussian { .. } => (-1, 0, first),
+            Kernel::Softmax { .. } => (1, first, first + width),
+        };
+        let assembly = Assembly::new(first + updates, outputs, config.weight_frac_bits)
+            .with(0, 0, &weights.key, sign)
+            .with(width, queries, &weights.query, 1)
             .with(0, width, &weights.value, 1)
             .with_identity(2 * width, 2 * width, width + 1);
         if updates == 0 {
             return assembly.finish();
         }
         assembly
-            .with_identity(first, 0, width)
-            .with_scaled_identity(first + width, 0, width, -1)
+            .with_identity(first, queries, width)
+            .with_scaled_identity(first + width, 0, width, sign)
             .with_identity(first + 2 * width, width, width)
             .finish()
     }

@@ -4,5 +4,6 @@ pub mod assembly;
 pub mod feed_forward;
 pub mod head;
 pub mod normalisation;
+pub(crate) mod softmax;
 pub mod token_attention;
 pub mod wide_attention;

@@ -25,9 +25,9 @@ pub mod approx;
 #[cfg(feature = "alloc")]
 pub mod layout;
 #[cfg(feature = "alloc")]
-pub mod layer;
-#[cfg(feature = "alloc")]
 pub mod levels;
+#[cfg(feature = "alloc")]
+pub mod layer;
 #[cfg(feature = "alloc")]
 pub mod tape;
 #[cfg(feature = "alloc")]

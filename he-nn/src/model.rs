@@ -6,7 +6,7 @@ pub mod weights;
 
 use alloc::vec::Vec;
 
-pub use config::{Config, LayerRanges, Window};
+pub use config::{Config, Kernel, LayerRanges, Window};
 pub use weights::{
     AttentionWeights, Element, FeedForwardWeights, HeadWeights, LayerWeights, Tensor,
 };

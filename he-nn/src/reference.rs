@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use he_core::refresh::Weights;
 
 use crate::client::embedding::EmbeddingTable;
-use crate::model::{AttentionWeights, FeedForwardWeights, Model};
+use crate::model::{AttentionWeights, FeedForwardWeights, Kernel, Model};
 
 /// The values between the stages of one forward pass; matrices are `tokens × features`, row-major.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,8 +19,10 @@ pub struct Trace {
     pub streams: Vec<Vec<f64>>,
     /// The attention's output before its last matrix, layer by layer.
     pub attention: Vec<Vec<f64>>,
-    /// The largest kernel exponent of each layer.
+    /// The largest kernel exponent of each layer, or the largest `|score|` of a softmax.
     pub exponents: Vec<f64>,
+    /// The smallest and the largest sum of exponentials of each layer; of a Gaussian kernel 1, for nothing is divided.
+    pub sums: Vec<(f64, f64)>,
     /// The largest `|gate|` of each layer.
     pub gates: Vec<f64>,
     /// Smallest and largest mean square before each normalisation, in order of execution.
@@ -81,7 +83,8 @@ pub fn forward_with(model: &Model, embedding: &[f64], length: usize, update: &Up
         };
         let AttentionWeights { query, key, value, output } = &layer.attention;
         let projections = [project(0, query), project(1, key), project(2, value)];
-        let out = attention(&projections, width, config.heads, &mask, &mut trace);
+        let kernel = config.layers[l].kernel;
+        let out = attention(&projections, (width, config.heads), kernel, &mask, &mut trace);
         let update = product(&out, output);
         trace.attention.push(out);
         accumulate(&mut stream, &update);
@@ -116,36 +119,46 @@ fn product(x: &[f64], weights: &Weights) -> Vec<f64> {
     out
 }
 
-/// Every head's `Σ_j exp(−|q_i − k_j|²) mask_j v_j`.
+/// Every head's `Σ_j p_ij v_j`.
 fn attention(
     [q, k, v]: &[Vec<f64>; 3],
-    width: usize,
-    heads: usize,
+    (width, heads): (usize, usize),
+    kernel: Kernel,
     mask: &[f64],
     trace: &mut Trace,
 ) -> Vec<f64> {
-    let tokens = mask.len();
     let depth = width / heads;
-    let mut out = vec![0.0; tokens * width];
-    let mut exponent = 0.0f64;
-    for h in 0..heads {
-        for i in 0..tokens {
-            for (j, mask) in mask.iter().enumerate() {
-                let at = |m: &[f64], t: usize, f: usize| m[t * width + h * depth + f];
-                let distance: f64 = (0..depth)
-                    .map(|f| at(q, i, f) - at(k, j, f))
-                    .map(|difference| difference * difference)
-                    .sum();
-                exponent = exponent.max(distance);
-                let weight = libm::exp(-distance) * mask;
-                for f in 0..depth {
-                    out[i * width + h * depth + f] += weight * at(v, j, f);
-                }
-            }
+    let mut out = vec![0.0; mask.len() * width];
+    let (mut largest, mut sums) = (0.0f64, (f64::INFINITY, 0.0f64));
+    for (i, h) in (0..mask.len()).flat_map(|i| (0..heads).map(move |h| (i, h))) {
+        let head = |t: usize| t * width + h * depth..t * width + (h + 1) * depth;
+        let exponents = k.chunks_exact(width).map(|k| exponent(kernel, &q[head(i)], &k[head(0)]));
+        let exponents: Vec<f64> = exponents.collect();
+        largest = exponents.iter().fold(largest, |m, x| m.max(x.abs()));
+        let weights: Vec<f64> =
+            exponents.iter().zip(mask).map(|(x, mask)| libm::exp(*x) * mask).collect();
+        let sum = match kernel {
+            Kernel::Gaussian { .. } => 1.0,
+            Kernel::Softmax { .. } => weights.iter().sum(),
+        };
+        sums = (sums.0.min(sum), sums.1.max(sum));
+        for (j, weight) in weights.iter().enumerate() {
+            let pairs = out[head(i)].iter_mut().zip(&v[head(j)]);
+            pairs.for_each(|(out, v)| *out += weight / sum * v);
         }
     }
-    trace.exponents.push(exponent);
+    trace.exponents.push(largest);
+    trace.sums.push(sums);
     out
+}
+
+/// `−|q − k|²`, or `q·k`.
+fn exponent(kernel: Kernel, q: &[f64], k: &[f64]) -> f64 {
+    let pairs = q.iter().zip(k);
+    match kernel {
+        Kernel::Gaussian { .. } => -pairs.map(|(q, k)| (q - k) * (q - k)).sum::<f64>(),
+        Kernel::Softmax { .. } => pairs.map(|(q, k)| q * k).sum(),
+    }
 }
 
 /// `(n · Wx) ∘ gelu(n · Wg)`, then the output matrix.

@@ -4,11 +4,11 @@
 pub const STAGES: [&str; 11] = [
     "layer 1: queries, keys, values",
     "layer 1: refresh",
-    "layer 1: Gaussian attention",
+    "layer 1: attention",
     "layer 1: normalisation",
     "layer 1: feed-forward",
     "layer 2: normalisation",
-    "layer 2: Gaussian attention",
+    "layer 2: attention",
     "layer 2: normalisation after",
     "layer 2: feed-forward",
     "head: normalisation",

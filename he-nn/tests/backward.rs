@@ -15,6 +15,7 @@ use he_nn::layer::feed_forward::feed_forward;
 use he_nn::layer::normalisation::{Normalisation, Padding};
 use he_nn::layer::token_attention::token_attention;
 use he_nn::layer::wide_attention::WideAttention;
+use he_nn::levels::Levels;
 use he_nn::model::Window;
 use he_nn::reference::gelu;
 use synthetic::{FRAC_BITS, TOKENS, WIDTH};
@@ -153,7 +154,8 @@ fn back_through_the_attention_of_the_first_token() {
         .flat_map(|(t, row)| row.iter().copied().chain([mask(t)]))
         .collect();
     let given = product_rows(&eval, &with_mask, columns + 1);
-    let (_, _, tape) = token_attention(&eval, &config, 16.0, &given, columns, LEVEL).unwrap();
+    let (kernel, levels) = (&config.layers[1].kernel, &mut Levels::default());
+    let (_, _, tape) = token_attention(&eval, &config, kernel, &given, columns, levels).unwrap();
     let g = random(6, WIDTH);
     let back = backward::token_attention::token_attention;
     let given = halves(&eval, &g.repeat(TOKENS));
@@ -184,6 +186,99 @@ fn back_through_the_attention_of_the_first_token() {
 }
 
 #[test]
+fn back_through_the_softmax_of_the_first_token() {
+    let eval = insecure();
+    let config = synthetic::with_kernel(synthetic::config(), synthetic::SOFTMAX);
+    let model = synthetic::model(3);
+    let weights = &model.layers()[1].attention;
+    // Keys, values and, in every token, the first one's queries.
+    let (length, columns) = (9, 3 * WIDTH);
+    let mut x = random(5, TOKENS * columns);
+    let queries = x[2 * WIDTH..columns].to_vec();
+    let mask = |t: usize| if t < length { 1.0 } else { 0.0 };
+    let with_mask: Vec<f64> = x
+        .chunks_exact(columns)
+        .enumerate()
+        .flat_map(|(t, row)| [&row[..2 * WIDTH], &queries, &[mask(t)]].concat())
+        .collect();
+    let given = product_rows(&eval, &with_mask, columns + 1);
+    let (kernel, levels) = (&synthetic::SOFTMAX, &mut Levels::default());
+    let (_, _, tape) = token_attention(&eval, &config, kernel, &given, columns, levels).unwrap();
+    let g = random(6, WIDTH);
+    let back = backward::token_attention::token_attention;
+    let given = halves(&eval, &g.repeat(TOKENS));
+    let (found, stream) = back(&eval, &config, weights, &tape, &given, LEVEL).unwrap();
+    // The queries of other tokens are not read, and have no derivative.
+    for row in x.chunks_exact_mut(columns).skip(1) {
+        row[2 * WIDTH..].fill(0.0);
+    }
+    check(&matrix(&found), &x, &|x| {
+        let queries = &x[2 * WIDTH..columns];
+        let mut out = vec![0.0; WIDTH];
+        for h in 0..WIDTH / DEPTH {
+            let head = h * DEPTH..(h + 1) * DEPTH;
+            let weight = |t: usize| {
+                dot(&queries[head.clone()], &x[t * columns..][head.clone()]).exp() * mask(t)
+            };
+            let sum: f64 = (0..TOKENS).map(weight).sum();
+            for (t, f) in (0..TOKENS).flat_map(|t| head.clone().map(move |f| (t, f))) {
+                out[f] += weight(t) / sum * x[t * columns + WIDTH + f];
+            }
+        }
+        dot(&times(&out, &weights.output), &g)
+    });
+    for (t, f) in (0..TOKENS).flat_map(|t| (0..WIDTH).map(move |f| (t, f))) {
+        let first = if t == 0 { 1.0 } else { 0.0 };
+        let [low, high] = [f, WIDTH + f].map(|row| stream.values()[row][t]);
+        assert!((low - first * g[f]).abs() < 2f64.powi(-20) && high.abs() < 2f64.powi(-20));
+    }
+}
+
+#[test]
+fn back_through_the_softmax_of_all_pairs() {
+    let eval = insecure();
+    let config = synthetic::with_kernel(synthetic::config(), synthetic::SOFTMAX);
+    let model = synthetic::model(4);
+    let weights = &model.layers()[0].attention;
+    let (length, columns) = (11, 3 * WIDTH);
+    let mut x: Vec<f64> = random(7, TOKENS * columns).iter().map(|x| 0.8 * x).collect();
+    x[length * columns..].fill(0.0);
+    let attention = WideAttention::new(&eval, &config).unwrap();
+    let with_mask: Vec<f64> = x
+        .chunks_exact(columns)
+        .enumerate()
+        .flat_map(|(t, row)| [row, &[if t < length { 1.0 } else { 0.0 }]].concat())
+        .collect();
+    let given = product_rows(&eval, &with_mask, columns + 1);
+    let packs = attention.packs(&eval, &given, &[LEVEL]).unwrap();
+    let (kernel, levels) = (&synthetic::SOFTMAX, &mut Levels::default());
+    let (_, _, kernel) = attention.attend(&eval, &config, &packs, kernel, levels).unwrap();
+    let g = random(8, TOKENS * WIDTH);
+    let back = backward::wide_attention::wide_attention;
+    let given = halves(&eval, &g);
+    let found = back(&eval, &config, weights, (&packs, &kernel), &given, LEVEL).unwrap();
+    let real = length * columns;
+    check(&matrix(&found)[..real], &x[..real], &|x| {
+        let at = |t: usize, kind: usize, h: usize| {
+            let first = t * columns + kind * WIDTH + h * DEPTH;
+            &x[first..first + DEPTH]
+        };
+        let mut out = vec![0.0; TOKENS * WIDTH];
+        for (i, h) in (0..2 * TOKENS).map(|n| (n / 2, n % 2)) {
+            let query = if i < length { at(i, 0, h).to_vec() } else { vec![0.0; DEPTH] };
+            let weights: Vec<f64> = (0..length).map(|j| dot(&query, at(j, 1, h)).exp()).collect();
+            let sum: f64 = weights.iter().sum();
+            for (j, weight) in weights.iter().enumerate() {
+                let first = i * WIDTH + h * DEPTH;
+                let values = out[first..first + DEPTH].iter_mut().zip(at(j, 2, h));
+                values.for_each(|(out, v)| *out += weight / sum * v);
+            }
+        }
+        dot(&times(&out, &weights.output), &g)
+    });
+}
+
+#[test]
 fn back_through_the_attention_of_all_pairs() {
     let (eval, config, model) = (insecure(), synthetic::config(), synthetic::model(4));
     let weights = &model.layers()[0].attention;
@@ -192,7 +287,8 @@ fn back_through_the_attention_of_all_pairs() {
     let attention = WideAttention::new(&eval, &config).unwrap();
     let given = product_rows(&eval, &x, columns);
     let packs = attention.packs(&eval, &given, &[LEVEL]).unwrap();
-    let (_, _, kernel) = attention.attend(&eval, &packs, 16.0).unwrap();
+    let (kernel, levels) = (&config.layers[0].kernel, &mut Levels::default());
+    let (_, _, kernel) = attention.attend(&eval, &config, &packs, kernel, levels).unwrap();
     let g = random(8, TOKENS * WIDTH);
     let back = backward::wide_attention::wide_attention;
     let given = halves(&eval, &g);

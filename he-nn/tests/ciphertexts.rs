@@ -101,12 +101,21 @@ impl Setup {
 
 #[test]
 fn encrypted_answers_are_the_plain_ones() {
-    let model = synthetic::model(1);
-    let mut setup = Setup::insecure(&model);
+    answers(&synthetic::model(1));
+}
+
+#[test]
+fn encrypted_answers_of_a_softmax_are_the_plain_ones() {
+    let config = synthetic::with_kernel(synthetic::config(), synthetic::SOFTMAX);
+    answers(&synthetic::model_of(config, 1));
+}
+
+fn answers(model: &Model) {
+    let mut setup = Setup::insecure(model);
     let (mut worst, length) = (0f64, 9);
     let embedding = synthetic::embedding(101, length);
-    let answer = setup.answer(&model, &synthetic::upload(&embedding, length));
-    let plain = reference::forward(&model, &embedding, length).logits;
+    let answer = setup.answer(model, &synthetic::upload(&embedding, length));
+    let plain = reference::forward(model, &embedding, length).logits;
     for (class, plain) in plain.iter().enumerate() {
         worst = worst.max((answer[class_row(class)] - plain).abs());
     }

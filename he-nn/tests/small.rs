@@ -16,9 +16,13 @@ use he_nn::layer::head::{CANARY_ROW, class_row};
 use he_nn::layer::normalisation::{Normalisation, Padding};
 use he_nn::layer::token_attention::token_attention;
 use he_nn::layer::wide_attention::WideAttention;
-use he_nn::model::{Element, Model, Tensor, Window};
+use he_nn::levels::Levels;
+use he_nn::model::{Element, Kernel, Model, Tensor, Window};
 use he_nn::{Error, TensorName, reference};
 use synthetic::{FRAC_BITS, TOKENS, WIDTH};
+
+/// Kinds of attention.
+const KERNELS: [Kernel; 2] = [Kernel::Gaussian { exponent: 16.0 }, synthetic::SOFTMAX];
 
 /// Slots and chain of a degree of 2^10.
 fn insecure() -> Clear {
@@ -46,8 +50,10 @@ fn product_rows(eval: &Clear, values: &[f64], width: usize) -> ClearRows {
 #[test]
 fn answers_are_those_of_the_reference_for_every_length() {
     let eval = insecure();
-    for seed in 0..3 {
-        let model = synthetic::model(seed);
+    for (seed, kernel) in KERNELS.into_iter().cycle().take(6).enumerate() {
+        let seed = seed as u64 / 2;
+        let config = synthetic::with_kernel(synthetic::config(), kernel);
+        let model = synthetic::model_of(config, seed);
         for length in [1, 2, 7, 8, 9, 15, 16] {
             let embedding = synthetic::embedding(100 + seed, length);
             let upload = eval.encrypt_rows(&synthetic::upload(&embedding, length)).unwrap();
@@ -59,6 +65,11 @@ fn answers_are_those_of_the_reference_for_every_length() {
                 squares.copied().all(|(low, high)| low > 0.4 && high < 12.0),
                 "{seed} {length}"
             );
+            if let Kernel::Softmax { score, sum } = kernel {
+                assert!(plain.exponents.iter().all(|x| *x < score), "{:?}", plain.exponents);
+                let mut sums = plain.sums.iter();
+                assert!(sums.all(|(low, high)| *low > sum.low && *high < sum.high));
+            }
             for (class, plain) in plain.logits.iter().enumerate() {
                 let found = answer.values()[class_row(class)][0];
                 assert!((found - plain).abs() < 2f64.powi(-12), "{seed} {length}: {found} {plain}");
@@ -70,13 +81,21 @@ fn answers_are_those_of_the_reference_for_every_length() {
 
 #[test]
 fn planned_levels_suffice_and_none_could_be_lower() {
+    for kernel in KERNELS {
+        planned_levels(&synthetic::model_of(
+            synthetic::with_kernel(synthetic::config(), kernel),
+            1,
+        ));
+    }
+}
+
+fn planned_levels(model: &Model) {
     let eval = insecure();
-    let model = synthetic::model(1);
     let run = |levels: Option<&[usize]>| -> Result<(Count, Counted), Error> {
         let count = Count::new(eval.shape().clone());
         let upload = count.input_rows(WIDTH)?;
         let mut progress = |_| {};
-        let forward = Forward::new(&count, &model, &mut progress);
+        let forward = Forward::new(&count, model, &mut progress);
         let answer = match levels {
             Some(levels) => forward.with_levels(levels).run(&upload)?,
             None => forward.run(&upload)?,
@@ -101,13 +120,13 @@ fn planned_levels_suffice_and_none_could_be_lower() {
     let embedding = synthetic::embedding(101, 9);
     let upload = eval.encrypt_rows(&synthetic::upload(&embedding, 9)).unwrap();
     let mut progress = |_| {};
-    let forward = Forward::new(&eval, &model, &mut progress).with_levels(&levels);
+    let forward = Forward::new(&eval, model, &mut progress).with_levels(&levels);
     let answer = forward.run(&upload).unwrap();
     // No level is left to correct its scale.
     let correction = eval.scale(&answer) / eval.default_scale();
     let answer = eval.with_scale(&answer, eval.default_scale());
     let answer = eval.slots_to_rows(&answer).unwrap();
-    let plain = reference::forward(&model, &embedding, 9).logits;
+    let plain = reference::forward(model, &embedding, 9).logits;
     for (class, plain) in plain.iter().enumerate() {
         let found = answer.values()[class_row(class)][0] / correction;
         assert!((found - plain).abs() < 2f64.powi(-12), "{found} {plain}");
@@ -147,7 +166,9 @@ fn attention_covers_every_pair_once() {
     let attention = WideAttention::new(&eval, &config).unwrap();
     let rows = product_rows(&eval, &projections, 3 * WIDTH);
     let packs = attention.packs(&eval, &rows, &[eval.computing_level()]).unwrap();
-    let (out, level, _) = attention.attend(&eval, &packs, 16.0).unwrap();
+    let levels = &mut Levels::default();
+    let (out, level, _) =
+        attention.attend(&eval, &config, &packs, &config.layers[0].kernel, levels).unwrap();
     assert_eq!(level, 3);
     for (i, h, f) in (0..TOKENS).flat_map(|i| (0..WIDTH).map(move |j| (i, j / 4, j % 4))) {
         let weight = |j: usize| {
@@ -157,6 +178,94 @@ fn attention_covers_every_pair_once() {
         let wanted: f64 = (0..TOKENS).map(|j| weight(j) * at(j, 2, h, f)).sum();
         let found = out.values()[h * 4 + f][i];
         assert!((found - wanted).abs() < 2f64.powi(-30), "{i} {h} {f}: {found} {wanted}");
+    }
+}
+
+#[test]
+fn shares_of_all_pairs_are_those_of_a_softmax() {
+    let eval = insecure();
+    let config = synthetic::with_kernel(synthetic::config(), synthetic::SOFTMAX);
+    let attention = WideAttention::new(&eval, &config).unwrap();
+    assert_eq!(attention.pack_count(), 1, "the mask has room beside queries, keys and values");
+    let columns = 3 * WIDTH + 1;
+    for length in [1, 7, 8, 9, 16] {
+        let mut numbers = synthetic::Numbers(50 + length as u64);
+        let mut rows: Vec<f64> = (0..TOKENS * columns).map(|_| 0.8 * numbers.next()).collect();
+        for (t, row) in rows.chunks_exact_mut(columns).enumerate() {
+            let is_real = if t < length { 1.0 } else { 0.0 };
+            row.iter_mut().for_each(|x| *x *= is_real);
+            row[3 * WIDTH] = is_real;
+        }
+        let at = |t: usize, kind: usize, h: usize| {
+            let first = t * columns + kind * WIDTH + h * 4;
+            &rows[first..first + 4]
+        };
+        let projections = product_rows(&eval, &rows, columns);
+        let packs = attention.packs(&eval, &projections, &[eval.computing_level()]).unwrap();
+        let levels = &mut Levels::default();
+        let (out, level, _) =
+            attention.attend(&eval, &config, &packs, &synthetic::SOFTMAX, levels).unwrap();
+        assert_eq!((level, levels.used()), (3, 1));
+        for (i, h, f) in (0..TOKENS).flat_map(|i| (0..WIDTH).map(move |j| (i, j / 4, j % 4))) {
+            let score = |j| at(i, 0, h).iter().zip(at(j, 1, h)).map(|(q, k)| q * k).sum::<f64>();
+            let sum: f64 = (0..length).map(|j| score(j).exp()).sum();
+            let wanted: f64 = (0..length).map(|j| score(j).exp() / sum * at(j, 2, h)[f]).sum();
+            let found = out.values()[h * 4 + f][i];
+            assert!((found - wanted).abs() < 2f64.powi(-14), "{i} {h} {f}: {found} {wanted}");
+        }
+    }
+}
+
+#[test]
+fn the_first_token_takes_shares_of_what_the_mask_shows() {
+    let eval = insecure();
+    let config = synthetic::with_kernel(synthetic::config(), synthetic::SOFTMAX);
+    // Keys, values, queries of the first token, and the mask, token by token.
+    let columns = 3 * WIDTH + 1;
+    for length in [1, 11, 16] {
+        let mut numbers = synthetic::Numbers(6);
+        let mut rows: Vec<f64> = (0..TOKENS * columns).map(|_| numbers.next()).collect();
+        let queries = rows[2 * WIDTH..3 * WIDTH].to_vec();
+        for (t, row) in rows.chunks_exact_mut(columns).enumerate() {
+            row[2 * WIDTH..3 * WIDTH].copy_from_slice(&queries);
+            row[3 * WIDTH] = if t < length { 1.0 } else { 0.0 };
+        }
+        let product = product_rows(&eval, &rows, columns);
+        let (kernel, levels) = (&synthetic::SOFTMAX, &mut Levels::default());
+        let (out, ..) =
+            token_attention(&eval, &config, kernel, &product, 3 * WIDTH, levels).unwrap();
+        for (h, f) in (0..WIDTH).map(|j| (j / 4, j % 4)) {
+            let weight = |row: &[f64]| {
+                (0..4).map(|f| row[h * 4 + f] * queries[h * 4 + f]).sum::<f64>().exp()
+            };
+            let real = || rows.chunks_exact(columns).take(length);
+            let sum: f64 = real().map(weight).sum();
+            let wanted = real().map(|row| weight(row) * row[WIDTH + h * 4 + f]).sum::<f64>() / sum;
+            for (t, found) in out.values()[h * 4 + f].iter().enumerate() {
+                let wanted = if t == 0 { wanted } else { 0.0 };
+                assert!((found - wanted).abs() < 2f64.powi(-14), "{h} {f} {t}: {found} {wanted}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_softmax_beyond_its_series_is_refused() {
+    let window = Window { low: 1.0, high: 64.0 };
+    let with = |score, sum| {
+        let kernel = Kernel::Softmax { score, sum };
+        synthetic::with_kernel(synthetic::config(), kernel).check()
+    };
+    assert!(with(Kernel::MAX_SCORE, window).is_ok());
+    let why = Error::Unsupported("exponents above 0; scores to 6, sums to a ratio of 128");
+    for (score, sum) in [
+        (Kernel::MAX_SCORE + 0.1, window),
+        (0.0, window),
+        (f64::NAN, window),
+        (4.0, Window { low: 0.4, ..window }),
+        (4.0, Window { low: 0.0, ..window }),
+    ] {
+        assert_eq!(with(score, sum), Err(why));
     }
 }
 
@@ -173,8 +282,9 @@ fn the_first_token_attends_to_every_token_that_the_mask_shows() {
         row[2 * WIDTH] = if t < length { 1.0 } else { 0.0 };
     }
     let product = product_rows(&eval, &rows, columns);
-    let (out, ..) =
-        token_attention(&eval, &config, 16.0, &product, 2 * WIDTH, eval.computing_level()).unwrap();
+    let kernel = &config.layers[1].kernel;
+    let levels = &mut Levels::default();
+    let (out, ..) = token_attention(&eval, &config, kernel, &product, 2 * WIDTH, levels).unwrap();
     for (h, f) in (0..WIDTH).map(|j| (j / 4, j % 4)) {
         let weight = |row: &[f64]| (-(0..4).map(|f| row[h * 4 + f].powi(2)).sum::<f64>()).exp();
         let real = rows.chunks_exact(columns).take(length);

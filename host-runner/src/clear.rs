@@ -2,7 +2,7 @@
 //! compared with.
 
 use anyhow::Result;
-use he_nn::model::Config;
+use he_nn::model::{Config, Kernel};
 use he_nn::reference::{self, Trace};
 
 use crate::adapter::plain::PlainAdapter;
@@ -69,7 +69,18 @@ pub fn beyond_ranges(config: &Config, trace: &Trace) -> Vec<String> {
     for (layer, ranges) in config.layers.iter().enumerate() {
         let name = |what| format!("layer {}: {what}", layer + 1);
         let (exponent, gate) = (trace.exponents.get(layer), trace.gates.get(layer));
-        check(name("the largest exponent"), exponent.copied().unwrap_or(0.0), 0.0, ranges.exponent);
+        let largest = exponent.copied().unwrap_or(0.0);
+        match ranges.kernel {
+            Kernel::Gaussian { exponent } => {
+                check(name("the largest exponent"), largest, 0.0, exponent);
+            }
+            Kernel::Softmax { score, sum } => {
+                check(name("the largest score"), largest, 0.0, score);
+                let (low, high) = trace.sums.get(layer).copied().unwrap_or((sum.low, sum.low));
+                check(name("the smallest sum of exponentials"), low, sum.low, sum.high);
+                check(name("the largest sum of exponentials"), high, sum.low, sum.high);
+            }
+        }
         check(name("the largest gate"), gate.copied().unwrap_or(0.0), 0.0, ranges.gate);
         windows.extend(ranges.attention_norm.map(|w| (name("a mean square before attention"), w)));
         windows.push((name("a mean square before feed-forward"), ranges.feed_forward_norm));

@@ -12,7 +12,7 @@ use he_nn::client::tokenizer::Tokenizer;
 use he_nn::client::vocabulary::{self, Vocabulary};
 use he_nn::model::Model;
 
-pub use config::{ConfigFile, LayerRanges, Norms, Ranges};
+pub use config::{Attention, ConfigFile, LayerRanges, Norms, Ranges};
 pub use tensors::Tensors;
 
 use crate::files;

@@ -110,7 +110,8 @@ impl Block<'_> {
 
     fn attention<'a>(&'a self, [q, k, v]: &'a [Vec<f64>; PROJECTIONS]) -> Attention<'a> {
         let config = self.model.config();
-        Attention { heads: config.heads, width: config.width, mask: self.mask, q, k, v }
+        let kernel = config.layers[self.layer].kernel;
+        Attention { kernel, heads: config.heads, width: config.width, mask: self.mask, q, k, v }
     }
 
     /// The tokens that projection `c` is wanted of.

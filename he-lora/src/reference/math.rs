@@ -1,10 +1,11 @@
-//! Matrices, normalisation, low-rank updates and the kernel attention, each with its transpose or
+//! Matrices, normalisation, low-rank updates and the attention, each with its transpose or
 //! derivative. Matrices are `tokens × features`, row-major.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
 use he_core::refresh::Weights;
+use he_nn::model::Kernel;
 
 use crate::parameters::{Parameters, Side, Vector};
 
@@ -91,6 +92,7 @@ pub(super) fn update_back(
 
 /// The attention of all heads.
 pub(super) struct Attention<'a> {
+    pub(super) kernel: Kernel,
     pub(super) heads: usize,
     pub(super) width: usize,
     pub(super) mask: &'a [f64],
@@ -101,28 +103,45 @@ pub(super) struct Attention<'a> {
 }
 
 impl Attention<'_> {
-    /// For all heads, queries and keys: where their features are, and `exp(−|q − k|²) mask`.
-    fn pairs(&self) -> impl Iterator<Item = (usize, usize, f64)> {
+    /// For all heads and queries, where their features are, and for all keys where theirs are with the weight of
+    /// their values: `exp(−|q − k|²) mask`, or `exp(q·k) mask` over its sum.
+    fn weights(&self) -> impl Iterator<Item = (usize, Vec<(usize, f64)>)> {
         let depth = self.width / self.heads;
         let asking = self.q.len() / self.width;
-        let heads = (0..self.heads).map(move |h| h * depth);
-        heads.flat_map(move |first| {
-            (0..asking * self.mask.len()).map(move |pair| {
-                let (i, j) = (pair / self.mask.len(), pair % self.mask.len());
-                let (at, other) = (i * self.width + first, j * self.width + first);
-                let pairs = self.q[at..at + depth].iter().zip(&self.k[other..other + depth]);
-                let distance: f64 = pairs.map(|(q, k)| (q - k) * (q - k)).sum();
-                (at, other, libm::exp(-distance) * self.mask[j])
-            })
+        (0..self.heads * asking).map(move |n| {
+            let (first, i) = (n / asking * depth, n % asking);
+            let at = i * self.width + first;
+            let q = &self.q[at..at + depth];
+            let weight = |(j, mask): (usize, &f64)| {
+                let other = j * self.width + first;
+                (other, libm::exp(self.exponent(q, &self.k[other..other + depth])) * mask)
+            };
+            let mut weights: Vec<_> = self.mask.iter().enumerate().map(weight).collect();
+            if let Kernel::Softmax { .. } = self.kernel {
+                let sum: f64 = weights.iter().map(|(_, p)| p).sum();
+                weights.iter_mut().for_each(|(_, p)| *p /= sum);
+            }
+            (at, weights)
         })
+    }
+
+    fn exponent(&self, q: &[f64], k: &[f64]) -> f64 {
+        match self.kernel {
+            Kernel::Gaussian { .. } => {
+                -q.iter().zip(k).map(|(q, k)| (q - k) * (q - k)).sum::<f64>()
+            }
+            Kernel::Softmax { .. } => dot(q, k),
+        }
     }
 
     /// `Σ_j p_ij v_j`.
     pub(super) fn forward(&self) -> Vec<f64> {
         let depth = self.width / self.heads;
         let mut out = vec![0.0; self.q.len()];
-        for (i, j, p) in self.pairs() {
-            add(&mut out[i..i + depth], p, &self.v[j..j + depth]);
+        for (i, weights) in self.weights() {
+            for (j, p) in weights {
+                add(&mut out[i..i + depth], p, &self.v[j..j + depth]);
+            }
         }
         out
     }
@@ -131,13 +150,25 @@ impl Attention<'_> {
     pub(super) fn backward(&self, g: &[f64]) -> [Vec<f64>; 3] {
         let depth = self.width / self.heads;
         let mut out = [self.q, self.k, self.v].map(|m| vec![0.0; m.len()]);
-        for (i, j, p) in self.pairs() {
-            add(&mut out[2][j..j + depth], p, &g[i..i + depth]);
-            let by_distance = -p * dot(&g[i..i + depth], &self.v[j..j + depth]);
-            for f in 0..depth {
-                let slope = 2.0 * by_distance * (self.q[i + f] - self.k[j + f]);
-                out[0][i + f] += slope;
-                out[1][j + f] -= slope;
+        for (i, weights) in self.weights() {
+            let g = &g[i..i + depth];
+            let by_weight = |j: usize| dot(g, &self.v[j..j + depth]);
+            let along: f64 = match self.kernel {
+                Kernel::Gaussian { .. } => 0.0,
+                Kernel::Softmax { .. } => weights.iter().map(|&(j, p)| p * by_weight(j)).sum(),
+            };
+            for (j, p) in weights {
+                add(&mut out[2][j..j + depth], p, g);
+                let slope = p * (by_weight(j) - along);
+                for f in 0..depth {
+                    let (q, k) = (self.q[i + f], self.k[j + f]);
+                    let [by_query, by_key] = match self.kernel {
+                        Kernel::Gaussian { .. } => [-2.0 * (q - k), 2.0 * (q - k)],
+                        Kernel::Softmax { .. } => [k, q],
+                    };
+                    out[0][i + f] += slope * by_query;
+                    out[1][j + f] += slope * by_key;
+                }
             }
         }
         out

@@ -12,7 +12,7 @@ use he_nn::backward::wide_attention::wide_attention;
 use he_nn::layer::assembly::{Assembly, as_product};
 use he_nn::layout::{copied, sum_rotations};
 use he_nn::levels::Levels;
-use he_nn::model::Model;
+use he_nn::model::{Kernel, Model};
 use he_nn::tape::Tape;
 
 use super::Training;
@@ -72,13 +72,17 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         let (projected, first) =
             token_attention(eval, config, &weights.attention, kernel, &stream, level)?;
         let (width, attention) = (config.width, &weights.attention);
-        // Differences, values, queries.
+        let sign = match config.layers.get(1).map(|layer| layer.kernel) {
+            Some(Kernel::Softmax { .. }) => 1,
+            _ => -1,
+        };
+        // Differences (keys of a softmax), values, queries.
         let passed = Assembly::new(3 * width, 4 * width, config.weight_frac_bits)
             .with_identity(2 * width, 0, width)
-            .with_scaled_identity(0, width, width, -1)
+            .with_scaled_identity(0, width, width, sign)
             .with_identity(width, 2 * width, width)
             .with_transposed(2 * width, 3 * width, &attention.query, 1)
-            .with_transposed(0, 3 * width, &attention.key, -1)
+            .with_transposed(0, 3 * width, &attention.key, sign)
             .with_transposed(width, 3 * width, &attention.value, 1)
             .finish();
         let projections = self.projections(1, input)?;

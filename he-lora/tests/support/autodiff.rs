@@ -8,7 +8,7 @@ use core::ops::{Add, Mul, Sub};
 use he_core::refresh::Weights;
 use he_lora::parameters::{Parameters, Side, Vector};
 use he_lora::reference::{Example, Loss};
-use he_nn::model::Model;
+use he_nn::model::{Kernel, Model};
 
 /// For each number, what it was made of and by what derivative.
 type Graph = Rc<RefCell<Vec<Vec<(usize, f64)>>>>;
@@ -187,13 +187,19 @@ impl Net<'_> {
             .map(|i| {
                 let mut out = Vec::new();
                 for h in (0..config.heads).map(|h| h * depth..(h + 1) * depth) {
-                    let kernel: Vec<Number> = (0..length)
-                        .map(|j| {
-                            let pairs = q[i][h.clone()].iter().zip(&k[j][h.clone()]);
-                            let difference: Vec<_> = pairs.map(|(q, k)| q - k).collect();
-                            dot(&difference, &difference).scaled(-1.0).exp()
-                        })
-                        .collect();
+                    let weight = |j: usize| {
+                        let (q, k) = (&q[i][h.clone()], &k[j][h.clone()]);
+                        let difference: Vec<_> = q.iter().zip(k).map(|(q, k)| q - k).collect();
+                        match config.layers[layer].kernel {
+                            Kernel::Gaussian { .. } => dot(&difference, &difference).scaled(-1.0),
+                            Kernel::Softmax { .. } => dot(q, k),
+                        }
+                    };
+                    let mut kernel: Vec<Number> = (0..length).map(|j| weight(j).exp()).collect();
+                    if let Kernel::Softmax { .. } = config.layers[layer].kernel {
+                        let inverse = sum(kernel.iter().cloned()).power(-1.0);
+                        kernel = kernel.iter().map(|p| p * &inverse).collect();
+                    }
                     out.extend(
                         h.map(|f| sum(kernel.iter().enumerate().map(|(j, p)| p * &v[j][f]))),
                     );

@@ -7,7 +7,7 @@ use he_lora::parameters::{Parameters, PerKind, Shape};
 use he_lora::reference::Loss;
 use he_lora::training::Training;
 use he_nn::TensorName;
-use he_nn::model::{Config, Element, Model, Tensor};
+use he_nn::model::{Config, Element, Kernel, Model, Tensor};
 
 use crate::synthetic::{self, FRAC_BITS, TOKENS, WIDTH};
 
@@ -21,8 +21,16 @@ pub(crate) fn config() -> Config {
     Config { classes: CLASSES, ..synthetic::config() }
 }
 
+/// Kinds of attention.
+pub(crate) const KERNELS: [Kernel; 2] = [Kernel::Gaussian { exponent: 16.0 }, synthetic::SOFTMAX];
+
 /// A random model.
 pub(crate) fn model(seed: u64) -> Model {
+    model_with(KERNELS[0], seed)
+}
+
+/// A random model with this kind of attention.
+pub(crate) fn model_with(kernel: Kernel, seed: u64) -> Model {
     let mut tensors = synthetic::tensors(seed);
     let (_, shape, bytes) = tensors.iter_mut().find(|(n, ..)| n == "head.classes").unwrap();
     *shape = [WIDTH, CLASSES];
@@ -31,7 +39,7 @@ pub(crate) fn model(seed: u64) -> Model {
         let (_, shape, bytes) = tensors.iter().find(|(n, ..)| *n == name.to_string())?;
         Some(Tensor { shape, element: Element::I16, bytes })
     };
-    Model::from_tensors(config(), &find).unwrap()
+    Model::from_tensors(synthetic::with_kernel(config(), kernel), &find).unwrap()
 }
 
 /// Random parameters of this size; unused numbers are zero.

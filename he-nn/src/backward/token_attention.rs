@@ -1,9 +1,11 @@
-//! Back through the Gaussian attention of the first token.
+//! Back through the attention of the first token.
 //!
-//! The pack has the layout of the forward one: the derivative by the output for kinds 0 and 1, and that by
-//! the stream for kind 3. What goes back to rows: derivatives by the differences `q_0 − k_j` (kind 0), by
-//! the values (kind 1), by the query (kind 2) and by the stream (kind 3), the last two at the first
-//! token only.
+//! The pack has the layout of the forward one: the derivative `g` by the output for kinds 0 and 1, for a softmax the
+//! output for kind 2, and the derivative by the stream for kind 3. What goes back to rows: derivatives by the
+//! differences `q_0 − k_j` or the keys (kind 0), by the values (kind 1), by the query (kind 2) and by the stream
+//! (kind 3), the last two at the first token only.
+//!
+//! Of a softmax, the derivative by the score of token `j` is `p_j ⟨g, v_j − out⟩`, for `out = Σ p_l v_l`.
 
 use alloc::vec::Vec;
 
@@ -12,9 +14,9 @@ use he_core::refresh::{Refresh, Term};
 
 use crate::Error;
 use crate::backward::normalisation::joined;
-use crate::layer::assembly::Assembly;
+use crate::layer::assembly::{Assembly, as_product};
 use crate::layer::token_attention::{
-    DIFFERENCE, FEATURE, HALF, KIND, MASK, TokenKernel, VALUE, indicator,
+    FEATURE, HALF, KEY, KIND, MASK, QUERY, TokenKernel, VALUE, Weights, indicator, only,
 };
 use crate::layout::{low_half, mul_to, row, sum_rotations, to_upper_half, upper_half};
 use crate::model::{AttentionWeights, Config};
@@ -22,7 +24,7 @@ use crate::model::{AttentionWeights, Config};
 /// The kind that the stream passes through.
 const STREAM: usize = 3;
 
-/// Derivatives of all tokens: by differences, values and queries, `d` rows each in this order, and by the stream
+/// Derivatives of all tokens: by differences or keys, values and queries, `d` rows each in this order, and by the stream
 /// in halves; from that by the stream after the attention, in halves. The bootstrap is to `level`.
 ///
 /// # Errors
@@ -37,19 +39,24 @@ pub fn token_attention<E: Refresh>(
 ) -> Result<(E::Rows, E::Rows), Error> {
     let (width, depth, tokens) = (config.width, config.head_width(), config.tokens);
     let layout = tape.layout;
+    let is_softmax = matches!(tape.weights, Weights::Shares { .. });
     let output = Assembly::new(width, 2 * width, config.weight_frac_bits)
         .with_transposed(0, 0, &weights.output, 1)
         .with_identity(0, width, width)
         .finish();
     let sums = layout.pack(|[kind, u, h, f]| {
         let index = match kind {
-            DIFFERENCE | VALUE => h * depth + f,
+            KEY | VALUE => h * depth + f,
             STREAM => width + h * depth + f,
+            _ if is_softmax => 2 * width + h * depth + f,
             _ => return Vec::new(),
         };
         alloc::vec![if u == 0 { row(index) } else { upper_half(index, tokens) }]
     });
-    let rows = eval.matmul(&joined(eval, config, halves)?, &output)?;
+    let mut rows = eval.matmul(&joined(eval, config, halves)?, &output)?;
+    if let Weights::Shares { out, .. } = &tape.weights {
+        rows = eval.concat(&rows, &as_product(eval, config, out)?)?;
+    }
     let g = low_half(eval, &eval.select(&rows, &sums)?, level)?;
     let out = derivatives(eval, tape, tokens, &g)?;
 
@@ -72,33 +79,62 @@ fn derivatives<E: Refresh>(
     tokens: usize,
     g: &E::Ciphertext,
 ) -> Result<E::Ciphertext, Error> {
-    let TokenKernel { layout, x, kernel } = tape;
-    let (scale, kind_step) = (eval.default_scale(), layout.step(KIND));
-    let only = |wanted| layout.values(move |[kind, ..], _| indicator(kind == wanted));
-    let mask = eval.drop_level(x, eval.level(kernel) + 1)?;
-    let mask = eval.rotate(&mask, kind_step * MASK.cast_signed())?;
-    let mask = mul_values(eval, &mask, &only(DIFFERENCE), scale)?;
-    let weights = eval.mul_rescaled(kernel, &mask)?;
-
-    // ⟨g, v_j⟩, where the differences are.
-    let products = mul_to(eval, x, g, scale)?;
-    let by_weight = sum_rotations(eval, &products, layout.step(FEATURE), 1..layout.size(FEATURE))?;
-    let by_weight = eval.rotate(&by_weight, kind_step * VALUE.cast_signed())?;
-    let along = mul_to(eval, x, &by_weight, scale)?;
-    let along = eval.with_scale(&eval.neg(&along), eval.scale(&along) / 2.0);
-    let by_difference = mul_to(eval, &along, &weights, scale)?;
+    let (layout, scale) = (tape.layout, eval.default_scale());
+    let kind_step = layout.step(KIND);
+    let (weights, by_key, query_terms) = match &tape.weights {
+        Weights::Kernel(kernel) => {
+            let weights = masked(eval, tape, kernel)?;
+            let along = mul_to(eval, &tape.x, &by_weight(eval, tape, &tape.x, g)?, scale)?;
+            let along = eval.with_scale(&eval.neg(&along), eval.scale(&along) / 2.0);
+            let by_difference = mul_to(eval, &along, &weights, scale)?;
+            (weights, by_difference.clone(), by_difference)
+        }
+        Weights::Shares { shares, .. } => {
+            let values = eval.sub(&tape.x, &eval.rotate(g, kind_step)?)?;
+            let queries = eval.rotate(&tape.x, kind_step * QUERY.cast_signed())?;
+            let by_weight = by_weight(eval, tape, &values, g)?;
+            let [by_key, by_query] = [&queries, &tape.x]
+                .map(|x| mul_to(eval, &mul_to(eval, x, &by_weight, scale)?, shares, scale));
+            (shares.clone(), by_key?, by_query?)
+        }
+    };
     let by_value = mul_to(eval, g, &weights, scale)?;
 
-    let total = sum_rotations(eval, &by_difference, 1, 1..tokens / 2)?;
+    let total = sum_rotations(eval, &query_terms, 1, 1..tokens / 2)?;
     let total = sum_rotations(eval, &total, layout.step(HALF), 1..2)?;
     let first = |wanted: usize| {
         layout.values(move |[kind, u, ..], t| indicator(kind == wanted && u == 0 && t == 0))
     };
-    let by_query = mul_values(eval, &total, &first(DIFFERENCE), scale)?;
+    let by_query = mul_values(eval, &total, &first(KEY), scale)?;
     let stream = eval.drop_level(g, eval.level(&by_query) + 1)?;
     let stream = mul_values(eval, &stream, &first(STREAM), scale)?;
     let by_value = eval.rotate(&by_value, -kind_step * VALUE.cast_signed())?;
     let by_query = eval.rotate(&by_query, -kind_step * MASK.cast_signed())?;
-    let out = eval.add(&eval.add(&by_difference, &by_value)?, &by_query)?;
+    let out = eval.add(&eval.add(&by_key, &by_value)?, &by_query)?;
     Ok(eval.add(&out, &stream)?)
+}
+
+/// The kernel where the mask is.
+fn masked<E: Refresh>(
+    eval: &E,
+    tape: &TokenKernel<E>,
+    kernel: &E::Ciphertext,
+) -> Result<E::Ciphertext, Error> {
+    let mask = eval.drop_level(&tape.x, eval.level(kernel) + 1)?;
+    let mask = eval.rotate(&mask, tape.layout.step(KIND) * MASK.cast_signed())?;
+    let mask = mul_values(eval, &mask, &only(&tape.layout, KEY), eval.default_scale())?;
+    Ok(eval.mul_rescaled(kernel, &mask)?)
+}
+
+/// `⟨g, v_j⟩` for kind 0, with `v` among the kinds of `values`.
+fn by_weight<E: Refresh>(
+    eval: &E,
+    tape: &TokenKernel<E>,
+    values: &E::Ciphertext,
+    g: &E::Ciphertext,
+) -> Result<E::Ciphertext, Error> {
+    let (layout, scale) = (tape.layout, eval.default_scale());
+    let products = mul_to(eval, values, g, scale)?;
+    let sums = sum_rotations(eval, &products, layout.step(FEATURE), 1..layout.size(FEATURE))?;
+    Ok(eval.rotate(&sums, layout.step(KIND) * VALUE.cast_signed())?)
 }

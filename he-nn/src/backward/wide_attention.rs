@@ -1,9 +1,11 @@
-//! Back through the Gaussian attention of every token to every token.
+//! Back through the attention of every token to every token.
 //!
 //! Pairs are where the forward pass has them: query `i` in its own slot of copy `c` and variant `g`, with
 //! partner `j` at `i xor rev(c) xor g`, halves exchanged or not. Exchanges are their own inverses, so
 //! what belongs to partners goes back by the same masks and rotations: first over variants, then over
 //! copies, whose sum is free on rows.
+//!
+//! Of a softmax `D = P∘(g vᵀ)` less `P` times the sums of its rows is the derivative by the scores.
 //!
 //! The kernel came out of its polynomial at the bottom, so it is bootstrapped again, as it is: one number
 //! for each pair. Lower and upper tokens' pairs take turns over features, and leave the upper tokens' slots of
@@ -19,10 +21,10 @@ use he_core::refresh::{Halves, Refresh, Weights};
 use crate::Error;
 use crate::layer::assembly::{Assembly, as_product};
 use crate::layer::wide_attention::{
-    Both, COPY, FEATURE, HEAD, KEYS, KINDS, Order, Packs, QUERIES, VALUES, WideAttention,
+    Both, COPY, FEATURE, HEAD, KEYS, KINDS, Operands, Order, Packs, QUERIES, VALUES, WideAttention,
     WideKernel, offset_at, offsets, split,
 };
-use crate::layout::{row, sum_rotations, to_upper_half};
+use crate::layout::{mul_to, row, sum_rotations, to_upper_half};
 use crate::model::{AttentionWeights, Config};
 
 /// Derivatives by queries, keys and values, `d` rows each, in this order; from that by the stream after
@@ -47,10 +49,24 @@ pub fn wide_attention<E: Refresh>(
 
     let back = Back { eval, attention, packs, pairs, g };
     let weights = back.spread(&back.pairs)?;
-    let values = back.to_partners(&weights, &back.repeated_output(), VALUES)?;
-    let weights = back.spread(&back.by_distance()?)?;
-    let queries = back.to_queries(&weights, &kernel.differences)?;
-    let keys = eval.neg(&back.to_partners(&weights, &kernel.differences, KEYS)?);
+    let repeated = alloc::vec![[&back.g.low, &back.g.high]; attention.variants];
+    let values = back.to_partners(&weights, &repeated, VALUES)?;
+    let (queries, keys) = match &kernel.operands {
+        Operands::Differences(differences) => {
+            let weights = back.spread(&back.by_distance()?)?;
+            let differences: Vec<_> =
+                differences.iter().map(|Both { low, high }| [low, high]).collect();
+            let keys = back.to_partners(&weights, &differences, KEYS)?;
+            (back.to_queries(&weights, &differences)?, eval.neg(&keys))
+        }
+        Operands::Factors { queries, keys } => {
+            let weights = back.spread(&back.by_score()?)?;
+            let variants = 0..attention.variants;
+            let keys: Vec<_> = variants.clone().map(|g| attention.sources(keys, g)).collect();
+            let queries: Vec<_> = variants.map(|_| [&queries.low, &queries.high]).collect();
+            (back.to_queries(&weights, &keys)?, back.to_partners(&weights, &queries, KEYS)?)
+        }
+    };
     let all = eval.slots_to_rows(&eval.add(&eval.add(&queries, &keys)?, &values)?)?;
     let (layout, depth) = (attention.layout, config.head_width());
     let place = |i: usize| {
@@ -96,9 +112,11 @@ impl<E: Refresh> Pack<'_, E> {
         };
         let variants = self.attention.variants;
         let step = layout.step(FEATURE) * variants.cast_signed();
-        let kernel = self.parted(kernel, step, |[_, _, f]| f % period < variants)?;
-        let step = layout.step(COPY);
-        Ok([kernel, self.parted(derivative, step, |[_, c, _]| c % 2 == 0)?])
+        let parted = |x, step, is_first: &dyn Fn([usize; 3]) -> bool| {
+            self.attention.parted(eval, x, step, is_first)
+        };
+        let kernel = parted(kernel, step, &|[_, _, f]| f % period < variants)?;
+        Ok([kernel, parted(derivative, layout.step(COPY), &|[_, c, _]| c % 2 == 0)?])
     }
 
     /// The kernel as rows of a product, one for each head, copy and two times the variants: lower tokens'
@@ -120,20 +138,6 @@ impl<E: Refresh> Pack<'_, E> {
         let rows = eval.select(&rows, &(0..count).map(place).collect::<Vec<_>>())?;
         as_product(eval, self.config, &rows)
     }
-
-    /// Two numbers in turns, `step` slots apart, to one everywhere and the other everywhere.
-    fn parted(
-        &self,
-        x: &E::Ciphertext,
-        step: isize,
-        is_first: impl Fn([usize; 3]) -> bool,
-    ) -> Result<Both<E>, Error> {
-        let eval = self.eval;
-        let z = eval.add(x, &eval.mul_i(&eval.rotate(x, step)?))?;
-        let mask = self.attention.layout.values(|digits, _| indicator(is_first(digits)));
-        let z = mul_values(eval, &z, &mask, eval.default_scale() / 2.0)?;
-        split(eval, &eval.add(&z, &eval.rotate(&z, -step)?)?)
-    }
 }
 
 const fn indicator(holds: bool) -> f64 {
@@ -154,6 +158,28 @@ struct Back<'a, E: Refresh> {
 impl<E: Refresh> Back<'_, E> {
     /// `−2 p ⟨g_i, v_j⟩`, one number for each pair.
     fn by_distance(&self) -> Result<Both<E>, Error> {
+        let eval = self.eval;
+        let Both { low, high } = self.by_weight()?;
+        let [low, high] = [low, high].map(|x| eval.with_scale(&eval.neg(&x), eval.scale(&x) / 2.0));
+        Ok(Both { low, high })
+    }
+
+    /// `p ⟨g_i, v_j⟩` less `p` times its sum over `j`, one number for each pair.
+    fn by_score(&self) -> Result<Both<E>, Error> {
+        let (eval, layout) = (self.eval, self.attention.layout);
+        let Both { low, high } = self.by_weight()?;
+        let sums = eval.add(&low, &eval.mul_i(&high))?;
+        let sums = sum_rotations(eval, &sums, layout.step(COPY), 1..self.attention.tokens)?;
+        let sums = split(eval, &sums)?;
+        let less = |x: &E::Ciphertext, p: &E::Ciphertext, sum: &E::Ciphertext| {
+            Ok::<_, Error>(eval.sub(x, &mul_to(eval, p, sum, eval.scale(x))?)?)
+        };
+        let low = less(&low, &self.pairs.low, &sums.low)?;
+        Ok(Both { low, high: less(&high, &self.pairs.high, &sums.high)? })
+    }
+
+    /// `p ⟨g_i, v_j⟩`, one number for each pair.
+    fn by_weight(&self) -> Result<Both<E>, Error> {
         let (eval, attention) = (self.eval, &self.attention);
         let top = eval.level(&self.g.low).min(self.packs.level(eval).saturating_sub(2));
         let values = attention.copies(eval, self.packs, VALUES, (Order::Partners, top + 2))?;
@@ -166,12 +192,8 @@ impl<E: Refresh> Back<'_, E> {
         let products: Result<Vec<_>, _> = (0..attention.variants).map(product).collect();
         let sums = attention.merged(eval, &products?, eval.default_scale() / 2.0)?;
         let sums = split(eval, &sums)?;
-        let scaled = |kernel: &E::Ciphertext, sum: &E::Ciphertext| {
-            let product = eval.mul_rescaled(kernel, sum)?;
-            Ok::<_, Error>(eval.with_scale(&eval.neg(&product), eval.scale(&product) / 2.0))
-        };
-        let low = scaled(&self.pairs.low, &sums.low)?;
-        Ok(Both { low, high: scaled(&self.pairs.high, &sums.high)? })
+        let low = eval.mul_rescaled(&self.pairs.low, &sums.low)?;
+        Ok(Both { low, high: eval.mul_rescaled(&self.pairs.high, &sums.high)? })
     }
 
     /// Numbers of pairs in the places of all features, variant by variant.
@@ -181,19 +203,17 @@ impl<E: Refresh> Back<'_, E> {
         Ok(low.into_iter().zip(high).map(|(low, high)| Both { low, high }).collect())
     }
 
-    /// The derivative by the output for every variant.
-    fn repeated_output(&self) -> Vec<Both<E>> {
-        let one = |_| Both { low: self.g.low.clone(), high: self.g.high.clone() };
-        (0..self.attention.variants).map(one).collect()
-    }
-
     /// `Σ w ∘ x` where the queries are, in their copy alone, upper tokens in the imaginary part.
-    fn to_queries(&self, weights: &[Both<E>], x: &[Both<E>]) -> Result<E::Ciphertext, Error> {
+    fn to_queries(
+        &self,
+        weights: &[Both<E>],
+        x: &[[&E::Ciphertext; 2]],
+    ) -> Result<E::Ciphertext, Error> {
         let (eval, layout) = (self.eval, self.attention.layout);
         let high: Vec<_> = weights.iter().map(|w| eval.mul_i(&w.high)).collect();
         let mut terms = Vec::new();
         for ((w, high), x) in weights.iter().zip(&high).zip(x) {
-            terms.extend([(&w.low, &x.low), (high, &x.high)]);
+            terms.extend([(&w.low, x[0]), (high, x[1])]);
         }
         let sum = eval.dot_rescaled(&terms)?;
         let sum = sum_rotations(eval, &sum, layout.step(COPY), 1..layout.size(COPY))?;
@@ -205,7 +225,7 @@ impl<E: Refresh> Back<'_, E> {
     fn to_partners(
         &self,
         weights: &[Both<E>],
-        x: &[Both<E>],
+        x: &[[&E::Ciphertext; 2]],
         home: usize,
     ) -> Result<E::Ciphertext, Error> {
         let eval = self.eval;
@@ -213,14 +233,9 @@ impl<E: Refresh> Back<'_, E> {
         let mut exchanged = Vec::new();
         for variant in 0..half {
             let (straight, crossed) = (&weights[variant], &weights[variant + half]);
-            let (x, y) = (&x[variant], &x[variant + half]);
+            let (x, y) = (x[variant], x[variant + half]);
             let [high, low] = [&straight.high, &crossed.low].map(|w| eval.mul_i(w));
-            let pairs = [
-                (&straight.low, &x.low),
-                (&high, &x.high),
-                (&low, &y.low),
-                (&crossed.high, &y.high),
-            ];
+            let pairs = [(&straight.low, x[0]), (&high, x[1]), (&low, y[0]), (&crossed.high, y[1])];
             exchanged.push(eval.dot_rescaled(&pairs)?);
         }
         self.exchange_copies(&self.exchange_variants(&exchanged)?, home)

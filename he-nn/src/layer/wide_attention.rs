@@ -1,7 +1,7 @@
-//! Gaussian-kernel attention of every token to every token, all pairs at once.
+//! Attention of every token to every token, all pairs at once.
 //!
-//! `out_i = Σ_j exp(−|q_i − k_j|²) v_j` in every head; the kernel's width is folded into the
-//! matrices, and padding has `v_j = 0`.
+//! `out_i = Σ_j p_ij v_j` in every head, with `p_ij = exp(−|q_i − k_j|²)`, or `exp(q_i·k_j)` over its sum
+//! (`shares`). The kernel's width is folded into the matrices, and padding has `v_j = 0`.
 //!
 //! A pack has room for `C = K / (H·D)` copies of all features: rows `h + H·(c + C·f)`. Queries, keys
 //! and values of both halves of the tokens are six such copies, so one bootstrap with one sine brings
@@ -13,18 +13,21 @@
 //! Maps are linear over the complex numbers and both halves of the tokens want the same, so they
 //! travel as real and imaginary part until they meet the other half.
 //!
-//! Distances are sums over features, of `G` variants, in slots that hold one number for each
-//! feature. So variant `g` takes the positions `f ≡ g (mod G)`, one ciphertext holds all distances,
+//! Distances and scores are sums over features, of `G` variants, in slots that hold one number for each
+//! feature. So variant `g` takes the positions `f ≡ g (mod G)`, one ciphertext holds all of them,
 //! lower tokens in the real part and upper ones in the imaginary part, and two polynomials
 //! evaluate `T²·H` exponentials.
 //!
 //! The Gaussian kernel is that of Rho et al., *Encryption-Friendly LLM Architecture* (ICLR 2025),
 //! section 4.
 
+mod shares;
+
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use he_core::bootstrap::dft;
+use he_core::circuit::chebyshev::Chebyshev;
 use he_core::circuit::linear::{Diagonals, Placement};
 use he_core::circuit::polynomial;
 use he_core::ntt::bit_reversed;
@@ -32,8 +35,10 @@ use he_core::refresh::Refresh;
 
 use crate::Error;
 use crate::approx::exponential;
+use crate::layer::softmax::Softmax;
 use crate::layout::{Layout, factor_scale, low_half, row, sum_rotations, upper_half};
-use crate::model::Config;
+use crate::levels::Levels;
+use crate::model::{Config, Kernel};
 
 /// The digits.
 pub(crate) const HEAD: usize = 0;
@@ -45,6 +50,8 @@ pub(crate) const QUERIES: usize = 0;
 pub(crate) const KEYS: usize = 1;
 pub(crate) const VALUES: usize = 2;
 pub(crate) const KINDS: usize = 3;
+/// For a softmax alone.
+const MASK: usize = 3;
 
 /// A ciphertext for tokens below `T/2` and one for the others.
 pub(crate) struct Both<E: Refresh> {
@@ -58,6 +65,7 @@ pub struct WideAttention {
     pub(crate) layout: Layout<3>,
     pub(crate) tokens: usize,
     pub(crate) variants: usize,
+    kinds: usize,
 }
 
 /// Queries, keys and values in slots: kind `k` is the `2k`-th copy, counted over all packs, lower
@@ -78,12 +86,20 @@ impl<E: Refresh> Packs<E> {
     }
 }
 
-/// The kernel in slots before it is spread, one number for each pair, and differences of queries and keys,
-/// variant by variant: for the way back.
+/// The weights of values in slots before they are spread, one number for each pair, and what they were made
+/// from: for the way back.
 #[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
 pub struct WideKernel<E: Refresh> {
     pub(crate) pairs: Both<E>,
-    pub(crate) differences: Vec<Both<E>>,
+    pub(crate) operands: Operands<E>,
+}
+
+/// Queries and keys, variant by variant.
+pub(crate) enum Operands<E: Refresh> {
+    /// Differences of a Gaussian kernel.
+    Differences(Vec<Both<E>>),
+    /// Factors of a softmax's scores; of keys half the variants, as in [`WideAttention::sources`].
+    Factors { queries: Both<E>, keys: Vec<Both<E>> },
 }
 
 /// Which token of a row a copy holds in the place of slot `τ`.
@@ -109,17 +125,21 @@ impl WideAttention {
         if copies < 2 || variants < 2 || !config.head_width().is_multiple_of(variants) {
             return Err(Error::Unsupported("copies and features do not cover all pairs"));
         }
-        Ok(Self { layout, tokens: config.tokens, variants })
+        let kinds = match config.layers.first().map(|layer| layer.kernel) {
+            Some(Kernel::Softmax { .. }) => MASK + 1,
+            _ => KINDS,
+        };
+        Ok(Self { layout, tokens: config.tokens, variants, kinds })
     }
 
     /// How many bootstraps queries, keys and values take.
     #[must_use]
     pub const fn pack_count(&self) -> usize {
-        (2 * KINDS).div_ceil(self.layout.size(COPY))
+        (2 * self.kinds).div_ceil(self.layout.size(COPY))
     }
 
     /// Bootstraps rows of projections: queries, keys and values, `d` each, in this order, to the level
-    /// listed for each pack.
+    /// listed for each pack; a softmax takes the mask from the last row.
     ///
     /// # Errors
     /// If a key is missing, or rows or levels do not fit.
@@ -136,9 +156,12 @@ impl WideAttention {
         let pack = |(number, &level): (usize, &usize)| {
             let sums = self.layout.pack(|[h, c, f]| {
                 let (kind, half) = ((number * copies + c) / 2, c % 2);
-                let index = (kind * heads + h) * depth + f;
+                let index = match kind {
+                    MASK => eval.row_count(projections) - 1,
+                    _ => (kind * heads + h) * depth + f,
+                };
                 match half {
-                    _ if kind >= KINDS => Vec::new(),
+                    _ if kind >= self.kinds => Vec::new(),
                     0 => alloc::vec![row(index)],
                     _ => alloc::vec![upper_half(index, self.tokens)],
                 }
@@ -150,36 +173,72 @@ impl WideAttention {
         Ok(Packs(levels.iter().enumerate().map(pack).collect::<Result<_, Error>>()?))
     }
 
-    /// The attention's output: rows of `d` features, the level that was reached, and the kernel.
+    /// The attention's output: rows of `d` features, the level that was reached, and the kernel. A softmax
+    /// takes another bootstrap.
     ///
     /// # Errors
     /// If a key is missing.
     pub fn attend<E: Refresh>(
         &self,
         eval: &E,
+        config: &Config,
         packs: &Packs<E>,
-        largest_exponent: f64,
+        kernel: &Kernel,
+        levels: &mut Levels<'_>,
     ) -> Result<(E::Rows, usize, WideKernel<E>), Error> {
-        let exp = exponential(largest_exponent)?;
         let level = eval.level(packs.pack(KEYS, self.layout.size(COPY))?);
         let keys = self.copies(eval, packs, KEYS, (Order::Partners, level))?;
         let keys = self.all_variants(eval, &keys, eval.default_scale())?;
         let level = eval.level(&keys[0].low);
         let queries = self.copies(eval, packs, QUERIES, (Order::Same, level + 1))?;
-        let differences = self.differences(eval, &split::<E>(eval, &queries)?, &keys)?;
-        drop(keys);
-        let distances = distances(eval, &differences)?;
-        let level = eval.level(&distances[0]) - 1;
-        let input = polynomial::input_scale(eval, level, exp.domain());
-        // Halved, because both parts come doubled from sums with the conjugate.
-        let merged = self.merged(eval, &distances, input / 2.0)?;
-        drop(distances);
-        let [low, high] = dft::split(eval, &merged)?;
-        let kernel = |x: &E::Ciphertext| {
-            let x = eval.with_scale(x, 2.0 * eval.scale(x));
-            polynomial::evaluate(eval, &x, &exp, eval.default_scale())
+        let queries = split::<E>(eval, &queries)?;
+        let (pairs, operands) = match *kernel {
+            Kernel::Gaussian { exponent } => {
+                let differences = self.differences(eval, &queries, &keys)?;
+                drop(keys);
+                let distances = distances(eval, &differences)?;
+                let pairs = self.evaluated(eval, &distances, &exponential(exponent)?)?;
+                (pairs, Operands::Differences(differences))
+            }
+            Kernel::Softmax { score, sum } => {
+                let softmax = Softmax::new(score, sum)?;
+                let products = self.products(eval, &queries, &keys)?;
+                let pairs = self.evaluated(eval, &products, &softmax.exp)?;
+                drop(products);
+                let pairs = self.shares(eval, (config, &softmax), packs, &pairs, levels)?;
+                (pairs, Operands::Factors { queries, keys })
+            }
         };
-        let pairs = Both { low: kernel(&low)?, high: kernel(&high)? };
+        let (rows, level) = self.weighted(eval, packs, &pairs)?;
+        Ok((rows, level, WideKernel { pairs, operands }))
+    }
+
+    /// The polynomial of sums over all features, one number for each pair.
+    fn evaluated<E: Refresh>(
+        &self,
+        eval: &E,
+        terms: &[E::Ciphertext],
+        p: &Chebyshev,
+    ) -> Result<Both<E>, Error> {
+        let level = eval.level(&terms[0]) - 1;
+        let input = polynomial::input_scale(eval, level, p.domain());
+        // Halved, because both parts come doubled from sums with the conjugate.
+        let merged = self.merged(eval, terms, input / 2.0)?;
+        let [low, high] = dft::split(eval, &merged)?;
+        let value = |x: &E::Ciphertext| {
+            let x = eval.with_scale(x, 2.0 * eval.scale(x));
+            polynomial::evaluate(eval, &x, p, eval.default_scale())
+        };
+        Ok(Both { low: value(&low)?, high: value(&high)? })
+    }
+
+    /// `Σ_j p_j v_j` as rows, and the level that was reached.
+    fn weighted<E: Refresh>(
+        &self,
+        eval: &E,
+        packs: &Packs<E>,
+        pairs: &Both<E>,
+    ) -> Result<(E::Rows, usize), Error> {
         let low = self.spread(eval, &pairs.low)?;
         let high = self.spread(eval, &pairs.high)?;
 
@@ -194,7 +253,6 @@ impl WideAttention {
             terms.extend([(low, for_low), (high, for_high)]);
         }
         let out = eval.dot_rescaled(&terms)?;
-        let kernel = WideKernel { pairs, differences };
         let rows = eval.slots_to_rows(&out)?;
         let depth = self.layout.size(FEATURE);
         let sums: Vec<Vec<_>> = (0..self.layout.size(HEAD) * depth)
@@ -203,7 +261,7 @@ impl WideAttention {
                 copies.map(|c| row(self.layout.row([i / depth, c, i % depth]))).collect()
             })
             .collect();
-        Ok((eval.select(&rows, &sums)?, eval.level(&out), kernel))
+        Ok((eval.select(&rows, &sums)?, eval.level(&out)))
     }
 
     /// For variant `g`: what meets the lower and what meets the upper tokens. Variants beyond
@@ -293,6 +351,21 @@ impl WideAttention {
             Ok(Both { low, high: eval.sub(&queries.high, for_high)? })
         };
         (0..self.variants).map(difference).collect()
+    }
+
+    /// `q ∘ k` of every variant, lower tokens in the real part and upper ones in the imaginary.
+    fn products<E: Refresh>(
+        &self,
+        eval: &E,
+        queries: &Both<E>,
+        keys: &[Both<E>],
+    ) -> Result<Vec<E::Ciphertext>, Error> {
+        let high = eval.mul_i(&queries.high);
+        let product = |g| {
+            let [for_low, for_high] = self.sources(keys, g);
+            Ok(eval.dot_rescaled(&[(&queries.low, for_low), (&high, for_high)])?)
+        };
+        (0..self.variants).map(product).collect()
     }
 
     /// Sums over all features, that of variant `g` where `f ≡ g (mod G)`; one level down, at `to`.

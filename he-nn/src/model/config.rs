@@ -13,11 +13,54 @@ pub struct Window {
     pub high: f64,
 }
 
+impl Window {
+    fn is_valid(&self) -> bool {
+        self.low > 0.0 && self.low < self.high && self.high.is_finite()
+    }
+}
+
+/// How queries and keys make the weights of values, and the ranges it is declared for. A head's width is folded into the
+/// matrices either way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kernel {
+    /// `exp(−|q − k|²)`, as it is.
+    Gaussian {
+        /// Exponents `|q − k|²` are in `[0, exponent]`.
+        exponent: f64,
+    },
+    /// `exp(q·k)` over its sum for all keys of the sentence.
+    Softmax {
+        /// Scores `q·k` are in `[−score, score]`, with `score` at most [`Self::MAX_SCORE`].
+        score: f64,
+        /// The sums of exponentials, of padding's queries too; `high / low` is at most [`Self::MAX_RATIO`].
+        sum: Window,
+    },
+}
+
+impl Kernel {
+    /// The largest score that the series for exponentials is made for.
+    pub const MAX_SCORE: f64 = 6.0;
+    /// The largest ratio of sums that the series for inverses is made for.
+    pub const MAX_RATIO: f64 = 128.0;
+
+    fn is_valid(&self) -> bool {
+        match *self {
+            Self::Gaussian { exponent } => exponent > 0.0,
+            Self::Softmax { score, sum } => {
+                score > 0.0
+                    && score <= Self::MAX_SCORE
+                    && sum.is_valid()
+                    && sum.high <= Self::MAX_RATIO * sum.low
+            }
+        }
+    }
+}
+
 /// What the values in one layer were calibrated to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerRanges {
-    /// Kernel exponents `|q − k|²` are in `[0, exponent]`.
-    pub exponent: f64,
+    /// The weights of values.
+    pub kernel: Kernel,
     /// Gates are in `[−gate, gate]`.
     pub gate: f64,
     /// The mean square that enters the normalisation before the attention; the first layer has
@@ -85,14 +128,17 @@ impl Config {
         if first.is_some() || second.is_none() {
             return Err(Error::Unsupported("only the first layer has a normalised input"));
         }
-        let is_valid = |w: &Window| w.low > 0.0 && w.low < w.high && w.high.is_finite();
+        if !self.layers.iter().all(|layer| layer.kernel.is_valid()) {
+            return Err(Error::Unsupported(
+                "exponents above 0; scores to 6, sums to a ratio of 128",
+            ));
+        }
         let layers = self.layers.iter().all(|l| {
-            l.exponent > 0.0
-                && l.gate > 0.0
-                && is_valid(&l.feed_forward_norm)
-                && l.attention_norm.as_ref().is_none_or(is_valid)
+            l.gate > 0.0
+                && l.feed_forward_norm.is_valid()
+                && l.attention_norm.as_ref().is_none_or(Window::is_valid)
         });
-        if !layers || !is_valid(&self.head_norm) || self.tanh.is_nan() || self.tanh <= 0.0 {
+        if !layers || !self.head_norm.is_valid() || self.tanh.is_nan() || self.tanh <= 0.0 {
             return Err(Error::Unsupported("every range has a positive width"));
         }
         Ok(())

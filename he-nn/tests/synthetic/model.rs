@@ -1,7 +1,7 @@
 //! A small random model that keeps its declared ranges, and sentences for it.
 
 use he_nn::TensorName;
-use he_nn::model::{Config, Element, LayerRanges, Model, Tensor, Window};
+use he_nn::model::{Config, Element, Kernel, LayerRanges, Model, Tensor, Window};
 
 /// Tokens.
 pub(crate) const TOKENS: usize = 16;
@@ -28,7 +28,7 @@ impl Numbers {
 pub(crate) fn config() -> Config {
     let norm = Window { low: 0.4, high: 12.0 };
     let layer = |attention_norm| LayerRanges {
-        exponent: 16.0,
+        kernel: Kernel::Gaussian { exponent: 16.0 },
         gate: 6.0,
         attention_norm,
         feed_forward_norm: norm,
@@ -47,14 +47,29 @@ pub(crate) fn config() -> Config {
     }
 }
 
+/// A softmax for which [`model`] keeps its ranges, of sentences of any length.
+pub(crate) const SOFTMAX: Kernel =
+    Kernel::Softmax { score: 3.0, sum: Window { low: 0.25, high: 32.0 } };
+
+/// With other attention.
+pub(crate) fn with_kernel(mut config: Config, kernel: Kernel) -> Config {
+    config.layers.iter_mut().for_each(|layer| layer.kernel = kernel);
+    config
+}
+
 /// A random model.
 pub(crate) fn model(seed: u64) -> Model {
+    model_of(config(), seed)
+}
+
+/// A random model of another configuration of the same shape.
+pub(crate) fn model_of(config: Config, seed: u64) -> Model {
     let tensors = tensors(seed);
     let find = |name: TensorName| {
         let (_, shape, bytes) = tensors.iter().find(|(n, ..)| *n == name.to_string())?;
         Some(Tensor { shape, element: Element::I16, bytes })
     };
-    Model::from_tensors(config(), &find).unwrap()
+    Model::from_tensors(config, &find).unwrap()
 }
 
 /// Name, shape and bytes of every matrix.

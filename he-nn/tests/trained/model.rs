@@ -5,7 +5,7 @@ use he_core::eval::position::{RowShape, Shape};
 use he_core::params::EDGE_128;
 use he_nn::TensorName;
 use he_nn::client::embedding::EmbeddingTable;
-use he_nn::model::{Config, Element, LayerRanges, Model, Tensor, Window};
+use he_nn::model::{Config, Element, Kernel, LayerRanges, Model, Tensor, Window};
 use he_nn::reference;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
@@ -44,7 +44,7 @@ fn config() -> Config {
         |v: &Value| v.is_array().then(|| Window { low: number(&v[0]), high: number(&v[1]) });
     let norm = |name: &str| window(&ranges["norms"][name]);
     let layer = |(l, range): (usize, &Value)| LayerRanges {
-        exponent: number(&range["exponent"][1]),
+        kernel: Kernel::Gaussian { exponent: number(&range["exponent"][1]) },
         gate: number(&range["gate"][1]),
         attention_norm: norm(&format!("layers.{l}.norm1")),
         feed_forward_norm: norm(&format!("layers.{l}.norm2")).unwrap(),

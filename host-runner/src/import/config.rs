@@ -1,10 +1,10 @@
 //! `config.json`: what a model says about itself.
 
 use anyhow::{Context, Result, ensure};
-use he_nn::model::{self, Config, Window};
+use he_nn::model::{self, Config, Kernel, Window};
 use serde::Deserialize;
 
-/// The only family of models so far: a Gaussian-kernel transformer of BERT's shape.
+/// The only family of models so far: a transformer of BERT's shape, with a Gaussian kernel or a softmax.
 const FAMILY: &str = "gk-bert";
 
 /// The file's fields, as they stand there.
@@ -20,6 +20,9 @@ pub struct ConfigFile {
     pub heads: usize,
     /// Gated units of a feed-forward layer.
     pub glu: usize,
+    /// How queries and keys make weights: `gaussian`, where nothing is said, or `softmax`.
+    #[serde(default)]
+    pub attention: Attention,
     /// The gate's activation.
     pub activation: String,
     /// Tokens of the longest input.
@@ -36,6 +39,17 @@ pub struct ConfigFile {
     pub ranges: Ranges,
 }
 
+/// A kind of attention.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Attention {
+    /// A Gaussian kernel.
+    #[default]
+    Gaussian,
+    /// A softmax.
+    Softmax,
+}
+
 /// Domains `[low, high]` outside which an approximation is not valid.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Ranges {
@@ -50,8 +64,12 @@ pub struct Ranges {
 /// Domains within one layer.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct LayerRanges {
-    /// Squared distances of queries and keys.
-    pub exponent: [f64; 2],
+    /// Squared distances of queries and keys, for a Gaussian kernel.
+    pub exponent: Option<[f64; 2]>,
+    /// Scores, for a softmax.
+    pub score: Option<[f64; 2]>,
+    /// Sums of exponentials, for a softmax.
+    pub sum: Option<[f64; 2]>,
     /// Inputs of the gate's activation.
     pub gate: [f64; 2],
 }
@@ -114,7 +132,7 @@ impl ConfigFile {
         let layers = self.ranges.layers.iter().enumerate().map(|(number, ranges)| {
             let norm = |place| norms.window(&format!("layers.{number}.{place}"));
             Ok(model::LayerRanges {
-                exponent: from_zero("exponent", ranges.exponent)?,
+                kernel: kernel(self.attention, ranges)?,
                 gate: symmetric("gate", ranges.gate)?,
                 attention_norm: if number == 0 { None } else { Some(norm("norm1")?) },
                 feed_forward_norm: norm("norm2")?,
@@ -135,6 +153,24 @@ impl ConfigFile {
         config.check()?;
         Ok(config)
     }
+}
+
+/// The kind of attention with its ranges.
+fn kernel(attention: Attention, ranges: &LayerRanges) -> Result<Kernel> {
+    let range = |name, range: Option<[f64; 2]>| {
+        range.with_context(|| format!("no range '{name}', which this attention has"))
+    };
+    Ok(match attention {
+        Attention::Gaussian => Kernel::Gaussian {
+            exponent: from_zero("exponent", range("exponent", ranges.exponent)?)?,
+        },
+        Attention::Softmax => {
+            let [low, high] = range("sum", ranges.sum)?;
+            ensure!(low > 0.0 && low < high, "the range of 'sum' is empty");
+            let score = symmetric("score", range("score", ranges.score)?)?;
+            Kernel::Softmax { score, sum: Window { low, high } }
+        }
+    })
 }
 
 /// The upper end of a range that begins at zero.
@@ -170,9 +206,34 @@ mod tests {
         let config = ConfigFile::parse(FILE.as_bytes()).unwrap().shape().unwrap();
         assert_eq!((config.width, config.hidden, config.vocabulary), (8, 8, 9));
         assert_eq!(config.head_norm, Window { low: 0.5, high: 15.0 });
-        assert_eq!((config.layers[1].exponent, config.layers[1].gate), (15.0, 5.0));
+        assert_eq!(config.layers[1].kernel, Kernel::Gaussian { exponent: 15.0 });
+        assert_eq!(config.layers[1].gate, 5.0);
         assert_eq!(config.layers[0].attention_norm, None);
         assert_eq!(config.layers[1].attention_norm, Some(Window { low: 0.2, high: 4.0 }));
+    }
+
+    #[test]
+    fn a_softmax_has_ranges_of_its_own() {
+        let softmax = FILE
+            .replace("\"gelu\"", "\"gelu\", \"attention\": \"softmax\"")
+            .replace("\"exponent\": [0.0, 16.0]", "\"score\": [-4, 4], \"sum\": [1, 64]")
+            .replace("\"exponent\": [0.0, 15.0]", "\"score\": [-3, 3], \"sum\": [2, 99]");
+        let shape = |text: &str| ConfigFile::parse(text.as_bytes()).and_then(|file| file.shape());
+        let layers = shape(&softmax).unwrap().layers;
+        let sum = Window { low: 2.0, high: 99.0 };
+        assert_eq!(layers[1].kernel, Kernel::Softmax { score: 3.0, sum });
+        for (from, to, part) in [
+            ("[-4, 4], \"sum\": [1, 64]", "[-4, 4]", "sum"),
+            ("\"sum\": [1, 64]", "\"sum\": [0, 64]", "sum"),
+            ("\"sum\": [1, 64]", "\"sum\": [0.1, 64]", "128"),
+            ("\"score\": [-4, 4]", "\"score\": [-3, 4]", "score"),
+            ("\"score\": [-4, 4]", "\"score\": [-40, 40]", "scores"),
+            ("\"softmax\"", "\"gaussian\"", "exponent"),
+            ("\"softmax\"", "\"linear\"", "linear"),
+        ] {
+            let error = shape(&softmax.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
     }
 
     #[test]
