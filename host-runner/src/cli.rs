@@ -1,6 +1,7 @@
 //! The command line: one subcommand a file, each a struct of arguments with a `run`.
 
 mod adapter;
+mod compare;
 mod eval;
 mod finetune;
 mod infer;
@@ -40,6 +41,7 @@ enum Command {
     Eval(eval::Eval),
     Finetune(finetune::Finetune),
     Plan(plan::Plan),
+    Compare(compare::Compare),
     Params(params::ShowParams),
     Noise(noise::ShowNoise),
     Trace(trace::ShowTrace),
@@ -61,6 +63,7 @@ impl Cli {
             Command::Eval(command) => command.run(),
             Command::Finetune(command) => command.run(),
             Command::Plan(command) => command.run(),
+            Command::Compare(command) => command.run(),
             Command::Params(command) => command.run(),
             Command::Noise(command) => command.run(),
             Command::Trace(command) => command.run(),

@@ -36,4 +36,6 @@ pub mod finetune;
 pub mod personal;
 pub mod server;
 
+pub mod compare;
+
 pub mod cli;
