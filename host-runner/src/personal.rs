@@ -175,9 +175,9 @@ pub fn hand_over(
 
 /// The job in a folder, for this model.
 fn declared(path: &Path, model: &Model) -> Result<(Job, Declared)> {
+    ensure!(path.join("job.json").is_file(), "{} holds no whole job", path.display());
     let job = Job::at(path)?;
-    let declared = job.declared()?;
-    let declared = declared.with_context(|| format!("{} holds no whole job", path.display()))?;
+    let declared = job.declared()?.context("the job is gone")?;
     let found = format!("{:016x}", adapter::digest(model));
     ensure!(
         found == declared.model,
