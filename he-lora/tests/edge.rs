@@ -90,7 +90,8 @@ fn gradients_are_those_of_the_reference() {
     let state = places.pack(Kind::Parameter, &parameters);
     let state = eval.encrypt(&state, 14, eval.default_scale()).unwrap();
     let trained = Trained::unpack(&eval, shape, training.scaling, &state).unwrap();
-    let found = slots(&eval, (&edge, &training), &trained, &embedding, ids.len());
+    let sentence = (embedding.clone(), ids.len());
+    let found = slots(&eval, (&edge, &training), &trained, &[sentence]);
     let canary = places.canary(Kind::Gradient, &found).unwrap();
     assert!((canary - training.canary()).abs() < 2f64.powi(-10), "{canary}");
     let found = places.read(Kind::Gradient, &found).unwrap();
@@ -103,38 +104,48 @@ fn gradients_are_those_of_the_reference() {
 }
 
 #[test]
-fn a_sentence_beyond_the_ranges_destroys_the_canary() {
+fn a_sentence_beyond_the_ranges_destroys_the_canary_of_its_group() {
     let edge = trained::edge();
     let shape = Shape::new(2, edge.model.config()).unwrap();
     let (parameters, training) = (parameters(shape, &edge), training(shape));
-    let ids = trained::ids(&edge.golden[0]);
-    let mut embedding = embed(&edge.table(), &ids, TOKENS);
-    embedding.iter_mut().for_each(|x| *x *= 4.0);
+    let mut sentences = [0, 1].map(|number| {
+        let ids = trained::ids(&edge.golden[number]);
+        (embed(&edge.table(), &ids, TOKENS), ids.len())
+    });
     let eval = trained::clear(&edge);
     let places = Places::new(&eval, shape).unwrap();
     let state = places.pack(Kind::Parameter, &parameters);
     let state = eval.encrypt(&state, 14, eval.default_scale()).unwrap();
     let trained = Trained::unpack(&eval, shape, training.scaling, &state).unwrap();
-    let found = slots(&eval, (&edge, &training), &trained, &embedding, ids.len());
-    let canary = places.canary(Kind::Gradient, &found).unwrap();
-    assert!(canary.is_nan() || (canary - training.canary()).abs() > 1.0, "{canary}");
+    let canary = |sentences: &[_; 2]| {
+        let found = slots(&eval, (&edge, &training), &trained, sentences);
+        places.canary(Kind::Gradient, &found).unwrap()
+    };
+    let whole = canary(&sentences);
+    assert!((whole - 2.0 * training.canary()).abs() < 2f64.powi(-9), "{whole}");
+    sentences[1].0.iter_mut().for_each(|x| *x *= 4.0);
+    let destroyed = canary(&sentences);
+    assert!(destroyed.is_nan() || (destroyed - whole).abs() > 1.0, "{destroyed}");
 }
 
-/// The slots of the gradient.
+/// The slots of the gradient of sentences and their lengths, all of the first class.
 fn slots(
     eval: &Clear,
     (edge, training): (&trained::Edge, &Training),
     trained: &Trained<Clear>,
-    embedding: &[f64],
-    length: usize,
+    sentences: &[(Vec<f64>, usize)],
 ) -> Vec<Complex> {
     let width = training.shape.width();
-    let feature = |f: usize| embedding.iter().skip(f).step_by(width).copied().collect();
-    let mut rows: Vec<Vec<f64>> = (0..width - 1).map(feature).collect();
-    rows.push((0..TOKENS).map(|t| if t < length { 1.0 } else { 0.0 }).collect());
-    let upload = eval.encrypt_rows(&rows).unwrap();
+    let upload = |(embedding, length): &(Vec<f64>, usize)| {
+        let feature = |f: usize| embedding.iter().skip(f).step_by(width).copied().collect();
+        let mut rows: Vec<Vec<f64>> = (0..width - 1).map(feature).collect();
+        rows.push((0..TOKENS).map(|t| if t < *length { 1.0 } else { 0.0 }).collect());
+        eval.encrypt_rows(&rows).unwrap()
+    };
+    let uploads: Vec<_> = sentences.iter().map(upload).collect();
     let labels = eval.encrypt_rows(&[1.0, 0.0].map(|y| vec![y; TOKENS])).unwrap();
-    let encrypted = Encrypted { upload: &upload, label: &labels };
+    let encrypted = |upload| Encrypted { upload, label: &labels };
+    let examples: Vec<_> = uploads.iter().map(encrypted).collect();
     let (both, mut levels) = ((&edge.model, training), Levels::default());
-    outcome(eval, both, trained, &[encrypted], &mut levels).unwrap().gradient.values().to_vec()
+    outcome(eval, both, trained, &examples, &mut levels).unwrap().gradient.values().to_vec()
 }
