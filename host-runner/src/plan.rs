@@ -169,7 +169,10 @@ impl Plan {
         }
         let resident_bytes = self.report.keys.resident_bytes;
         self.report.keys = keys_report(params, &self.keys);
-        let unpacked = 2 * shape.places() as u64 * ciphertext_bytes(params);
+        // At most so many ciphertexts of the level below the state's.
+        let level = self.levels.trained.first().copied().unwrap_or(0);
+        let limbs = u64::from(params.basis(level).bits().count_ones());
+        let unpacked = 2 * shape.places() as u64 * 2 * 4 * (limbs << params.log_degree());
         self.report.memory_bytes += self.report.keys.resident_bytes - resident_bytes + unpacked;
         Ok(self)
     }
@@ -195,17 +198,13 @@ fn keys_report(params: &Params, keys: &KeyPlan) -> KeysReport {
     }
 }
 
-/// The bytes of a ciphertext over all primes.
-fn ciphertext_bytes(params: &Params) -> u64 {
-    2 * 4 * ((params.primes().len() as u64) << params.log_degree())
-}
-
 impl PlanReport {
     /// Counts and sizes, without stages and their times.
     fn new(params: &Params, keys: &KeyPlan, pass: &Pass, costs: &Costs<'_>) -> Self {
         let (count, transform_bytes) = (&pass.count, costs.transform_bytes());
         let keys = keys_report(params, keys);
-        let work = CIPHERTEXTS_AT_ONCE * ciphertext_bytes(params);
+        let ciphertext = 2 * 4 * ((params.primes().len() as u64) << params.log_degree());
+        let work = CIPHERTEXTS_AT_ONCE * ciphertext;
         Self {
             computing_levels: params.computing_level() - params.rows_level(),
             stages: Vec::new(),
@@ -229,5 +228,32 @@ impl PlanReport {
             transform_bytes,
             memory_bytes: keys.resident_bytes + transform_bytes + work + OVERHEAD_BYTES,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::import::ModelFolder;
+    use crate::preset;
+
+    #[test]
+    fn a_question_with_a_trained_adapter_costs_as_much_as_one_with_updates_alone() {
+        let params = preset::params(preset::EDGE_128).unwrap();
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/edge");
+        let folder = ModelFolder::open(&path).unwrap();
+        let (model, costs) = (folder.model(), Costs::new(&params).unwrap());
+        let shape = Shape::new(2, model.config()).unwrap();
+        let question = |subject| {
+            let levels = Pass::new(&costs, subject, model, None).unwrap().levels();
+            let pass = Pass::new(&costs, subject, model, Some(&levels)).unwrap();
+            // Without what is done once, before the first stage.
+            let stages = pass.stages(&costs, &levels).unwrap();
+            stages.iter().map(|stage| stage.seconds).sum::<f64>()
+        };
+        let ratio = question(Subject::Trained(shape)) / question(Subject::Adapted);
+        assert!(ratio < 1.1, "{ratio}");
     }
 }

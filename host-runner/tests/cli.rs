@@ -173,3 +173,28 @@ fn an_evaluation_in_the_clear_reads_the_file_and_counts() {
     let text = error(&["eval", "--file", "no.tsv", "--clear", "--model", model]);
     assert!(text.contains("no.tsv"), "{text}");
 }
+
+#[test]
+fn an_adapter_with_a_head_of_its_own_is_evaluated_and_its_classes_are_numbered() {
+    let scratch = Scratch::new("head");
+    let (file, mine, model) =
+        (scratch.path().join("two.tsv"), scratch.path().join("mine.safetensors"), model());
+    let long = "far ".repeat(70);
+    let text = format!("sentence\tlabel\nplay a song\t1\n{long}\t0\nwill it rain\t0\n");
+    std::fs::write(&file, text).unwrap();
+    let [file, mine, model] = [&file, &mine, &model].map(|path| path.to_str().unwrap());
+    let learning = ["--epochs", "6", "--batch", "2", "--rate", "0.02", "--schedule", "constant"];
+    let train = ["finetune", "--train", file, "--dry-run", "--out", mine, "--model", model];
+    assert!(run(&[&train[..], &learning].concat()).status.success());
+
+    let adapted = ["--adapter", mine, "--clear", "--model", model, "--json", "-"];
+    let report = json(&[&["eval", "--data", file][..], &adapted].concat());
+    assert_eq!((&report["sentences"], &report["correct"]), (&2.into(), &2.into()));
+    let report = json(&[&["infer", "play a song"][..], &adapted].concat());
+    assert_eq!(report["label"], "class 1");
+
+    let (server, folder) = (empty_server(&scratch), scratch.path().to_str().unwrap());
+    let keys = server.to_str().unwrap();
+    let text = error(&["serve", "--keys", keys, "--model", model, "--adapter", folder]);
+    assert!(text.contains("no whole job"), "{text}");
+}
