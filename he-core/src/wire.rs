@@ -92,6 +92,10 @@ pub enum Kind {
     Ciphertext = 8,
     /// Owner to server: what the ciphertexts of an adapter are.
     Adapter = 9,
+    /// Owner to server: what is asked of a job of training.
+    Request = 11,
+    /// Server to owner: what is said to that.
+    Reply = 12,
 }
 
 impl Kind {
@@ -106,6 +110,8 @@ impl Kind {
             7 => Ok(Self::PublicKey),
             8 => Ok(Self::Ciphertext),
             9 => Ok(Self::Adapter),
+            11 => Ok(Self::Request),
+            12 => Ok(Self::Reply),
             _ => Err(Error::Malformed("a frame of an unknown kind")),
         }
     }
