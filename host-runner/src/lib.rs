@@ -11,6 +11,7 @@ pub mod memory;
 pub mod progress;
 pub mod random;
 pub mod threads;
+pub mod turn;
 
 // What is read and written.
 pub mod dataset;
