@@ -12,7 +12,9 @@ use he_core::modulus::Modulus;
 use he_core::params::Params;
 use he_core::ring::{Portable, Ring, Serial};
 use he_core::sample::{MessageDigest, MessageSeeds};
-use he_core::wire::{self, AnswerEntry, Kind, Link, Progress, Refusal, UploadShape, UploadWriter};
+use he_core::wire::{
+    self, AnswerEntry, Kind, Link, Progress, Refusal, TransportKey, UploadShape, UploadWriter,
+};
 use he_nn::client::answer::Answer;
 use he_nn::client::input::Input;
 use zeroize::Zeroizing;
@@ -98,6 +100,20 @@ impl<'a> Client<'a> {
         Ok(Self { keys, folder, shape, digest: params.digest(), ring, scale_bits })
     }
 
+    /// What authenticates frames, and the digest of the parameters that they are for.
+    #[must_use]
+    pub const fn identity(&self) -> (&TransportKey, u64) {
+        (&self.keys.transport, self.digest)
+    }
+
+    /// A new exchange with the server, numbered after all before.
+    ///
+    /// # Errors
+    /// If the clock is wrong by decades.
+    pub fn link(&self) -> Result<Link<'_>> {
+        Ok(Link::new(&self.keys.transport, self.digest, exchange_number()?))
+    }
+
     /// Asks the server at the other end; `progress` hears of each stage that begins.
     ///
     /// # Errors
@@ -146,7 +162,7 @@ impl<'a> Client<'a> {
         let mut digest = MessageDigest::new(&self.keys.messages);
         input.ids().iter().for_each(|id| digest.update(&id.to_le_bytes()));
         label.iter().for_each(|y| digest.update(&y.to_le_bytes()));
-        let mut link = Link::new(&self.keys.transport, self.digest, exchange_number()?);
+        let mut link = self.link()?;
         let mut secrets = [(); 2].map(|()| Zeroizing::new(vec![0; degree]));
         let key = self.expand(&mut secrets)?;
         let shape = example_shape(&self.shape);
@@ -220,9 +236,7 @@ impl<'a> Client<'a> {
         let (tokenizer, table) = (self.folder.tokenizer()?, self.folder.embedding()?);
         let input = Input::<T>::new(&tokenizer, table, sentence, self.scale_bits)?;
         let (received, sent) = (connection.received(), connection.sent());
-        let sequence = exchange_number()?;
-        let mut link = Link::new(&self.keys.transport, self.digest, sequence);
-
+        let mut link = self.link()?;
         let mut secrets = [(); 2].map(|()| Zeroizing::new(vec![0; self.shape.degree]));
         let key = self.expand(&mut secrets)?;
         connection.allow(SEND_TIME);

@@ -116,6 +116,18 @@ impl Write for Connection {
     }
 }
 
+/// Codes of refusals.
+pub mod refusal {
+    /// The upload is not what it claims to be; `needed` is zero.
+    pub const MALFORMED: u32 = 1;
+    /// Too many connections; `needed` is how many there may be.
+    pub const BUSY: u32 = 2;
+    /// The exchange is not newer than one that was answered; `needed` is the next good number.
+    pub const REPLAYED: u32 = 3;
+    /// The forward pass failed; nothing is known of the sentence.
+    pub const FAILED: u32 = 4;
+}
+
 /// A socket that waits for connections at `address`.
 ///
 /// # Errors

@@ -1,12 +1,19 @@
 //! Private fine-tuning: a personal adapter trained on encrypted examples.
 //!
-//! The owner declares a run ([`settings`]) and rehearses it in the clear ([`rehearsal`]). Then the owner's side
-//! ([`owner`]) encrypts the examples, their labels and a first state into a job's folder ([`job`]), which
-//! holds no secret; the server's side ([`worker`]) trains there and leaves a state after every iteration,
-//! from which it goes on after a stop of any kind. The owner decrypts the last state.
+//! The owner declares a run ([`settings`]) and rehearses it in the clear ([`rehearsal`]). With the owner's secrets
+//! ([`owner`]) examples, labels and a first state are encrypted and sent ([`follow`], [`remote`]) over the connection
+//! that questions take ([`exchange`]). The server keeps each job in a folder ([`job`]), which holds no secret, and
+//! trains between questions ([`jobs`], [`worker`]); it leaves a state after every iteration, from which it goes on
+//! after a stop of any kind. The owner looks at every state, hears the loss, and may be away meanwhile.
 
-pub mod job;
-pub mod owner;
-pub mod rehearsal;
 pub mod settings;
+
+pub mod exchange;
+pub mod follow;
+pub mod job;
+pub mod jobs;
+pub mod owner;
+pub mod record;
+pub mod rehearsal;
+pub mod remote;
 pub mod worker;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use he_core::params::Params;
 use he_core::ring::Ring;
-use he_core::wire::{AdapterHead, Link, Upload};
+use he_core::wire::{AdapterHead, TransportKey};
 use he_lora::parameters::Shape;
 use he_nn::model::Model;
 
@@ -17,18 +17,12 @@ use crate::adapter;
 use crate::adapter::encrypt::{self, Public};
 use crate::adapter::encrypted::{self, Encrypted, Target};
 use crate::adapter::plain::PlainAdapter;
-use crate::client::example_shape;
-use crate::engine::upload_shape;
-use crate::files;
-use crate::finetune::job::{Declared, Job};
+use crate::finetune::job::Job;
 use crate::finetune::owner::Owner;
 use crate::import::ModelFolder;
 use crate::random;
 use crate::store::{self, Manifest, OWNER, owner};
 use crate::threads::Rayon;
-
-/// No upload of a job is larger.
-const LIMIT: u64 = 1 << 24;
 
 /// Where a server takes an adapter from.
 #[derive(Debug)]
@@ -36,7 +30,7 @@ pub enum Source {
     /// A file that `adapter encrypt` wrote.
     File(PathBuf, AdapterHead),
     /// A job of training: its newest state.
-    Job(Job, Declared),
+    Job(Job),
 }
 
 impl Source {
@@ -57,23 +51,16 @@ impl Source {
             is_owners.with_context(|| format!("in {}", path.display()))?;
             return Ok(Self::File(path.to_owned(), head));
         }
-        let (job, declared) = declared(path, model)?;
+        let transport = store::read_transport(keys)?;
+        let job = find(path, (&transport, params.digest()), model)?;
         ensure!(
-            manifest.preset() == declared.preset,
+            manifest.preset() == job.declared().preset,
             "the job in {} is for keys of '{}', these are of '{}'",
             path.display(),
-            declared.preset,
+            job.declared().preset,
             manifest.preset()
         );
-        let is_owners = check_upload(&job, keys, params, model);
-        is_owners.with_context(|| {
-            format!(
-                "the job in {} is another owner's than the keys in {}, or damaged",
-                path.display(),
-                keys.display()
-            )
-        })?;
-        Ok(Self::Job(job, declared))
+        Ok(Self::Job(job))
     }
 
     /// The shape of what was trained, if it has a head of its own.
@@ -83,7 +70,7 @@ impl Source {
     pub fn shape(&self, model: &Model) -> Result<Option<Shape>> {
         match self {
             Self::File(_, head) => encrypted::shape(head, model),
-            Self::Job(_, declared) => Ok(Some(Shape::new(declared.settings.rank, model.config())?)),
+            Self::Job(job) => Ok(Some(Shape::new(job.declared().settings.rank, model.config())?)),
         }
     }
 
@@ -92,12 +79,14 @@ impl Source {
     /// # Errors
     /// If it is damaged, or a job has not trained yet.
     pub fn read(&self, target: Target<'_>, warn: &mut dyn FnMut(&str)) -> Result<Encrypted> {
-        let (job, declared) = match self {
+        let job = match self {
             Self::File(path, _) => return encrypted::read(path, target),
-            Self::Job(job, declared) => (job, declared),
+            Self::Job(job) => job,
         };
-        let total = declared.settings.iterations(declared.examples)?;
-        let (number, state) = job.newest_state(target.ring, target.params, total, warn)?;
+        let (ring, params, declared) = (target.ring, target.params, job.declared());
+        let total = declared.iterations()?;
+        let mut damaged = |_, text: &str| warn(text);
+        let (number, state) = job.newest_state((ring, params), &mut damaged)?;
         ensure!(number > 0, "the job has not trained yet; run `host-runner finetune` on it");
         let training = declared.settings.training(target.model.config(), total)?;
         Ok(Encrypted::State { shape: training.shape, scaling: training.scaling, state })
@@ -115,15 +104,10 @@ pub fn owned(path: &Path, keys: Option<&Path>, folder: &ModelFolder) -> Result<P
     let keys = keys.with_context(|| {
         format!("{} is encrypted; name the folder of its owner's keys with --keys", path.display())
     })?;
-    let (job, declared) = declared(path, folder.model())?;
-    let total = declared.settings.iterations(declared.examples)?;
-    let newest = job.newest(total).filter(|number| *number > 0);
-    let newest = newest.context("the job has not trained yet; run `host-runner finetune` on it")?;
-    let parameters = Owner::open(keys, folder)?.decrypt(&job, &declared, newest);
-    let parameters = parameters.with_context(|| {
-        format!("{} is another owner's job, or is running; iteration {newest}", path.display())
-    })?;
-    PlainAdapter::trained(parameters, declared.settings.alpha, folder.model())
+    let owner = Owner::open(keys, folder)?;
+    let job = find(path, owner.client().identity(), folder.model())?;
+    let parameters = owner.decrypt(&job).with_context(|| path.display().to_string())?;
+    PlainAdapter::trained(parameters, job.declared().settings.alpha, folder.model())
 }
 
 /// An adapter on its way to a server of this process; what was made for it is removed in the end.
@@ -173,32 +157,15 @@ pub fn hand_over(
     Ok(HandedOver { path, is_temporary: true })
 }
 
-/// The job in a folder, for this model.
-fn declared(path: &Path, model: &Model) -> Result<(Job, Declared)> {
-    ensure!(path.join("job.json").is_file(), "{} holds no whole job", path.display());
-    let job = Job::at(path)?;
-    let declared = job.declared()?.context("the job is gone")?;
+/// The job in a folder, of this owner and for this model.
+fn find(path: &Path, identity: (&TransportKey, u64), model: &Model) -> Result<Job> {
+    let job = Job::find(path, identity)?;
     let found = format!("{:016x}", adapter::digest(model));
     ensure!(
-        found == declared.model,
+        found == job.declared().model,
         "the job in {} is for another model ({}) than this one ({found})",
         path.display(),
-        declared.model
+        job.declared().model
     );
-    Ok((job, declared))
-}
-
-/// Checks that the first upload of a job came from the device of these keys.
-fn check_upload(job: &Job, keys: &Path, params: &Params, model: &Model) -> Result<()> {
-    let bytes = files::read(&job.example(0), LIMIT)?;
-    let mut rest = bytes.as_slice();
-    let read = |piece: &mut [u8]| {
-        let taken = rest.split_off(..piece.len()).context("the file is truncated")?;
-        piece.copy_from_slice(taken);
-        Ok::<_, anyhow::Error>(())
-    };
-    let shape = example_shape(&upload_shape(params, model.config().width)?);
-    let transport = store::read_transport(keys)?;
-    let (_, frame) = Link::accept(&transport, params.digest(), shape.length(), read)?;
-    Upload::read(frame, &shape).map(drop)
+    Ok(job)
 }

@@ -1,4 +1,4 @@
-//! The server: takes connections, answers one question at a time.
+//! The server: takes connections, answers one question at a time, and trains in between.
 //!
 //! Every connection has a thread that reads its questions; the forward pass itself uses all cores,
 //! so questions wait for their turn. A question that does not arrive in time or is not what it
@@ -13,7 +13,6 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::net::TcpListener;
-use std::sync::Mutex;
 use std::thread;
 
 use anyhow::Result;
@@ -21,10 +20,13 @@ use he_core::wire::{TransportKey, Upload, UploadShape};
 use he_nn::stage::Event;
 
 pub use limits::Limits;
-pub use session::{Answered, refusal};
+pub use session::Answered;
 
+use self::session::Received;
 use crate::connection::{self, Connection};
 use crate::engine::EncryptedAnswer;
+use crate::finetune::jobs::Jobs;
+use crate::turn::Turn;
 
 /// What answers an upload, and reports its stages.
 pub type Answerer<'a> =
@@ -45,8 +47,11 @@ pub struct Server<'a> {
     digest: u64,
     transport: TransportKey,
     answerer: &'a Answerer<'a>,
-    turn: Mutex<()>,
+    jobs: Option<&'a Jobs<'a>>,
+    turn: Turn,
     largest_sequence: AtomicU64,
+    /// Requests about jobs count for themselves: a poll is not to overtake a question that takes a while to encrypt.
+    largest_request: AtomicU64,
 }
 
 impl core::fmt::Debug for Server<'_> {
@@ -79,7 +84,7 @@ impl<'a> Server<'a> {
         answerer: &'a Answerer<'a>,
     ) -> Result<Self> {
         let (listener, address) = connection::listen(address)?;
-        let (turn, largest_sequence) = (Mutex::new(()), AtomicU64::new(0));
+        let [largest_sequence, largest_request] = [(); 2].map(|()| AtomicU64::new(0));
         Ok(Self {
             listener,
             address,
@@ -88,9 +93,17 @@ impl<'a> Server<'a> {
             digest,
             transport,
             answerer,
-            turn,
+            jobs: None,
+            turn: Turn::default(),
             largest_sequence,
+            largest_request,
         })
+    }
+
+    /// With jobs of training, which are worked at between questions while [`Self::run`] runs.
+    #[must_use]
+    pub fn with_jobs(self, jobs: &'a Jobs<'a>) -> Self {
+        Self { jobs: Some(jobs), ..self }
     }
 
     /// Where it listens.
@@ -104,11 +117,20 @@ impl<'a> Server<'a> {
     /// # Errors
     /// If the socket fails for good.
     pub fn run(&self, until: Until, done: &(dyn Fn(&Answered) + Sync)) -> Result<()> {
-        match until {
-            Until::Answered => self.run_in_turn(1, done),
-            Until::HungUp => self.run_in_turn(0, done),
-            Until::Stopped => self.run_for_good(done),
-        }
+        thread::scope(|scope| {
+            if let Some(jobs) = self.jobs {
+                scope.spawn(|| jobs.run(&self.turn));
+            }
+            let served = match until {
+                Until::Answered => self.run_in_turn(1, done),
+                Until::HungUp => self.run_in_turn(0, done),
+                Until::Stopped => self.run_for_good(done),
+            };
+            if let Some(jobs) = self.jobs {
+                jobs.stop();
+            }
+            served
+        })
     }
 
     /// Serves one connection after the other, until one ends with so many answers.
@@ -158,8 +180,12 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Whether an exchange is newer than all that were answered before; if so, it is the newest.
-    fn is_new(&self, sequence: u64) -> bool {
-        self.largest_sequence.fetch_max(sequence, Ordering::SeqCst) < sequence
+    /// Whether an exchange is newer than all of its kind that were answered before; if so, it is the newest.
+    fn is_new(&self, sequence: u64, received: &Received) -> bool {
+        let largest = match received {
+            Received::Upload(_) => &self.largest_sequence,
+            Received::Request(..) => &self.largest_request,
+        };
+        largest.fetch_max(sequence, Ordering::SeqCst) < sequence
     }
 }

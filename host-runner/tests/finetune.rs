@@ -1,147 +1,122 @@
-//! A job of private fine-tuning from its owner to the server and back, at an INSECURE size: stopped, resumed,
-//! and damaged on the way.
+//! A job of private fine-tuning from its owner over a socket to the server and back, at an INSECURE size.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+#[path = "support/job.rs"]
+mod job;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/small.rs"]
 mod small;
 
 use std::fs;
-use std::path::PathBuf;
 
-use he_core::keyswitch::KeyAuthority;
-use he_core::params::Params;
-use host_runner::adapter;
-use host_runner::authority::{self, Order};
-use host_runner::dataset::Example;
-use host_runner::finetune::job::{Declared, Job};
-use host_runner::finetune::owner::Owner;
-use host_runner::finetune::rehearsal;
-use host_runner::finetune::settings::Settings;
-use host_runner::finetune::worker::{Event, Worker};
-use host_runner::import::ModelFolder;
-use host_runner::plan::training::TrainingPlan;
-use host_runner::random;
-use host_runner::store::{Existing, Manifest, SERVER};
-use small::Scratch;
-
-struct Setup {
-    scratch: Scratch,
-    folder: ModelFolder,
-    params: Params,
-    declared: Declared,
-    examples: Vec<Example>,
-}
-
-impl Setup {
-    fn insecure(name: &str) -> Self {
-        let scratch = Scratch::new(name);
-        let model = scratch.path().join("model");
-        small::write_model_of(&["no", "yes"], &model, |_, _| {});
-        let (folder, params) = (ModelFolder::open(&model).unwrap(), small::params());
-        let settings = Settings { rank: 1, batch: 2, rate: 0.05, ..Settings::default() };
-        let training = settings.training(folder.model().config(), 2).unwrap();
-        let plan = TrainingPlan::new(&params, folder.model(), &training, 2).unwrap();
-        let mut rng = random::generator().unwrap();
-        let authority = KeyAuthority::generate(&params, &mut rng).unwrap();
-        let order = Order { preset: small::PRESET, params: &params, plan: plan.keys() };
-        let place = (scratch.path(), Existing::Keep);
-        authority::write(order, &authority, &mut rng, place, &mut |_| {}).unwrap();
-        let sentences = [("a fine film .", 1), ("a dull film", 0), ("dull .", 0), ("fine", 1)];
-        let example = |(text, label): (&str, usize)| Example { sentence: text.into(), label };
-        let declared = Declared {
-            preset: small::PRESET.to_owned(),
-            model: format!("{:016x}", adapter::digest(folder.model())),
-            examples: sentences.len(),
-            number: 7,
-            settings,
-        };
-        let examples = sentences.map(example).to_vec();
-        Self { scratch, folder, params, declared, examples }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.scratch.path().join(name)
-    }
-
-    fn owner(&self) -> Owner<'_> {
-        Owner::new(self.scratch.path(), self.params.clone(), &self.folder).unwrap()
-    }
-
-    fn encrypted(&self, name: &str) -> Job {
-        let job = Job::at(&self.path(name)).unwrap();
-        self.owner().encrypt(&job, &self.declared, &self.examples, &mut || {}).unwrap();
-        job
-    }
-
-    fn worker(&self) -> Worker {
-        let keys = self.path(SERVER);
-        let manifest = Manifest::open(&keys).unwrap();
-        let model = ModelFolder::open(&self.path("model")).unwrap().into_model();
-        let declared = self.declared.clone();
-        Worker::new((&keys, &manifest), &self.params, model, declared, None).unwrap()
-    }
-}
-
-/// Runs at most `limit` iterations; after how many it began, how many states were damaged, and whether all is done.
-fn run(worker: &Worker, job: &Job, limit: Option<u32>) -> (u32, usize, bool) {
-    let (mut begun, mut damaged) = (0, 0);
-    let done = worker.run(job, limit, &mut |event| match event {
-        Event::Begin(number) => begun = number,
-        Event::Damaged(_) => damaged += 1,
-        _ => {}
-    });
-    (begun, damaged, done.unwrap())
-}
+use host_runner::finetune::exchange::Part;
+use job::Setup;
 
 #[test]
-fn a_job_that_is_stopped_and_damaged_ends_where_the_run_in_the_clear_does() {
-    let setup = Setup::insecure("finetune");
-    let job = setup.encrypted("job");
-    assert_eq!(job.declared().unwrap().as_ref(), Some(&setup.declared));
-    let worker = setup.worker();
-    assert_eq!(run(&worker, &job, Some(1)), (0, 0, false));
+fn a_job_with_a_damaged_state_ends_where_the_run_in_the_clear_does_and_tells_its_loss() {
+    let setup = Setup::insecure("finetune", |_| {});
+    let jobs = setup.path("jobs");
+    let (number, _, mut seen) =
+        setup.while_serving(&jobs, |address| setup.follow(address, 1)).unwrap();
+    assert_eq!((number, seen.len()), (1, 1));
 
     // A bit of the last state: the one before is taken, and the iteration runs once more.
-    let state = setup.path("job/states/000001.state");
-    let mut bytes = fs::read(&state).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&state, &bytes).unwrap();
-    assert_eq!(run(&worker, &job, None), (0, 1, true));
-    assert_eq!(run(&worker, &job, None), (2, 0, true));
-
-    let found = setup.owner().decrypt(&job, &setup.declared, 2).unwrap();
-    let prepared = rehearsal::prepare(&setup.folder, &setup.examples).unwrap();
-    let settings = &setup.declared.settings;
-    let clear = rehearsal::run(&setup.folder, settings, &prepared, &mut |_, _| {}).unwrap();
-    let first = settings.first(found.shape());
-    let differences =
-        |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    let moved = differences(clear.parameters.numbers(), first.numbers());
-    let error = differences(found.numbers(), clear.parameters.numbers());
-    assert!(moved > 0.02, "{moved}");
-    assert!(error < moved / 16.0, "{error} of {moved}");
+    let path = Setup::job(&jobs).join("states/000001.state");
+    let good = fs::read(&path).unwrap();
+    let mut bytes = good.clone();
+    bytes[good.len() / 2] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let (number, state, later) =
+        setup.while_serving(&jobs, |address| setup.follow(address, 2)).unwrap();
+    assert_eq!((number, later.len()), (2, 1));
+    assert_eq!(fs::read(&path).unwrap(), good);
+    setup.check(&state);
+    seen.extend(later);
+    for (seen, loss) in seen.iter().zip(setup.rehearse().report.losses) {
+        assert!((seen.loss - loss).abs() < 1e-3, "{} and {loss}", seen.loss);
+    }
 }
 
 #[test]
-fn results_of_another_job_or_altered_ones_are_refused() {
-    let setup = Setup::insecure("finetune-refused");
-    let job = setup.encrypted("job");
-    assert!(run(&setup.worker(), &job, None).2);
+fn jobs_of_two_owners_with_one_number_in_one_folder_do_not_mix() {
+    let first = Setup::insecure("finetune-first", |_| {});
+    let mut second = Setup::insecure("finetune-second", |settings| settings.seed = 2);
+    second.examples.iter_mut().for_each(|example| example.label = 1 - example.label);
+    let jobs = first.path("jobs");
+    // Whoever has other keys is not listened to.
+    let refused = first.while_serving(&jobs, |address| second.follow(address, 2)).err().unwrap();
+    assert!(format!("{refused:#}").contains("not under these keys"), "{refused:#}");
+    let (one, other) = first.while_serving(&jobs, |address| {
+        let other = second.while_serving(&jobs, |address| second.follow(address, 2));
+        (first.follow(address, 2).unwrap().1, other.unwrap().1)
+    });
+    first.check(&one);
+    second.check(&other);
+    assert_ne!(one.parameters.numbers(), other.parameters.numbers());
+
+    // Nor is a job copied by hand taken for one's own.
+    let owners: Vec<_> = fs::read_dir(&jobs).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let declarations: Vec<_> =
+        owners.iter().map(|o| o.join("0000000000000007/declaration")).collect();
+    let [here, there] = &declarations[..] else { panic!("{} owners", owners.len()) };
+    let (mine, theirs) = (fs::read(here).unwrap(), fs::read(there).unwrap());
+    fs::write(here, &theirs).unwrap();
+    fs::write(there, &mine).unwrap();
+    let error = first.while_serving(&jobs, |address| first.follow(address, 2)).err().unwrap();
+    assert!(format!("{error:#}").contains("of another owner"), "{error:#}");
+}
+
+#[test]
+fn parts_and_results_that_are_altered_or_of_another_job_are_refused() {
+    let setup = Setup::insecure("finetune-refused", |_| {});
     let owner = setup.owner();
-    assert!(owner.decrypt(&job, &setup.declared, 1).is_err());
-    let other = Declared { number: 8, ..setup.declared.clone() };
-    assert!(owner.decrypt(&job, &other, 2).is_err());
-    let mut bytes = fs::read(job.answers()).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(job.answers(), &bytes).unwrap();
-    assert!(owner.decrypt(&job, &setup.declared, 2).is_err());
-    bytes[middle] ^= 1;
-    fs::write(job.answers(), &bytes[..bytes.len() - 1]).unwrap();
-    assert!(owner.decrypt(&job, &setup.declared, 2).is_err());
-    fs::write(job.answers(), &bytes).unwrap();
-    assert!(owner.decrypt(&job, &setup.declared, 2).is_ok());
+    setup.while_serving(&setup.path("jobs"), |address| {
+        let mut remote = setup.remote(&owner, address);
+        remote.declare(&setup.declared.to_text().unwrap()).unwrap();
+        let mut other = setup.declared.clone();
+        other.settings.rate = 0.01;
+        let error = remote.declare(&other.to_text().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("declared otherwise"), "{error}");
+        other.number = 8;
+        for (part, bytes) in [
+            (Part::First, owner.first(&other).unwrap()),
+            (Part::First, owner.first(&setup.declared).unwrap()[1..].to_vec()),
+            (Part::Example(0), owner.example(&setup.examples[0]).unwrap().split_off(1)),
+            (Part::Example(4), owner.example(&setup.examples[0]).unwrap()),
+            (Part::State(1), owner.first(&setup.declared).unwrap()),
+        ] {
+            assert!(remote.put(part, &bytes).is_err(), "{part:?}");
+        }
+        let follower = setup.follower(&owner, 1);
+        follower.upload(&mut remote, &mut |_| {}).unwrap();
+        follower.follow(&mut remote, &mut |_| {}).unwrap();
+        let mut bytes = remote.fetch(Part::Result(1)).unwrap();
+        assert!(owner.open_result(&setup.declared, 1, &bytes).unwrap().is_intact);
+        assert!(owner.open_result(&setup.declared, 2, &bytes).is_err());
+        assert!(owner.open_result(&other, 1, &bytes).is_err());
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        assert!(owner.open_result(&setup.declared, 1, &bytes).is_err());
+        bytes[middle] ^= 1;
+        bytes.pop();
+        assert!(owner.open_result(&setup.declared, 1, &bytes).is_err());
+    });
+}
+
+#[test]
+fn a_destroyed_state_is_taken_back_and_the_clear_run_says_what_left_its_range() {
+    let setup = Setup::insecure("finetune-range", |settings| {
+        (settings.rate, settings.alpha, settings.epochs) = (1.0, 8.0, 2);
+    });
+    let jobs = setup.path("jobs");
+    let error = setup.while_serving(&jobs, |address| setup.follow(address, 4)).err().unwrap();
+    let text = format!("{error:#}");
+    let number = text.strip_prefix("iteration ").and_then(|text| text.split_once(':')).unwrap().0;
+    assert!(text.contains("layer 2: the largest exponent left 0.00 to 16.00"), "{text}");
+    // The state before it is there, and nothing after it.
+    let good = number.parse::<u32>().unwrap() - 1;
+    let states = fs::read_dir(Setup::job(&jobs).join("states")).unwrap();
+    let names = states.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.max().unwrap_or_default(), format!("{good:06}.state"), "{text}");
 }

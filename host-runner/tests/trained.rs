@@ -4,6 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 #[expect(dead_code, reason = "other tests use the rest")]
+#[path = "support/job.rs"]
+mod job;
+#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/small.rs"]
 mod small;
 
@@ -15,117 +18,67 @@ use std::thread;
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;
-use he_core::keyswitch::KeyAuthority;
-use he_core::params::Params;
 use he_core::ring::{Portable, Ring, Serial};
 use he_lora::parameters::Parameters;
 use he_lora::reference::{self, Loss};
-use host_runner::adapter;
 use host_runner::adapter::encrypt::{self, Public};
 use host_runner::adapter::encrypted::{self, Target};
 use host_runner::adapter::plain::{self, PlainAdapter};
-use host_runner::authority::{self, Order};
 use host_runner::client::{Client, Decrypted};
 use host_runner::connection::Connection;
-use host_runner::dataset::Example;
 use host_runner::engine::Engine;
-use host_runner::finetune::job::{Declared, Job};
-use host_runner::finetune::owner::Owner;
-use host_runner::finetune::settings::Settings;
-use host_runner::finetune::worker::Worker;
-use host_runner::import::ModelFolder;
 use host_runner::personal::Source;
 use host_runner::plan::Plan;
-use host_runner::plan::training::TrainingPlan;
 use host_runner::server::{Limits, Server, Until};
-use host_runner::store::{self, DEVICE, Existing, Manifest, OWNER, SERVER, device, owner};
-use host_runner::{clear, precision, random};
+use host_runner::store::{self, DEVICE, Manifest, OWNER, SERVER, device, owner};
+use host_runner::{clear, precision};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
-use small::Scratch;
 
 const SENTENCE: &str = "a fine film .";
 const ALPHA: f64 = 2.0;
 
 /// An owner with keys, and the job that they declare.
 struct Setup {
-    scratch: Scratch,
-    folder: ModelFolder,
-    params: Params,
+    job: job::Setup,
     ring: Ring,
-    declared: Declared,
 }
 
 impl Setup {
     fn insecure(name: &str) -> Self {
-        let scratch = Scratch::new(name);
-        let model = scratch.path().join("model");
-        small::write_model_of(&["no", "yes"], &model, |_, _| {});
-        let (folder, params) = (ModelFolder::open(&model).unwrap(), small::params());
-        let settings =
-            Settings { rank: 1, alpha: ALPHA, batch: 2, rate: 0.05, ..Settings::default() };
-        let training = settings.training(folder.model().config(), 2).unwrap();
-        let plan = TrainingPlan::new(&params, folder.model(), &training, 2).unwrap();
-        let mut rng = random::generator().unwrap();
-        let authority = KeyAuthority::generate(&params, &mut rng).unwrap();
-        let order = Order { preset: small::PRESET, params: &params, plan: plan.keys() };
-        let place = (scratch.path(), Existing::Keep);
-        authority::write(order, &authority, &mut rng, place, &mut |_| {}).unwrap();
-        let declared = Declared {
-            preset: small::PRESET.to_owned(),
-            model: format!("{:016x}", adapter::digest(folder.model())),
-            examples: 4,
-            number: 7,
-            settings,
-        };
-        let ring = Ring::new(params.log_degree(), params.primes(), &Portable, &Serial).unwrap();
-        Self { scratch, folder, params, ring, declared }
+        let job = job::Setup::insecure(name, |settings| settings.alpha = ALPHA);
+        let ring = Ring::new(job.params.log_degree(), job.params.primes(), &Portable, &Serial);
+        Self { job, ring: ring.unwrap() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.scratch.path().join(name)
+        self.job.path(name)
     }
 
     fn target(&self) -> Target<'_> {
-        Target { ring: &self.ring, params: &self.params, model: self.folder.model() }
+        Target { ring: &self.ring, params: &self.job.params, model: self.job.folder.model() }
     }
 
-    fn owner(&self) -> Owner<'_> {
-        Owner::new(self.scratch.path(), self.params.clone(), &self.folder).unwrap()
-    }
-
-    fn encrypted_job(&self) -> Job {
-        let sentences = [("a fine film .", 1), ("a dull film", 0), ("dull .", 0), ("fine", 1)];
-        let example = |(text, label): (&str, usize)| Example { sentence: text.into(), label };
-        let job = Job::at(&self.path("job")).unwrap();
-        let examples = sentences.map(example);
-        self.owner().encrypt(&job, &self.declared, &examples, &mut || {}).unwrap();
-        job
-    }
-
-    /// Trains, and what the owner decrypts then.
-    fn train(&self) -> Parameters {
-        let (job, keys) = (self.encrypted_job(), self.path(SERVER));
-        let manifest = Manifest::open(&keys).unwrap();
-        let (model, declared) = (self.folder.model().clone(), self.declared.clone());
-        let worker = Worker::new((&keys, &manifest), &self.params, model, declared, None).unwrap();
-        assert!(worker.run(&job, None, &mut |_| {}).unwrap());
-        self.owner().decrypt(&job, &self.declared, 2).unwrap()
+    /// Trains to iteration `until`; the job's folder, and what the owner decrypts then.
+    fn train(&self, until: u32) -> (PathBuf, Parameters) {
+        let jobs = self.path("jobs");
+        let found = self.job.while_serving(&jobs, |address| self.job.follow(address, until));
+        (job::Setup::job(&jobs), found.unwrap().1.parameters)
     }
 
     fn export(&self, parameters: &Parameters) -> PathBuf {
         let path = self.path("mine.safetensors");
-        plain::save(&path, self.folder.model(), ALPHA, parameters).unwrap();
+        plain::save(&path, self.job.folder.model(), ALPHA, parameters).unwrap();
         path
     }
 
     fn open(&self, path: &Path) -> anyhow::Result<PlainAdapter> {
-        PlainAdapter::open(path, self.folder.model())
+        PlainAdapter::open(path, self.job.folder.model())
     }
 
     fn encrypt(&self, adapter: &PlainAdapter) -> PathBuf {
         let public = self.path(OWNER).join(owner::PUBLIC_KEY);
-        let key = Public::open(&public, &self.ring, &self.params).unwrap();
+        let key = Public::open(&public, &self.ring, &self.job.params).unwrap();
         let (path, mut rng) = (self.path("mine.enc"), ChaCha20Rng::seed_from_u64(7));
         let bytes = encrypt::write(&path, self.target(), &key, adapter, &mut rng).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), bytes);
@@ -136,26 +89,27 @@ impl Setup {
     fn source(&self, path: &Path) -> anyhow::Result<Source> {
         let keys = self.path(SERVER);
         let manifest = Manifest::open(&keys).unwrap();
-        Source::open(path, (&keys, &manifest), &self.params, self.folder.model())
+        Source::open(path, (&keys, &manifest), &self.job.params, self.job.folder.model())
     }
 
     fn engine(&self, source: &Source) -> Engine {
-        let (keys, model) = (self.path(SERVER), self.folder.model());
+        let (keys, model) = (self.path(SERVER), self.job.folder.model());
         let manifest = Manifest::open(&keys).unwrap();
         let shape = source.shape(model).unwrap().unwrap();
-        let plan = Plan::new(&self.params, model).unwrap();
-        let plan = plan.with_trained(&self.params, model, shape).unwrap();
-        let engine = Engine::load(&keys, &manifest, &self.params, &plan, model.clone()).unwrap();
+        let plan = Plan::new(&self.job.params, model).unwrap();
+        let plan = plan.with_trained(&self.job.params, model, shape).unwrap();
+        let engine =
+            Engine::load(&keys, &manifest, &self.job.params, &plan, model.clone()).unwrap();
         let adapter = source.read(engine.target(), &mut |text| panic!("{text}")).unwrap();
         engine.with_adapter(adapter).unwrap()
     }
 
     /// Asks an engine over a socket.
     fn ask(&self, engine: &Engine) -> Decrypted {
-        let secrets = device::read(&self.path(DEVICE), &self.params).unwrap();
-        let client = Client::new(secrets, &self.params, &self.folder).unwrap();
+        let secrets = device::read(&self.path(DEVICE), &self.job.params).unwrap();
+        let client = Client::new(secrets, &self.job.params, &self.job.folder).unwrap();
         let answerer = |upload, notify: &mut dyn FnMut(_)| engine.answer(upload, notify);
-        let about = (engine.upload_shape().unwrap(), self.params.digest());
+        let about = (engine.upload_shape().unwrap(), self.job.params.digest());
         let transport = store::read_transport(&self.path(SERVER)).unwrap();
         let server =
             Server::bind("127.0.0.1:0", Limits::default(), about, transport, &answerer).unwrap();
@@ -169,8 +123,9 @@ impl Setup {
 
     /// The first parameters of the job, with all columns `up` moved from zero.
     fn parameters(&self) -> Parameters {
-        let training = self.declared.settings.training(self.folder.model().config(), 2).unwrap();
-        let mut parameters = self.declared.settings.first(training.shape);
+        let training =
+            self.job.declared.settings.training(self.job.folder.model().config(), 2).unwrap();
+        let mut parameters = self.job.declared.settings.first(training.shape);
         for vector in training.shape.vectors() {
             for (f, x) in parameters.vector_mut(vector).iter_mut().enumerate() {
                 if training.shape.is_trained(vector, f) {
@@ -185,12 +140,13 @@ impl Setup {
 #[test]
 fn a_trained_state_and_its_adapter_encrypted_again_answer_as_the_exported_adapter_in_the_clear() {
     let setup = Setup::insecure("trained");
-    let exported = setup.open(&setup.export(&setup.train())).unwrap();
-    let wanted = clear::logits_with(&setup.folder, Some(&exported), SENTENCE).unwrap();
-    let without = clear::logits(&setup.folder, SENTENCE).unwrap();
+    let (job, parameters) = setup.train(2);
+    let exported = setup.open(&setup.export(&parameters)).unwrap();
+    let wanted = clear::logits_with(&setup.job.folder, Some(&exported), SENTENCE).unwrap();
+    let without = clear::logits(&setup.job.folder, SENTENCE).unwrap();
     let change = precision::error_bits(&wanted, &without);
     assert!(change < 5.0, "the adapter changes next to nothing: 2^-{change}");
-    for path in [setup.path("job"), setup.encrypt(&exported)] {
+    for path in [job, setup.encrypt(&exported)] {
         let engine = setup.engine(&setup.source(&path).unwrap());
         let answer = setup.ask(&engine);
         let bits = precision::error_bits(&answer.logits, &wanted);
@@ -202,15 +158,15 @@ fn a_trained_state_and_its_adapter_encrypted_again_answer_as_the_exported_adapte
 #[test]
 fn what_another_owner_encrypted_is_refused_by_name() {
     let (one, other) = (Setup::insecure("owner-one"), Setup::insecure("owner-other"));
-    one.encrypted_job();
+    let (job, _) = one.train(0);
     let adapter = one.open(&one.export(&one.parameters())).unwrap();
-    for path in [one.path("job"), one.encrypt(&adapter)] {
+    for path in [job.clone(), one.encrypt(&adapter)] {
         one.source(&path).unwrap();
         let error = format!("{:#}", other.source(&path).unwrap_err());
         assert!(error.contains("another owner"), "{error}");
     }
     // A job without an iteration has nothing to serve.
-    let untrained = one.source(&one.path("job")).unwrap().read(one.target(), &mut |_| {});
+    let untrained = one.source(&job).unwrap().read(one.target(), &mut |_| {});
     assert!(untrained.err().unwrap().to_string().contains("has not trained yet"));
 }
 
@@ -224,17 +180,18 @@ fn an_exported_head_comes_back_and_scores_as_the_reference_does() {
     assert!(pairs.all(|(a, b)| (a - b).abs() < 1e-7));
     assert!((adapter.scaling() - ALPHA).abs() < 1e-12);
 
-    let tokens = setup.folder.model().config().tokens;
+    let tokens = setup.job.folder.model().config().tokens;
     let mut ids = vec![0; tokens];
-    let length = setup.folder.tokenizer().unwrap().sentence(SENTENCE, &mut ids).unwrap();
-    let table = setup.folder.embedding().unwrap();
+    let length = setup.job.folder.tokenizer().unwrap().sentence(SENTENCE, &mut ids).unwrap();
+    let table = setup.job.folder.embedding().unwrap();
     let embedding = he_nn::reference::embed(&table, &ids[..length], tokens);
     let example = reference::Example { embedding: &embedding, length, label: &[0.0, 1.0] };
     let wanted =
-        reference::evaluate(setup.folder.model(), read, ALPHA, example, Loss::Squared).scores;
-    for found in [adapter, PlainAdapter::trained(parameters, ALPHA, setup.folder.model()).unwrap()]
+        reference::evaluate(setup.job.folder.model(), read, ALPHA, example, Loss::Squared).scores;
+    for found in
+        [adapter, PlainAdapter::trained(parameters, ALPHA, setup.job.folder.model()).unwrap()]
     {
-        let found = clear::logits_with(&setup.folder, Some(&found), SENTENCE).unwrap();
+        let found = clear::logits_with(&setup.job.folder, Some(&found), SENTENCE).unwrap();
         let error = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(error < 1e-6, "{found:?} and {wanted:?}");
     }

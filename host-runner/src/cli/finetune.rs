@@ -1,37 +1,52 @@
 //! `host-runner finetune`: a personal adapter, trained on encrypted examples or rehearsed in the clear.
 
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+mod declared;
+mod shown;
 
-use anyhow::{Context, Result, ensure};
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
 use clap::Args;
 use he_lora::parameters::Parameters;
 use he_lora::training::Training;
 use serde::Serialize;
 
+use self::declared::DeclaredArguments;
+use self::shown::{Expected, Shown};
+use super::serve::Job;
 use crate::adapter::{self, plain};
-use crate::connection::exchange_number;
-use crate::finetune::job::{Declared, Job};
-use crate::finetune::owner::{Destroyed, Owner};
-use crate::finetune::rehearsal::{self, Prepared};
-use crate::finetune::settings::{Fall, Settings, Target};
-use crate::finetune::worker::{Event, Iteration, Worker};
+use crate::files::{self, Access};
+use crate::finetune::exchange::Part;
+use crate::finetune::follow::{Event, Follower, Seen};
+use crate::finetune::job::{self, Declared};
+use crate::finetune::owner::Owner;
+use crate::finetune::record::Record;
+use crate::finetune::rehearsal::{self, Prepared, State};
+use crate::finetune::remote::Remote;
+use crate::finetune::settings::Settings;
 use crate::import::ModelFolder;
 use crate::plan::training::{TrainingPlan, TrainingReport};
 use crate::progress::Progress;
-use crate::store::{Manifest, SERVER};
-use crate::{dataset, memory, preset};
+use crate::store::{self, DEVICE, SERVER};
+use crate::{dataset, preset};
 
 const EXAMPLES: &str = "\
 Examples:
   host-runner finetune --train spam.tsv --dev spam-dev.tsv --limit 256 --dry-run
   host-runner keygen --preset edge-128 --finetune 2 --out keys
   host-runner finetune --train spam.tsv --limit 256 --keys keys --job job --out mine.safetensors
+  host-runner serve --keys keys/server --listen 0.0.0.0:7000 --jobs jobs         # on the server
+  host-runner finetune --train spam.tsv --limit 256 --keys keys --job job --server host:7000 --out mine.safetensors
 
 FILE has a line of headings with the columns 'sentence' and 'label'. A dry run trains in the clear: the same
 examples in the same order, with the same polynomials in the optimizer. It says how good the adapter will
 be, whether a range is left, and what the encrypted run takes. An encrypted run goes on where it was stopped:
-give the same command again.";
+give the same command again. While this program is away a server goes on for --ahead iterations; the losses of
+iterations are decrypted here.";
+
+/// How long a server may be gone.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Trains a personal adapter on examples that the server cannot read
 #[derive(Debug, Args)]
@@ -52,12 +67,21 @@ pub(super) struct Finetune {
     /// Train in the clear, to see what an encrypted run will come to
     #[arg(long)]
     dry_run: bool,
-    /// The folder that `keygen --finetune` wrote, with `server`, `device` and `owner` in it
+    /// The folder that `keygen --finetune` wrote, with `device` and `owner` in it, and `server` unless --server is given
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     keys: Option<PathBuf>,
-    /// The job's folder: encrypted examples and states; a job that is there already goes on
+    /// What is kept of the job: a job that is there already goes on. Without --server the server's part is here, too
     #[arg(long, value_name = "DIR", required_unless_present = "dry_run")]
     job: Option<PathBuf>,
+    /// Train on this server, started with `serve --jobs`, instead of in this process
+    #[arg(long, value_name = "HOST:PORT")]
+    server: Option<String>,
+    /// Iterations that the server may run before this program has looked at their states
+    #[arg(long, value_name = "K", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    ahead: u32,
+    /// Keep the last state, encrypted, in this file
+    #[arg(long, value_name = "FILE")]
+    state_out: Option<PathBuf>,
     /// The file to write the adapter to, with the names of PEFT
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -74,62 +98,6 @@ pub(super) struct Finetune {
     json: Option<PathBuf>,
 }
 
-/// What a run is declared with.
-#[derive(Debug, Args)]
-struct DeclaredArguments {
-    /// The rank of every update
-    #[arg(long, default_value_t = 2)]
-    rank: usize,
-    /// Updates are multiplied by alpha / rank
-    #[arg(long, default_value_t = 2.0)]
-    alpha: f64,
-    /// The projections to train; the head always is
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Target::Q, Target::K, Target::V])]
-    targets: Vec<Target>,
-    /// How often to go through the examples
-    #[arg(long, default_value_t = 1)]
-    epochs: u32,
-    /// Examples of an iteration
-    #[arg(long, default_value_t = 8)]
-    batch: usize,
-    /// The largest learning rate
-    #[arg(long, default_value_t = 0.01)]
-    rate: f64,
-    /// What it is multiplied by for queries and keys: lower it if exponents leave their range
-    #[arg(long, default_value_t = 1.0)]
-    exponent_rate: f64,
-    /// How it falls
-    #[arg(long, value_enum, default_value_t = Fall::Linear)]
-    schedule: Fall,
-    /// Iterations in which it rises
-    #[arg(long, default_value_t = 0)]
-    warmup: u32,
-    /// What is taken off the parameters, as a part of the learning rate
-    #[arg(long, default_value_t = 0.0)]
-    weight_decay: f64,
-    /// What the order of examples and the first parameters are drawn from
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-}
-
-impl DeclaredArguments {
-    fn settings(&self) -> Settings {
-        Settings {
-            rank: self.rank,
-            alpha: self.alpha,
-            targets: self.targets.clone(),
-            epochs: self.epochs,
-            batch: self.batch,
-            rate: self.rate,
-            exponent_rate: self.exponent_rate,
-            schedule: self.schedule,
-            warmup: self.warmup,
-            weight_decay: self.weight_decay,
-            seed: self.seed,
-        }
-    }
-}
-
 /// Everything there is to say of a run.
 #[derive(Debug, Default, Serialize)]
 struct Summary {
@@ -141,7 +109,7 @@ struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     rehearsal: Option<rehearsal::Report>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    ran: Vec<Iteration>,
+    ran: Vec<Seen>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accuracy: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,7 +146,7 @@ impl Finetune {
             dev,
         };
         let summary = match (&self.keys, &self.job) {
-            (Some(keys), Some(job)) if !self.dry_run => self.run_encrypted(run, keys, job)?,
+            (Some(keys), Some(job)) if !self.dry_run => self.run_encrypted(&run, keys, job)?,
             _ => self.rehearse(&run)?,
         };
         self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &summary))
@@ -199,48 +167,34 @@ impl Finetune {
         Ok(summary)
     }
 
-    fn run_encrypted(&self, run: Run, keys: &Path, folder: &Path) -> Result<Summary> {
-        let job = Job::at(folder)?;
-        let declared = run.declare(&job, keys)?;
-        let model = ModelFolder::open(&self.model)?.into_model();
-        let worker = Worker::load(&keys.join(SERVER), model, declared.clone(), self.memory)?;
-        let mut summary = Summary {
-            iterations: run.iterations,
-            examples: run.examples.len(),
-            settings: Some(run.settings.clone()),
-            ..Summary::default()
-        };
+    fn run_encrypted(&self, run: &Run, keys: &Path, folder: &Path) -> Result<Summary> {
+        let record = Record::at(folder)?;
+        let (preset, _) = store::device::params(&keys.join(DEVICE))?;
+        let declared = record.declared(|number| run.declared(preset, number))?;
         let owner = Owner::open(keys, &run.folder)?;
-        let mut shown = Shown::new(run.iterations, run.settings.batch);
-        let mut left = self.stop_after.unwrap_or(u32::MAX);
-        let found = loop {
-            let step = left.min(1);
-            let is_done = worker.run(&job, Some(step), &mut |event| {
-                shown.show(event);
-                if let Event::Done(iteration) = event {
-                    summary.ran.push(*iteration);
-                }
-            })?;
-            // The owner looks at every state, so that no iteration is built on a destroyed one.
-            let found = owner.decrypt(&job, &declared, shown.done);
-            if found.as_ref().is_err_and(anyhow::Error::is::<Destroyed>) {
-                job.discard(shown.done)?;
+        let job = Encrypted { run, record: &record, declared: &declared, owner: &owner };
+        let Some((number, state)) = (match &self.server {
+            Some(address) => self.follow(&job, address, self.ahead)?,
+            None => {
+                let server = keys.join(SERVER);
+                let engine = Job::load(&server, &self.model, None, self.memory)?;
+                let engine = engine.training(Some(&folder.join(job::SERVER)));
+                // Whoever looks at every state before the next iteration loses none.
+                engine.while_serving(&server, |address| self.follow(&job, address, 1))?
             }
-            let found = found?;
-            left -= step;
-            if is_done {
-                break found;
-            }
-            if left == 0 {
-                println!("stopped; the same command goes on");
-                return Ok(summary);
-            }
+        }) else {
+            println!("stopped; the same command goes on");
+            return Ok(run.summary(record.iterations()?));
         };
-        drop(worker);
         let (clear, rehearsed) = run.rehearse()?;
+        let found = state.parameters;
         let pairs = found.numbers().iter().zip(clear.numbers());
         let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        println!("largest difference from the run in the clear: 2^{:.1}", difference.log2());
+        println!(
+            "largest difference from the run in the clear: 2^{:.1} after {number} iterations",
+            difference.log2()
+        );
+        let mut summary = run.summary(record.iterations()?);
         summary.largest_difference = Some(difference);
         summary.rehearsal = rehearsed.rehearsal;
         summary.accuracy = run.accuracy(&found);
@@ -249,8 +203,45 @@ impl Finetune {
             let (a, b) = (100.0 * encrypted, 100.0 * clear);
             println!("accuracy {a:.1} % of {}; of the run in the clear {b:.1} %", run.dev_count());
         }
-        self.save(&run, &found)?;
+        self.save(run, &found)?;
         Ok(summary)
+    }
+
+    /// Follows a job at an address; the last iteration and its state if the job is done.
+    fn follow(
+        &self,
+        job: &Encrypted<'_>,
+        address: &str,
+        ahead: u32,
+    ) -> Result<Option<(u32, State)>> {
+        let Encrypted { run, record, declared, owner } = *job;
+        let mut remote = Remote::new(owner.client(), address, declared.number, PATIENCE);
+        let mut shown = Shown::new(run.iterations, run.settings.batch, run.examples.len());
+        let mut follower =
+            Follower { owner, declared, examples: &run.examples, ahead, until: run.iterations };
+        follower.upload(&mut remote, &mut |event| shown.show(event))?;
+        if let Some(more) = self.stop_after {
+            let done = remote.status(None)?.done;
+            follower.until = run.iterations.min(done.saturating_add(more));
+        }
+        let mut kept = Ok(());
+        let (number, state) = follower.follow(&mut remote, &mut |event| {
+            if let (Event::Good(seen), Ok(())) = (event, &kept) {
+                kept = record.add(seen);
+            }
+            shown.show(event);
+        })?;
+        kept?;
+        if number < run.iterations {
+            return Ok(None);
+        }
+        if let Some(path) = &self.state_out {
+            let bytes = remote.fetch(Part::State(number))?;
+            owner.check_state(declared, number, &bytes)?;
+            files::write(path, Access::Public, &bytes)?;
+            println!("{}: the last state, encrypted", path.display());
+        }
+        Ok(Some((number, state)))
     }
 
     fn save(&self, run: &Run, parameters: &Parameters) -> Result<()> {
@@ -292,18 +283,10 @@ impl Run {
             eprintln!("warning: a declared range was left: lower --rate or --alpha");
         }
         for (what, count) in &report.beyond {
-            eprintln!(
-                "warning: {what} was out of its range {count} times: lower --rate or --alpha"
-            );
+            eprintln!("warning: {what} in {count} passes: lower --rate or --alpha");
         }
-        let summary = Summary {
-            iterations: self.iterations,
-            examples: self.examples.len(),
-            settings: Some(self.settings.clone()),
-            rehearsal: Some(rehearsed.report),
-            ..Summary::default()
-        };
-        Ok((rehearsed.parameters, summary))
+        let rehearsal = Some(rehearsed.report);
+        Ok((rehearsed.parameters, Summary { rehearsal, ..self.summary(Vec::new()) }))
     }
 
     fn accuracy(&self, parameters: &Parameters) -> Option<f64> {
@@ -315,105 +298,29 @@ impl Run {
         self.dev.as_ref().map_or(0, Vec::len)
     }
 
-    /// What the job in the folder was declared with; encrypts it first if there is none.
-    fn declare(&self, job: &Job, keys: &Path) -> Result<Declared> {
-        let preset = Manifest::open(&keys.join(SERVER))?.preset().to_owned();
+    /// What a job is declared as.
+    fn declared(&self, preset: &str, number: u64) -> Declared {
         let model = format!("{:016x}", adapter::digest(self.folder.model()));
         let (examples, settings) = (self.examples.len(), self.settings.clone());
-        let wanted = |number| Declared { preset, model, examples, number, settings };
-        if let Some(found) = job.declared()? {
-            let wanted = wanted(found.number);
-            ensure!(
-                found == wanted,
-                "the job there was declared otherwise; give its own arguments, or another --job"
-            );
-            return Ok(found);
-        }
-        let declared = wanted(exchange_number()?);
-        let mut progress = Progress::new("examples", examples);
-        let mut done = || progress.step("encrypted");
-        let owner = Owner::open(keys, &self.folder)?;
-        owner.encrypt(job, &declared, &self.examples, &mut done).context("encrypting the job")?;
-        let _ = progress.finish();
-        Ok(declared)
-    }
-}
-
-/// What an encrypted run is expected to take.
-struct Expected<'a>(&'a TrainingReport, u32);
-
-impl core::fmt::Display for Expected<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self(plan, iterations) = self;
-        let batch = u32::try_from(plan.batch).unwrap_or(u32::MAX);
-        let iteration = f64::from(batch) * plan.example_seconds + plan.step_seconds;
-        writeln!(
-            f,
-            "an encrypted run: {:.1} bootstraps and {:.0} s of processor time an example ({:.1} times a \
-             forward pass), {:.0} s an optimizer step; {:.1} processor hours in all",
-            f64::from(u32::try_from(plan.bootstraps - plan.step_bootstraps).unwrap_or(u32::MAX))
-                / f64::from(batch),
-            plan.example_seconds,
-            plan.example_seconds / plan.forward_seconds,
-            plan.step_seconds,
-            f64::from(*iterations) * iteration / 3600.0,
-        )?;
-        writeln!(
-            f,
-            "{} keys, {} on disk; {} of memory",
-            plan.keys.count,
-            memory::bytes(plan.keys.wire_bytes),
-            memory::bytes(plan.memory_bytes)
-        )
-    }
-}
-
-/// What a person sees of an encrypted run.
-struct Shown {
-    begun: Instant,
-    first: Option<u32>,
-    done: u32,
-    total: u32,
-    batch: usize,
-}
-
-impl Shown {
-    fn new(total: u32, batch: usize) -> Self {
-        Self { begun: Instant::now(), first: None, done: 0, total, batch }
+        Declared { preset: preset.to_owned(), model, examples, number, settings }
     }
 
-    fn show(&mut self, event: Event<'_>) {
-        match event {
-            Event::Begin(done) => {
-                if self.first.is_none() {
-                    (self.begun, self.first) = (Instant::now(), Some(done));
-                    eprintln!("{done} of {} iterations are done", self.total);
-                }
-                self.done = done;
-            }
-            Event::Damaged(what) => eprintln!("warning: {what}; the state before it is taken"),
-            Event::Example(number) => {
-                let seconds = self.begun.elapsed().as_secs_f64();
-                let now = self.done + 1;
-                eprintln!(
-                    "iteration {now}/{}: example {number}/{} ({seconds:.0} s)",
-                    self.total, self.batch
-                );
-            }
-            Event::Done(iteration) => {
-                self.done = iteration.number;
-                let ran = f64::from(self.done - self.first.unwrap_or(0));
-                let left = f64::from(self.total - self.done);
-                let seconds = self.begun.elapsed().as_secs_f64() / ran * left;
-                eprintln!(
-                    "iteration {}/{} in {:.0} s, of which the optimizer {:.0} s; {:.0} min left",
-                    self.done,
-                    self.total,
-                    iteration.seconds,
-                    iteration.optimizer_seconds,
-                    seconds / 60.0
-                );
-            }
+    fn summary(&self, ran: Vec<Seen>) -> Summary {
+        Summary {
+            iterations: self.iterations,
+            examples: self.examples.len(),
+            settings: Some(self.settings.clone()),
+            ran,
+            ..Summary::default()
         }
     }
+}
+
+/// An encrypted run as its owner has it.
+#[derive(Clone, Copy)]
+struct Encrypted<'a> {
+    run: &'a Run,
+    record: &'a Record,
+    declared: &'a Declared,
+    owner: &'a Owner<'a>,
 }

@@ -6,16 +6,19 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use clap::Args;
+use he_core::wire::TransportKey;
 use he_nn::stage::{Event, Stage};
 
 use crate::engine::Engine;
 use crate::files;
+use crate::finetune::jobs::Jobs;
+use crate::finetune::worker::Means;
 use crate::import::ModelFolder;
 use crate::memory;
 use crate::personal::Source;
 use crate::plan::Plan;
 use crate::report::{ParametersReport, ServeReport};
-use crate::server::{Answered, Limits, Server, Until};
+use crate::server::{Answered, Answerer, Limits, Server, Until};
 use crate::store::{self, Manifest};
 
 const EXAMPLES: &str = "\
@@ -24,6 +27,7 @@ Examples:
   host-runner serve --keys keys/server --model models/edge --once --json report.json
   host-runner serve --keys keys/server --adapter mine.enc
   host-runner serve --keys keys/server --adapter job
+  host-runner serve --keys keys/server --listen 0.0.0.0:7000 --jobs jobs
 
 Prints `listening on ADDRESS` on standard output when ready. `host-runner plan` says
 beforehand how much memory it will take.";
@@ -46,8 +50,11 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: String,
     /// Exit after one answer
-    #[arg(long)]
+    #[arg(long, conflicts_with = "jobs")]
     once: bool,
+    /// Train what `finetune --server` sends, between questions; jobs and their states are in this folder
+    #[arg(long, value_name = "DIR")]
+    jobs: Option<PathBuf>,
     /// Take at most this much memory, such as 12G, instead of what is available
     #[arg(long, value_name = "SIZE", value_parser = crate::memory::parse_bytes)]
     memory: Option<u64>,
@@ -62,7 +69,7 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(&self) -> Result<()> {
         let job = Job::load(&self.keys, &self.model, self.adapter.as_deref(), self.memory)?;
-        let job = job.traced(self.trace.as_deref());
+        let job = job.traced(self.trace.as_deref()).training(self.jobs.as_deref());
         let until = if self.once { Until::Answered } else { Until::Stopped };
         job.serve(&self.listen, &self.keys, until, self.json.as_deref())
     }
@@ -75,6 +82,8 @@ pub(super) struct Job {
     plan: Plan,
     parameters: ParametersReport,
     trace: Option<PathBuf>,
+    jobs: Option<PathBuf>,
+    memory: Option<u64>,
 }
 
 impl Job {
@@ -110,13 +119,37 @@ impl Job {
             engine = engine.with_adapter(adapter)?;
         }
         let parameters = ParametersReport::new(manifest.preset(), &params);
-        Ok(Self { engine, plan, parameters, trace: None })
+        Ok(Self { engine, plan, parameters, trace: None, jobs: None, memory })
     }
 
     /// With a trace written to `path` after each answer, if there is one.
     pub(super) fn traced(self, path: Option<&Path>) -> Self {
         let Some(path) = path else { return self };
         Self { engine: self.engine.with_recorder(), trace: Some(path.to_owned()), ..self }
+    }
+
+    /// With jobs in a folder, if there is one.
+    pub(super) fn training(self, jobs: Option<&Path>) -> Self {
+        Self { jobs: jobs.map(Path::to_owned), ..self }
+    }
+
+    /// What the folder of keys has besides keys.
+    fn bound(keys: &Path) -> Result<(Manifest, TransportKey)> {
+        Ok((Manifest::open(keys)?, store::read_transport(keys)?))
+    }
+
+    /// The jobs in the folder, if there is one.
+    fn jobs<'a>(
+        &'a self,
+        keys: &'a Path,
+        (manifest, transport): &'a (Manifest, TransportKey),
+    ) -> Result<Option<Jobs<'a>>> {
+        let Some(folder) = &self.jobs else { return Ok(None) };
+        let (cpu, model) = (self.engine.cpu(), self.engine.model());
+        let means = Means { cpu, model, transport };
+        let jobs = Jobs::open(folder, means, (keys, manifest), self.memory)?;
+        eprintln!("jobs are in {}", jobs.folder().display());
+        Ok(Some(jobs))
     }
 
     /// Writes what was computed since this was last called.
@@ -137,7 +170,9 @@ impl Job {
                 notify(event);
             })
         };
-        let server = self.bind(address, keys, &answerer)?;
+        let bound = Self::bound(keys)?;
+        let jobs = self.jobs(keys, &bound)?;
+        let server = self.bind(address, keys, (&answerer, jobs.as_ref()))?;
         println!("listening on {}", server.address());
         server.run(until, &|answered| {
             let Answered { server, upload_bytes, download_bytes } = answered.clone();
@@ -161,11 +196,15 @@ impl Job {
         &'a self,
         address: &str,
         keys: &Path,
-        answerer: &'a crate::server::Answerer<'a>,
+        (answerer, jobs): (&'a Answerer<'a>, Option<&'a Jobs<'a>>),
     ) -> Result<Server<'a>> {
         let transport = store::read_transport(keys)?;
         let about = (self.engine.upload_shape()?, self.engine.params().digest());
-        Server::bind(address, Limits::default(), about, transport, answerer)
+        let server = Server::bind(address, Limits::default(), about, transport, answerer)?;
+        Ok(match jobs {
+            Some(jobs) => server.with_jobs(jobs),
+            None => server,
+        })
     }
 
     /// Serves whoever `ask` sends to the address that it is given, over one connection.
@@ -175,7 +214,9 @@ impl Job {
         ask: impl FnOnce(&str) -> Result<T>,
     ) -> Result<T> {
         let answerer = |upload, notify: &mut dyn FnMut(_)| self.engine.answer(upload, notify);
-        let server = self.bind("127.0.0.1:0", keys, &answerer)?;
+        let bound = Self::bound(keys)?;
+        let jobs = self.jobs(keys, &bound)?;
+        let server = self.bind("127.0.0.1:0", keys, (&answerer, jobs.as_ref()))?;
         let address = server.address().to_string();
         let result = thread::scope(|scope| {
             let serving = scope.spawn(|| server.run(Until::HungUp, &|_| {}));

@@ -1,4 +1,4 @@
-//! The owner's side of a job: what is encrypted before, and what is decrypted after.
+//! The owner's secrets at work: what is encrypted for a job, and what is decrypted of it.
 
 use std::path::Path;
 
@@ -9,27 +9,25 @@ use he_core::encrypt::{Encryptor, PublicKey};
 use he_core::linear::answer_slot;
 use he_core::params::Params;
 use he_core::ring::Ring;
+use he_lora::adamw::Moments;
 use he_lora::parameters::Parameters;
 use he_lora::state::{Kind, Places};
 use he_lora::training::Training;
 
-use super::job::{Declared, Job};
+use super::exchange::Part;
+use super::job::{Declared, Job, read_state, state_bytes};
+use super::rehearsal::State;
 use crate::client::Client;
 use crate::dataset::Example;
-use crate::files::{self, Access};
 use crate::import::ModelFolder;
 use crate::random;
 use crate::store::{self, DEVICE, OWNER};
 use crate::threads::Rayon;
 
-/// No file of answers is larger.
-const LIMIT: u64 = 1 << 26;
-/// Parameters are smaller: twice what training is likely to reach.
-pub const LARGEST_PARAMETER: f64 = 4.0;
 /// How far a canary may be from what it should be: far more than noise, far less than what destroys a state.
 const CANARY_ERROR: f64 = 1.0 / 16.0;
 
-/// Who encrypts a job, and decrypts its result.
+/// Who encrypts a job, and decrypts its results.
 #[expect(missing_debug_implementations, reason = "holds secrets")]
 pub struct Owner<'a> {
     client: Client<'a>,
@@ -37,6 +35,18 @@ pub struct Owner<'a> {
     params: Params,
     ring: Ring,
     public: PublicKey,
+}
+
+/// What an iteration's result says.
+#[expect(missing_debug_implementations, reason = "holds a person's weights")]
+pub struct Opened {
+    /// After the iteration.
+    pub state: State,
+    /// The scores of each of its examples before it.
+    pub scores: Vec<Vec<f64>>,
+    /// Whether everything in the state that is known beforehand is what it should be. If not, a value left the range
+    /// of an approximation, and all numbers here mean nothing.
+    pub is_intact: bool,
 }
 
 impl<'a> Owner<'a> {
@@ -62,29 +72,31 @@ impl<'a> Owner<'a> {
         Ok(Self { client, folder, params, ring, public })
     }
 
-    /// Encrypts a job into its folder; examples that are there already are kept. `done` hears of each
-    /// example.
+    /// The client whose secrets these are.
+    #[must_use]
+    pub const fn client(&self) -> &Client<'a> {
+        &self.client
+    }
+
+    /// The model's folder.
+    #[must_use]
+    pub const fn folder(&self) -> &'a ModelFolder {
+        self.folder
+    }
+
+    /// An example with its label, as it is sent.
     ///
     /// # Errors
-    /// If a sentence is empty or too long, or the disk is full.
-    pub fn encrypt(
-        &self,
-        job: &Job,
-        declared: &Declared,
-        examples: &[Example],
-        done: &mut dyn FnMut(),
-    ) -> Result<()> {
-        for (index, example) in examples.iter().enumerate() {
-            let path = job.example(index);
-            if !path.exists() {
-                let mut label = vec![0.0; self.folder.model().config().classes];
-                *label.get_mut(example.label).context("a label beyond the classes")? = 1.0;
-                let upload = self.client.example(&example.sentence, &label);
-                let upload = upload.with_context(|| format!("in sentence {}", index + 1))?;
-                files::write(&path, Access::Public, &upload)?;
-            }
-            done();
-        }
+    /// If the sentence is empty or too long.
+    pub fn example(&self, example: &Example) -> Result<Vec<u8>> {
+        self.client.example(&example.sentence, &self.label(example)?)
+    }
+
+    /// The state before the first iteration, as it is sent.
+    ///
+    /// # Errors
+    /// If the settings do not fit the model, or the system gives no randomness.
+    pub fn first(&self, declared: &Declared) -> Result<Vec<u8>> {
         let (ring, params) = (&self.ring, &self.params);
         let encoder = Encoder::new(params.log_degree());
         let encryptor = Encryptor { ring, params, encoder: &encoder };
@@ -92,34 +104,94 @@ impl<'a> Owner<'a> {
         let slots = places.pack(Kind::Parameter, &declared.settings.first(places.shape()));
         let (mut rng, scale) = (random::generator()?, params.default_scale());
         let state = encryptor.encrypt_public(&self.public, &slots, scale, &mut rng)?;
-        job.write_state(0, params, &state)?;
-        job.declare(declared)
+        state_bytes(params, declared.exchange(0), &state)
     }
 
-    /// Decrypts what iteration `number` of a job left.
+    /// Decrypts what iteration `number` left.
     ///
     /// # Errors
-    /// If it is missing, damaged or of another job or iteration, or its canary says that a value left the range
-    /// of an approximation: [`Destroyed`].
-    pub fn decrypt(&self, job: &Job, declared: &Declared, number: u32) -> Result<Parameters> {
-        let bytes = files::read(&job.answers(), LIMIT)?;
+    /// If it is truncated, altered, or of another job or iteration.
+    pub fn open_result(&self, declared: &Declared, number: u32, bytes: &[u8]) -> Result<Opened> {
         let mut slots = vec![Complex::ZERO; self.params.degree() / 2];
         let (answers, mut taken) = (self.params.degree() / self.params.edge_degree(), 0);
-        self.client.open_all(declared.exchange(number), &bytes, |number, coefficient, value| {
-            let slot = (number < answers).then(|| answer_slot(&self.params, number, coefficient));
-            if let Some(slot) = slot.flatten().and_then(|at| slots.get_mut(at)) {
-                *slot = Complex::real(value);
-                taken += 1;
+        let (mut scores, mut largest) = (Vec::new(), 0f64);
+        self.client.open_all(declared.exchange(number), bytes, |number, coefficient, value| {
+            if number >= answers {
+                scores.push(value);
+                return;
+            }
+            match answer_slot(&self.params, number, coefficient) {
+                None => largest = largest.max(value.abs()),
+                Some(slot) => {
+                    taken += 1;
+                    if let Some(slot) = slots.get_mut(slot) {
+                        *slot = Complex::real(value);
+                    }
+                }
             }
         })?;
-        ensure!(taken == slots.len(), "the answers have {taken} numbers, not {}", slots.len());
+        ensure!(taken == slots.len(), "the result has {taken} numbers, not {}", slots.len());
         let (places, training) = (self.places(declared)?, self.training(declared)?);
-        if let Some(canary) = places.canary(Kind::Mean, &slots) {
-            let decay = training.optimizer.mean_decay.powi(number.cast_signed());
-            let wanted = training.canary() * (1.0 - decay);
-            ensure!((canary - wanted).abs() < CANARY_ERROR, Destroyed { number });
+        let (classes, batch) = (training.shape.classes(), declared.settings.batch);
+        let wanted = batch * classes;
+        ensure!(scores.len() == wanted, "the result has {} scores, not {wanted}", scores.len());
+        let read = |kind| places.read(kind, &slots);
+        let moments = Moments { mean: read(Kind::Mean)?, square: read(Kind::Square)? };
+        let decay = training.optimizer.mean_decay.powi(number.cast_signed());
+        let error = places
+            .canary(Kind::Mean, &slots)
+            .map_or(0.0, |canary| (canary - training.canary() * (1.0 - decay)).abs());
+        Ok(Opened {
+            state: State { parameters: read(Kind::Parameter)?, moments },
+            scores: scores.chunks_exact(classes).map(<[f64]>::to_vec).collect(),
+            // A state is real: what is imaginary is known to be zero, too.
+            is_intact: error.max(largest) < CANARY_ERROR,
+        })
+    }
+
+    /// Decrypts what the last iteration of a job left.
+    ///
+    /// # Errors
+    /// If there is none yet, or it is destroyed; as [`Self::open_result`].
+    pub fn decrypt(&self, job: &Job) -> Result<Parameters> {
+        let number = job.done()?;
+        ensure!(number > 0, "the job has not trained yet; run `host-runner finetune` on it");
+        let opened = self.open_result(job.declared(), number, &job.read(Part::Result(number))?)?;
+        ensure!(opened.is_intact, "iteration {number} destroyed the state");
+        Ok(opened.state.parameters)
+    }
+
+    /// Checks a state that the server sent.
+    ///
+    /// # Errors
+    /// If it is truncated, damaged, or of another job or iteration.
+    pub fn check_state(&self, declared: &Declared, number: u32, bytes: &[u8]) -> Result<()> {
+        read_state(bytes, declared.exchange(number), (&self.ring, &self.params)).map(|_| ())
+    }
+
+    /// The mean loss of scores of some examples.
+    ///
+    /// # Errors
+    /// If a label is beyond the classes.
+    pub fn loss(
+        &self,
+        declared: &Declared,
+        scores: &[Vec<f64>],
+        examples: &[&Example],
+    ) -> Result<f64> {
+        let (training, mut sum) = (self.training(declared)?, 0.0);
+        for (scores, example) in scores.iter().zip(examples) {
+            sum += training.loss.evaluate(scores, &self.label(example)?).0;
         }
-        Ok(places.read(Kind::Parameter, &slots)?)
+        Ok(sum / f64::from(u32::try_from(scores.len().max(1))?))
+    }
+
+    /// What the settings come to.
+    ///
+    /// # Errors
+    /// If they do not fit the model.
+    pub fn training(&self, declared: &Declared) -> Result<Training> {
+        declared.settings.training(self.folder.model().config(), declared.iterations()?)
     }
 
     fn places(&self, declared: &Declared) -> Result<Places> {
@@ -127,28 +199,9 @@ impl<'a> Owner<'a> {
         Ok(Places::of_slots(self.params.degree() / 2, self.params.tokens(), shape)?)
     }
 
-    fn training(&self, declared: &Declared) -> Result<Training> {
-        let iterations = declared.settings.iterations(declared.examples)?;
-        declared.settings.training(self.folder.model().config(), iterations)
+    fn label(&self, example: &Example) -> Result<Vec<f64>> {
+        let mut label = vec![0.0; self.folder.model().config().classes];
+        *label.get_mut(example.label).context("a label beyond the classes")? = 1.0;
+        Ok(label)
     }
 }
-
-/// A state whose canary is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Destroyed {
-    /// The iteration that left it.
-    pub number: u32,
-}
-
-impl core::fmt::Display for Destroyed {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(
-            f,
-            "iteration {}: a value left the range of an approximation and destroyed the state; a \
-             rehearsal (--dry-run) names the range, a lower --rate or --alpha keeps it",
-            self.number
-        )
-    }
-}
-
-impl core::error::Error for Destroyed {}

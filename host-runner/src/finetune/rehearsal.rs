@@ -82,6 +82,25 @@ pub fn prepare(folder: &ModelFolder, examples: &[dataset::Example]) -> Result<Ve
     examples.iter().zip(1..).map(one).collect()
 }
 
+/// What goes from one iteration to the next.
+#[expect(missing_debug_implementations, reason = "holds a person's weights")]
+pub struct State {
+    /// What is trained.
+    pub parameters: Parameters,
+    /// What the optimizer remembers.
+    pub moments: Moments,
+}
+
+impl State {
+    /// The state before the first iteration.
+    #[must_use]
+    pub fn first(settings: &Settings, training: &Training) -> Self {
+        let zeros = || Parameters::zeros(training.shape);
+        let moments = Moments { mean: zeros(), square: zeros() };
+        Self { parameters: settings.first(training.shape), moments }
+    }
+}
+
 /// Runs all iterations; `done` hears of each with its loss.
 ///
 /// # Errors
@@ -94,38 +113,68 @@ pub fn run(
 ) -> Result<Rehearsed> {
     let iterations = settings.iterations(examples.len())?;
     let training = settings.training(folder.model().config(), iterations)?;
-    let root = training.optimizer.inverse_root()?;
-    let zeros = || Parameters::zeros(training.shape);
-    let mut moments = Moments { mean: zeros(), square: zeros() };
-    let mut parameters = settings.first(training.shape);
-    let mut report = Report::default();
+    let (mut state, mut report) = (State::first(settings, &training), Report::default());
     for number in 1..=iterations {
         let batch = settings.batch(examples.len(), number);
-        let part = 1.0 / f64::from(u32::try_from(batch.len())?);
-        let outcomes: Vec<_> = batch
-            .par_iter()
-            .map(|&i| examples[i].evaluate(folder, &training, &parameters))
-            .collect();
-        let mut mean = zeros();
-        let mut loss = 0.0;
-        for outcome in &outcomes {
-            training.accumulate(&mut mean, &outcome.gradient, part);
-            loss += part * outcome.loss;
-            report.scores = report.scores.max(outcome.spread / training.largest_score);
-            for what in &outcome.beyond {
-                *report.beyond.entry(what.clone()).or_default() += 1;
-            }
-        }
-        let limit = training.optimizer.limit;
-        let inverse_root = |x: f64| root.eval(x);
-        training.optimizer.apply(number, &mut parameters, &mut moments, &mean, &inverse_root);
-        let correction = 1.0 - training.optimizer.square_decay.powi(number.cast_signed());
-        let largest = moments.square.numbers().iter().fold(0.0, |m: f64, v| m.max(v / correction));
-        report.window = report.window.max(largest / limit);
-        report.losses.push(loss);
+        let batch: Vec<_> = batch.into_iter().map(|place| &examples[place]).collect();
+        let loss = step((folder, &training), number, &mut state, &batch, &mut report)?;
         done(number, loss);
     }
-    Ok(Rehearsed { parameters, report })
+    Ok(Rehearsed { parameters: state.parameters, report })
+}
+
+/// Runs iteration `number`; returns the mean loss before it.
+fn step(
+    (folder, training): (&ModelFolder, &Training),
+    number: u32,
+    state: &mut State,
+    batch: &[&Prepared],
+    report: &mut Report,
+) -> Result<f64> {
+    let part = 1.0 / f64::from(u32::try_from(batch.len())?);
+    let evaluate = |example: &&Prepared| example.evaluate(folder, training, &state.parameters);
+    let outcomes: Vec<_> = batch.par_iter().map(evaluate).collect();
+    let (mut mean, mut loss) = (Parameters::zeros(training.shape), 0.0);
+    for outcome in &outcomes {
+        training.accumulate(&mut mean, &outcome.gradient, part);
+        loss += part * outcome.loss;
+        report.scores = report.scores.max(outcome.spread / training.largest_score);
+        for what in &outcome.beyond {
+            *report.beyond.entry(what.clone()).or_default() += 1;
+        }
+    }
+    let root = training.optimizer.inverse_root()?;
+    let (optimizer, State { parameters, moments }) = (&training.optimizer, state);
+    optimizer.apply(number, parameters, moments, &mean, &|x: f64| root.eval(x));
+    let correction = 1.0 - optimizer.square_decay.powi(number.cast_signed());
+    let largest = moments.square.numbers().iter().fold(0.0, |m: f64, v| m.max(v / correction));
+    report.window = report.window.max(largest / optimizer.limit);
+    report.losses.push(loss);
+    Ok(loss)
+}
+
+/// Runs iteration `number` once more, after `state`; returns what leaves a declared range in it, which destroys a
+/// state under encryption. Empty if nothing does.
+///
+/// # Errors
+/// If the optimizer's polynomial cannot be made.
+pub fn explain(
+    (folder, training): (&ModelFolder, &Training),
+    number: u32,
+    state: &mut State,
+    batch: &[&Prepared],
+) -> Result<Vec<String>> {
+    let mut report = Report::default();
+    step((folder, training), number, state, batch, &mut report)?;
+    let count = batch.len();
+    let left = |(what, times): (&String, &usize)| format!("{what}, in {times} of {count} examples");
+    let mut found: Vec<String> = report.beyond.iter().map(left).collect();
+    for (what, part) in [("the optimizer's window", report.window), ("scores", report.scores)] {
+        if part > 1.0 || part.is_nan() {
+            found.push(format!("{what} left the declared range by a factor of {part:.2}"));
+        }
+    }
+    Ok(found)
 }
 
 /// The part of the examples that the adapted model classifies as people did.
@@ -182,8 +231,11 @@ impl Prepared {
         };
         let trace = forward_with(model, &self.embedding, self.length, &update);
         let beyond = clear::beyond_ranges(model.config(), &trace);
-        // Without the numbers, so that cases can be counted.
-        let name = |text: &String| text.split(" is ").next().unwrap_or(text).to_owned();
+        // Without the number, so that cases can be counted.
+        let name = |text: &String| match (text.split_once(" is "), text.split_once("beyond ")) {
+            (Some((what, _)), Some((_, range))) => format!("{what} left {range}"),
+            _ => text.clone(),
+        };
         let beyond = beyond.iter().map(name).collect();
         Evaluated { gradient: outcome.gradient, loss: outcome.loss, spread, beyond }
     }

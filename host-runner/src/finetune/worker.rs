@@ -1,240 +1,190 @@
-//! The server's side of a job: iterations from the newest state on, with evaluation keys alone.
+//! The server's side of a job: one iteration from a state to the next, with evaluation keys alone.
 
-use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use he_core::ciphertext::Ciphertext;
 use he_core::cpu::Cpu;
 use he_core::edge::BASE_PRIMES;
 use he_core::eval::Evaluator;
-use he_core::linear::{Rows, SeededUpload};
-use he_core::params::Params;
+use he_core::keyswitch::KeyPlan;
+use he_core::linear::{EdgeAnswer, Rows, SeededUpload};
 use he_core::refresh::{Refresh, Term};
 use he_core::wire::{Answer, AnswerEntry, Link, TransportKey, Upload, UploadShape};
 use he_lora::state::Trained;
 use he_lora::training::{self, Encrypted, Training};
 use he_nn::levels::Levels;
 use he_nn::model::Model;
-use serde::Serialize;
 
-use super::job::{Declared, Job};
-use super::owner::LARGEST_PARAMETER;
-use crate::adapter;
+use super::exchange::{Iteration, LARGEST_PARAMETER, LARGEST_SCORE, LIMIT, Part};
+use super::job::{Declared, Job, take};
 use crate::client::example_shape;
-use crate::engine::{prepare, upload_shape};
-use crate::files::{self, Access};
+use crate::engine::upload_shape;
+use crate::files;
 use crate::memory;
-use crate::plan::training::TrainingPlan;
-use crate::store::{self, Manifest};
+use crate::plan::training::{TrainingPlan, TrainingReport};
 
-/// No upload is larger.
-const LIMIT: u64 = 1 << 24;
+/// What a server trains with.
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "holds a transport key")]
+pub struct Means<'a> {
+    /// With the keys of a training plan.
+    pub cpu: &'a Cpu,
+    /// The model that is adapted.
+    pub model: &'a Model,
+    /// What owner and server share.
+    pub transport: &'a TransportKey,
+}
 
 /// Trains.
 #[expect(missing_debug_implementations, reason = "holds a transport key")]
-pub struct Worker {
-    cpu: Cpu,
-    model: Model,
+pub struct Worker<'a> {
+    means: Means<'a>,
     training: Training,
-    declared: Declared,
     plan: TrainingPlan,
-    shape: UploadShape,
-    transport: TransportKey,
 }
 
-/// What an iteration took.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Iteration {
-    /// Its number, from 1.
-    pub number: u32,
-    /// Wall-clock seconds of all.
-    pub seconds: f64,
-    /// Of the forward and backward passes.
-    pub examples_seconds: f64,
-    /// Of the optimizer, and of what else is done once.
-    pub optimizer_seconds: f64,
-    /// The most memory that the process had had by its end.
-    pub peak_bytes: Option<u64>,
+/// What an iteration gives.
+#[derive(Debug)]
+pub struct Step {
+    /// The next state.
+    pub state: Ciphertext,
+    /// The same and the scores of the examples before it, for the owner.
+    pub result: Vec<u8>,
+    /// What it took.
+    pub report: Iteration,
 }
 
-/// Something that happened.
-#[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
-    /// Training begins, or goes on, after so many iterations.
-    Begin(u32),
-    /// So many examples of the iteration that runs are done.
-    Example(usize),
-    /// An iteration is done, and its state is on the disk.
-    Done(&'a Iteration),
-    /// A state could not be read and an older one is taken.
-    Damaged(&'a str),
-}
-
-impl Worker {
-    /// Loads what a declared job needs.
+impl<'a> Worker<'a> {
+    /// Plans a declared job, for a process that may take so many bytes in all.
     ///
     /// # Errors
-    /// If keys or model are not those of the job, or there is not enough memory; the message says what to do.
-    pub fn load(
-        keys: &Path,
-        model: Model,
-        declared: Declared,
-        memory_limit: Option<u64>,
-    ) -> Result<Self> {
-        let manifest = Manifest::open(keys)?;
-        let params = manifest.params()?;
-        Self::new((keys, &manifest), &params, model, declared, memory_limit)
+    /// If the job does not fit model and parameters.
+    pub fn new(means: Means<'a>, declared: &Declared, bytes: Option<u64>) -> Result<Self> {
+        let (model, settings) = (means.model, &declared.settings);
+        settings.check(declared.examples)?;
+        let training = settings.training(model.config(), declared.iterations()?)?;
+        let params = means.cpu.params();
+        let plan = TrainingPlan::within(bytes, params, model, &training, settings.batch)?;
+        Ok(Self { means, training, plan })
     }
 
-    /// With keys of these parameters.
-    ///
-    /// # Errors
-    /// As [`Self::load`].
-    pub fn new(
-        (keys, manifest): (&Path, &Manifest),
-        params: &Params,
-        model: Model,
-        declared: Declared,
-        memory_limit: Option<u64>,
-    ) -> Result<Self> {
-        let found = format!("{:016x}", adapter::digest(&model));
-        ensure!(found == declared.model, "the job is for another model than this one");
-        ensure!(
-            manifest.preset() == declared.preset,
-            "the job is for keys of '{}', these are of '{}'",
-            declared.preset,
-            manifest.preset()
-        );
-        let iterations = declared.settings.iterations(declared.examples)?;
-        let training = declared.settings.training(model.config(), iterations)?;
-        let (batch, bytes) = (declared.settings.batch, memory_limit.or_else(memory::available));
-        let plan = TrainingPlan::within(bytes, params, &model, &training, batch)?;
-        memory::check("training", plan.report.memory_bytes, memory_limit)?;
-        let shape = example_shape(&upload_shape(params, model.config().width)?);
-        let cpu = prepare(keys, manifest, params, (plan.keys(), &model))?;
-        let transport = store::read_transport(keys)?;
-        Ok(Self { cpu, model, training, declared, plan, shape, transport })
+    /// The keys it needs.
+    #[must_use]
+    pub const fn keys(&self) -> &KeyPlan {
+        self.plan.keys()
     }
 
-    /// Runs iterations until the job is done or `limit` more were run, and leaves the owner the state after each. `notify`
-    /// hears of what happens. True if the job is done.
+    /// What it is expected to take.
+    #[must_use]
+    pub const fn report(&self) -> &TrainingReport {
+        &self.plan.report
+    }
+
+    /// Runs iteration `number` of a job on the state before it. `passed` hears after each group of examples how many
+    /// were passed, and ends the iteration by an error.
     ///
     /// # Errors
-    /// If a file of the job is missing or damaged, or the disk is full. Finished iterations are not lost.
-    pub fn run(
+    /// If an upload is missing or damaged; those of `passed`.
+    pub fn step(
         &self,
         job: &Job,
-        limit: Option<u32>,
-        notify: &mut dyn FnMut(Event<'_>),
-    ) -> Result<bool> {
-        let total = self.declared.settings.iterations(self.declared.examples)?;
-        let mut warn = |text: &str| notify(Event::Damaged(text));
-        let (done, mut state) =
-            job.newest_state(self.cpu.ring(), self.cpu.params(), total, &mut warn)?;
-        notify(Event::Begin(done));
-        let last = limit.map_or(total, |limit| total.min(done.saturating_add(limit)));
-        for number in done + 1..=last {
-            let report;
-            (state, report) = self.iteration(job, number, &state, notify)?;
-            job.write_state(number, self.cpu.params(), &state)?;
-            self.write_answers(job, number, &state)?;
-            notify(Event::Done(&report));
-        }
-        if done >= last {
-            self.write_answers(job, done, &state)?;
-        }
-        Ok(last == total)
-    }
-
-    fn iteration(
-        &self,
-        job: &Job,
-        number: u32,
-        state: &<Cpu as Evaluator>::Ciphertext,
-        notify: &mut dyn FnMut(Event<'_>),
-    ) -> Result<(<Cpu as Evaluator>::Ciphertext, Iteration)> {
-        let (cpu, config, training) = (&self.cpu, self.model.config(), &self.training);
+        (number, state): (u32, &Ciphertext),
+        passed: &mut dyn FnMut(usize) -> Result<()>,
+    ) -> Result<Step> {
+        let (cpu, model, training) = (self.means.cpu, self.means.model, &self.training);
+        let (config, declared) = (model.config(), job.declared());
         let begun = Instant::now();
         let mut levels = Levels::planned(self.plan.levels());
         let state = training::refresh(cpu, config, state, &mut levels)?;
         let trained = Trained::unpack(cpu, training.shape, training.scaling, &state)?;
         let before = begun.elapsed().as_secs_f64();
-        let mut sum = None;
-        let batch = self.declared.settings.batch(self.declared.examples, number);
-        let (mut rest, mut done) = (batch.as_slice(), 0);
+        let (mut sum, mut scores) = (None, Vec::new());
+        let batch = declared.settings.batch(declared.examples, number);
+        let mut rest = batch.as_slice();
         for size in self.plan.groups() {
             let (group, others) = rest.split_at(size);
             rest = others;
-            let rows = group.iter().map(|index| self.read_example(job, *index));
+            let rows = group.iter().map(|index| self.example(job, *index));
             let rows = rows.collect::<Result<Vec<_>>>()?;
             let examples: Vec<_> =
                 rows.iter().map(|(upload, label)| Encrypted { upload, label }).collect();
-            let both = (&self.model, training);
-            let one = training::outcome(cpu, both, &trained, &examples, &mut levels)?.gradient;
+            let both = (model, training);
+            let one = training::outcome(cpu, both, &trained, &examples, &mut levels)?;
+            for rows in &one.scores {
+                scores.extend(cpu.row_answers(rows, LARGEST_SCORE)?);
+            }
             sum = Some(match sum {
-                None => one,
-                Some(sum) => cpu.add(&sum, &one)?,
+                None => one.gradient,
+                Some(sum) => cpu.add(&sum, &one.gradient)?,
             });
-            done += size;
-            notify(Event::Example(done));
+            passed(batch.len() - rest.len())?;
         }
-        let passed = begun.elapsed().as_secs_f64();
+        let examples_seconds = begun.elapsed().as_secs_f64() - before;
         let sum = sum.context("an empty batch")?;
-        let gradient = (&sum, u32::try_from(batch.len())?);
-        let setting = (config, training);
+        let (setting, gradient) = ((config, training), (&sum, u32::try_from(batch.len())?));
         let state = training::step(cpu, setting, number, &state, gradient, &mut levels)?;
-        let seconds = begun.elapsed().as_secs_f64();
-        let examples_seconds = passed - before;
+        let result = self.result(declared.exchange(number), &state, &scores)?;
+        let (seconds, peak_bytes) = (begun.elapsed().as_secs_f64(), memory::peak());
         let optimizer_seconds = seconds - examples_seconds;
-        let peak_bytes = memory::peak();
-        Ok((state, Iteration { number, seconds, examples_seconds, optimizer_seconds, peak_bytes }))
+        let report = Iteration { number, seconds, examples_seconds, optimizer_seconds, peak_bytes };
+        Ok(Step { state, result, report })
     }
 
     /// Rows of an upload and of its label.
-    fn read_example(&self, job: &Job, index: usize) -> Result<(Rows, Rows)> {
-        let path = job.example(index);
+    fn example(&self, job: &Job, index: usize) -> Result<(Rows, Rows)> {
+        let path = job.path(Part::Example(index));
         let bytes = files::read(&path, LIMIT)?;
-        let mut rest = bytes.as_slice();
-        let read = |piece: &mut [u8]| {
-            let taken = rest.split_off(..piece.len()).context("the file is truncated")?;
-            piece.copy_from_slice(taken);
-            Ok::<_, anyhow::Error>(())
-        };
-        let digest = self.cpu.params().digest();
-        let upload = Link::accept(&self.transport, digest, self.shape.length(), read)
-            .and_then(|(_, frame)| Upload::read(frame, &self.shape))
-            .with_context(|| format!("in {}", path.display()))?;
-        let Upload { masks, bodies } = upload;
-        let seeded = |body: [Vec<u32>; BASE_PRIMES]| SeededUpload { seed: masks, b: body.into() };
-        let rows = self.cpu.receive(&bodies.into_iter().map(seeded).collect::<Vec<_>>())?;
-        let (width, classes) = (self.model.config().width, self.training.shape.classes());
+        let upload = read_example(self.means, &bytes);
+        let Upload { masks, bodies } = upload.with_context(|| format!("in {}", path.display()))?;
+        let (cpu, seed) = (self.means.cpu, masks);
+        let seeded = |body: [Vec<u32>; BASE_PRIMES]| SeededUpload { seed, b: body.into() };
+        let rows = cpu.receive(&bodies.into_iter().map(seeded).collect::<Vec<_>>())?;
+        let (width, classes) = (self.means.model.config().width, self.training.shape.classes());
         let part = |range: core::ops::Range<usize>| {
             let rows_of: Vec<Vec<Term>> = range.map(|row| vec![Term { row, shift: 0 }]).collect();
-            self.cpu.select(&rows, &rows_of)
+            cpu.select(&rows, &rows_of)
         };
         Ok((part(0..width)?, part(width..width + classes)?))
     }
 
-    fn write_answers(
-        &self,
-        job: &Job,
-        number: u32,
-        state: &<Cpu as Evaluator>::Ciphertext,
-    ) -> Result<()> {
-        let digest = self.cpu.params().digest();
-        let mut link = Link::new(&self.transport, digest, self.declared.exchange(number));
+    /// What the owner reads: all slots of the state, then the scores of each example.
+    fn result(&self, sequence: u64, state: &Ciphertext, scores: &[EdgeAnswer]) -> Result<Vec<u8>> {
+        let Means { cpu, model, transport } = self.means;
+        let mut link = Link::new(transport, cpu.params().digest(), sequence);
+        let first = upload_shape(cpu.params(), model.config().width)?.primes[0];
         let mut bytes = Vec::new();
-        for answer in self.cpu.answers(state, LARGEST_PARAMETER)? {
+        let mut write = |answer: &EdgeAnswer, count: usize| {
             let entries: Vec<AnswerEntry> = (0u32..)
                 .zip(&answer.b)
+                .take(count)
                 .map(|(position, &body)| AnswerEntry { position, body })
                 .collect();
             let answer = Answer { scale: answer.scale, mask: &answer.a, entries: &entries };
-            answer.write(&mut link, self.shape.primes[0], |piece| {
+            answer.write(&mut link, first, |piece| {
                 bytes.extend_from_slice(piece);
                 Ok::<_, anyhow::Error>(())
-            })?;
+            })
+        };
+        for answer in cpu.answers(state, LARGEST_PARAMETER)? {
+            write(&answer, answer.b.len())?;
         }
-        files::write(&job.answers(), Access::Public, &bytes)
+        // The first token holds a score.
+        scores.iter().try_for_each(|answer| write(answer, 1))?;
+        Ok(bytes)
     }
+}
+
+/// Reads an example as it is kept and sent.
+///
+/// # Errors
+/// If it is truncated, altered, or of another owner.
+pub fn read_example(means: Means<'_>, mut bytes: &[u8]) -> Result<Upload> {
+    let (params, width) = (means.cpu.params(), means.model.config().width);
+    let shape: UploadShape = example_shape(&upload_shape(params, width)?);
+    let read = |piece: &mut [u8]| take(&mut bytes, piece);
+    let (_, frame) = Link::accept(means.transport, params.digest(), shape.length(), read)?;
+    let upload = Upload::read(frame, &shape)?;
+    ensure!(bytes.is_empty(), "there are bytes after its end");
+    Ok(upload)
 }

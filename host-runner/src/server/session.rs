@@ -1,33 +1,25 @@
-//! One connection: upload in, progress and answer out, until the other side hangs up.
+//! One connection: upload in, progress and answer out, or requests about jobs and replies, until the other side
+//! hangs up.
 
 use core::net::SocketAddr;
 use core::panic::AssertUnwindSafe;
 use std::io::{self, Read, Write};
 use std::panic::catch_unwind;
-use std::sync::PoisonError;
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, bail};
-use he_core::wire::{Answer, Header, Link, Progress, Refusal, Text, Upload};
+use he_core::wire::{Answer, Header, Kind, Link, Progress, Refusal, Text, Upload};
 use he_nn::stage::{Event, Stage};
 
 use super::Server;
-use crate::connection::Connection;
+use crate::connection::{Connection, refusal};
 use crate::engine::EncryptedAnswer;
+use crate::finetune::exchange::{self, Request, Said};
 use crate::memory;
 use crate::report;
 
-/// Codes of refusals.
-pub mod refusal {
-    /// The upload is not what it claims to be; `needed` is zero.
-    pub const MALFORMED: u32 = 1;
-    /// Too many connections; `needed` is how many there may be.
-    pub const BUSY: u32 = 2;
-    /// The exchange is not newer than one that was answered; `needed` is the next good number.
-    pub const REPLAYED: u32 = 3;
-    /// The forward pass failed; nothing is known of the sentence.
-    pub const FAILED: u32 = 4;
-}
+/// What is said about jobs where there are none.
+const NO_JOBS: &str = "this server trains nothing; start it with `host-runner serve --jobs DIR`";
 
 /// A question that was answered, and what that took.
 #[derive(Clone, Debug)]
@@ -73,21 +65,45 @@ impl Server<'_> {
         let _ = send_refusal(&mut connection, &mut link, refusal::BUSY, needed, text);
     }
 
-    /// Answers one question; `None` if there is no other.
+    /// Answers one question, and what is asked about jobs before it; `None` if there is no other.
     fn question(&self, connection: &mut Connection) -> Result<Option<Answered>> {
-        connection.allow(self.limits.idle);
-        if !connection.wait()? {
-            return Ok(None);
+        loop {
+            connection.allow(self.limits.idle);
+            if !connection.wait()? {
+                return Ok(None);
+            }
+            connection.allow(self.limits.frame);
+            let before = (connection.received(), connection.sent());
+            let (mut link, received) = self.receive(connection)?;
+            if !self.is_new(link.sequence(), &received) {
+                let text = "this upload was answered before, or its device has lost count";
+                let needed = link.sequence().saturating_add(1);
+                send_refusal(connection, &mut link, refusal::REPLAYED, needed, text)?;
+                bail!("{text} (number {})", link.sequence());
+            }
+            match received {
+                Received::Upload(upload) => {
+                    return self.answer(connection, before, (link, upload)).map(Some);
+                }
+                Received::Request(request, bytes) => {
+                    let said = self.jobs.map(|jobs| jobs.answer(&request, &bytes));
+                    let none = || (Said::Failed(NO_JOBS.to_owned()), Vec::new());
+                    let (said, bytes) = said.unwrap_or_else(none);
+                    connection.allow(self.limits.frame);
+                    let write = |piece: &[u8]| send(connection, piece);
+                    exchange::write(&mut link, Kind::Reply, (&said, &bytes), write)?;
+                }
+            }
         }
-        connection.allow(self.limits.frame);
-        let (received, sent) = (connection.received(), connection.sent());
-        let (mut link, upload) = self.receive(connection)?;
-        if !self.is_new(link.sequence()) {
-            let text = "this upload was answered before, or its device has lost count";
-            let needed = link.sequence().saturating_add(1);
-            send_refusal(connection, &mut link, refusal::REPLAYED, needed, text)?;
-            bail!("{text} (number {})", link.sequence());
-        }
+    }
+
+    /// Answers an upload.
+    fn answer(
+        &self,
+        connection: &mut Connection,
+        (received, sent): (usize, usize),
+        (mut link, upload): (Link<'_>, Upload),
+    ) -> Result<Answered> {
         let begun = Instant::now();
         let stages = Stages::new(begun);
         let (answer, stages) = self.compute(connection, &mut link, upload, stages)?;
@@ -95,15 +111,15 @@ impl Server<'_> {
         let parts = Answer { scale: answer.scale, mask: &answer.mask, entries: &answer.entries };
         parts.write(&mut link, self.shape.primes[0], |bytes| send(connection, bytes))?;
         let seconds = begun.elapsed().as_secs_f64();
-        Ok(Some(Answered {
+        Ok(Answered {
             server: report::ServerReport { seconds, peak_bytes: memory::peak(), stages },
             upload_bytes: connection.received() - received,
             download_bytes: connection.sent() - sent,
-        }))
+        })
     }
 
-    /// Reads an upload, or refuses it.
-    fn receive(&self, connection: &mut Connection) -> Result<(Link<'_>, Upload)> {
+    /// Reads an upload or a request, or refuses it.
+    fn receive(&self, connection: &mut Connection) -> Result<(Link<'_>, Received)> {
         let mut header = Vec::with_capacity(Header::BYTES);
         let read = |bytes: &mut [u8]| {
             connection.read_exact(bytes).context("the device stopped in the middle of a frame")?;
@@ -112,8 +128,18 @@ impl Server<'_> {
             }
             Ok::<_, Error>(())
         };
-        let received = Link::accept(&self.transport, self.digest, self.shape.length(), read)
-            .and_then(|(link, frame)| Ok((link, Upload::read(frame, &self.shape)?)));
+        let limit = self.jobs.map_or(0, |_| exchange::LIMIT).max(self.shape.length());
+        let received =
+            Link::accept(&self.transport, self.digest, limit, read).and_then(|(link, frame)| {
+                let received = match frame.header().kind {
+                    Kind::Request => {
+                        let (request, bytes) = exchange::read(frame, Kind::Request)?;
+                        Received::Request(request, bytes)
+                    }
+                    _ => Received::Upload(Upload::read(frame, &self.shape)?),
+                };
+                Ok((link, received))
+            });
         received.inspect_err(|error| {
             let claimed = header.first_chunk().and_then(|header| Header::parse(header).ok());
             let sequence = claimed.map_or(0, |header| header.sequence);
@@ -133,7 +159,7 @@ impl Server<'_> {
         mut stages: Stages,
     ) -> Result<(EncryptedAnswer, Vec<report::Stage>)> {
         let result = {
-            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            let _turn = self.turn.question();
             let mut notify = |event| {
                 connection.allow(self.limits.frame);
                 if let Some(progress) = stages.note(event) {
@@ -152,6 +178,14 @@ impl Server<'_> {
         send_refusal(connection, link, refusal::FAILED, 0, &format!("{error:#}"))?;
         Err(error)
     }
+}
+
+/// What comes over a connection.
+pub(super) enum Received {
+    /// A question.
+    Upload(Upload),
+    /// Something about a job, and the bytes that belong to it.
+    Request(Request, Vec<u8>),
 }
 
 /// What a forward pass has reported so far.

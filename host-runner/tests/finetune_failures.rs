@@ -1,0 +1,213 @@
+//! What happens to a job when its server is killed, its disk is full, or its owner goes away, at an INSECURE size. The
+//! server is a process of its own: this one, started again.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+#[path = "support/job.rs"]
+mod job;
+#[expect(dead_code, reason = "other tests use the rest")]
+#[path = "support/small.rs"]
+mod small;
+
+use core::time::Duration;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
+use host_runner::finetune::exchange::{Ask, Part, Permission};
+use host_runner::finetune::follow::Event;
+use host_runner::server::Until;
+use job::Setup;
+
+/// Names the folder of keys, the folder of jobs and the address for [`serves_when_another_test_asks`].
+const VARIABLES: [&str; 3] = ["FINETUNE_KEYS", "FINETUNE_JOBS", "FINETUNE_ADDRESS"];
+
+/// Not a test: what the others start as their server.
+#[test]
+fn serves_when_another_test_asks() {
+    let [Ok(keys), Ok(jobs), Ok(address)] = VARIABLES.map(std::env::var) else { return };
+    job::serve(Path::new(&keys), Path::new(&jobs), &address, |server| {
+        println!("\nlistening on {}", server.address());
+        server.run(Until::Stopped, &|_| {}).unwrap();
+    });
+}
+
+/// A server that is killed in the end.
+struct Process {
+    child: Child,
+    address: String,
+}
+
+impl Process {
+    /// With files of at most so many blocks of 512 bytes, if a number is given.
+    fn start(setup: &Setup, jobs: &Path, address: &str, blocks: Option<u32>) -> Self {
+        let limit = blocks.map_or(String::new(), |n| format!("trap '' XFSZ; ulimit -f {n}; "));
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("{limit}exec \"$0\" \"$@\"")])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "serves_when_another_test_asks", "--nocapture"])
+            .env(VARIABLES[0], setup.scratch.path())
+            .env(VARIABLES[1], jobs)
+            .env(VARIABLES[2], address)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let found = lines
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("listening on ").map(ToOwned::to_owned));
+        Self { child, address: found.unwrap() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // SIGKILL: the process hears nothing of it.
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+/// Sends the job, without permission to begin.
+fn upload(setup: &Setup, address: &str) {
+    let owner = setup.owner();
+    let follower = setup.follower(&owner, 0);
+    follower.upload(&mut setup.remote(&owner, address), &mut |_| {}).unwrap();
+}
+
+#[test]
+fn a_server_killed_at_any_moment_ends_with_the_same_bytes_and_loses_at_most_one_step() {
+    let setup = Setup::insecure("finetune-killed", |settings| settings.epochs = 2);
+    let (jobs, undisturbed) = (setup.path("jobs"), setup.path("undisturbed"));
+    let mut process = Some(Process::start(&setup, &jobs, "127.0.0.1:0", None));
+    let address = process.as_ref().unwrap().address.clone();
+    upload(&setup, &address);
+    copy(&jobs, &undisturbed);
+
+    let seed = std::process::id().into();
+    println!("seed {seed}");
+    let (mut rng, (told, events)) = (ChaCha20Rng::seed_from_u64(seed), channel());
+    let (followed, later) = thread::scope(|scope| {
+        let owner = setup.owner();
+        let (setup, address) = (&setup, address.as_str());
+        let follower = scope.spawn(move || {
+            let mut remote = setup.remote(&owner, address);
+            let mut good = Vec::new();
+            let found = setup.follower(&owner, 4).follow(&mut remote, &mut |event| match event {
+                Event::Status(status) => drop(told.send((status.done, status.example))),
+                Event::Good(seen) => good.push(seen.iteration.number),
+                Event::Sent(_) => {}
+            });
+            (found.unwrap().1, good)
+        });
+        let mut done = 0;
+        for _ in 0..3 {
+            // Some moment after an example of some iteration has begun.
+            while events.recv().unwrap().1.is_none() {}
+            thread::park_timeout(Duration::from_millis(rng.next_u64() % 700));
+            drop(process.take());
+            let states = fs::read_dir(Setup::job(&jobs).join("states")).unwrap();
+            let names = states.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let last = names.filter(|name| name.ends_with(".state")).max();
+            let kept: u32 = last.map_or(0, |name| name[..6].parse().unwrap());
+            assert!(kept >= done, "{kept} states after {done}");
+            done = kept;
+            process = Some(Process::start(setup, &jobs, address, None));
+            events.try_iter().for_each(drop);
+        }
+        let followed = follower.join().unwrap();
+        (followed, events.try_iter().count())
+    });
+    println!("{later} messages later");
+    let (state, good) = followed;
+    assert_eq!(good, [1, 2, 3, 4]);
+    setup.check(&state);
+    setup.while_serving(&undisturbed, |address| setup.follow(address, 4)).unwrap();
+    for name in ["states/000004.state", "results/000004"] {
+        let [one, other] = [&jobs, &undisturbed].map(|jobs| fs::read(Setup::job(jobs).join(name)));
+        assert!(one.unwrap() == other.unwrap(), "{name} differs");
+    }
+}
+
+#[test]
+fn a_full_disk_is_named_with_the_file_and_loses_nothing() {
+    let setup = Setup::insecure("finetune-full", |_| {});
+    let jobs = setup.path("jobs");
+    let process = Process::start(&setup, &jobs, "127.0.0.1:0", None);
+    let (number, ..) = setup.follow(&process.address, 1).unwrap();
+    assert_eq!(number, 1);
+    drop(process);
+    let folder = Setup::job(&jobs);
+    let path = folder.join("states/000001.state");
+    let before = fs::read(&path).unwrap();
+
+    // Room for a result, and not for a state.
+    let bytes = |path: &str| fs::metadata(folder.join(path)).unwrap().len();
+    let blocks = (bytes("results/000001") + bytes("states/000001.state")) / 2 / 512;
+    let process =
+        Process::start(&setup, &jobs, "127.0.0.1:0", Some(u32::try_from(blocks).unwrap()));
+    let error = setup.follow(&process.address, 2).err().unwrap();
+    let text = format!("{error:#}");
+    assert!(text.contains("000002.state") && text.contains("too large"), "{text}");
+    drop(process);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    let names = fs::read_dir(folder.join("states")).unwrap();
+    assert_eq!(names.count(), 1, "something is left of what was not written");
+
+    let process = Process::start(&setup, &jobs, "127.0.0.1:0", None);
+    setup.check(&setup.follow(&process.address, 2).unwrap().1);
+}
+
+#[test]
+fn an_owner_who_is_gone_finds_the_upload_and_the_job_where_the_server_has_come_to() {
+    let setup = Setup::insecure("finetune-gone", |settings| settings.epochs = 2);
+    let (jobs, owner) = (setup.path("jobs"), setup.owner());
+    let process = Process::start(&setup, &jobs, "127.0.0.1:0", None);
+    let remote = || setup.remote(&owner, &process.address);
+
+    // Gone in the middle of the second example: what came before it is kept, and not sent again.
+    remote().declare(&setup.declared.to_text().unwrap()).unwrap();
+    remote().put(Part::First, &owner.first(&setup.declared).unwrap()).unwrap();
+    remote().put(Part::Example(0), &owner.example(&setup.examples[0]).unwrap()).unwrap();
+    let half = owner.example(&setup.examples[1]).unwrap();
+    TcpStream::connect(&process.address).unwrap().write_all(&half[..half.len() / 2]).unwrap();
+    let status = remote().status(None).unwrap();
+    assert_eq!((status.examples, status.has_first, status.done), (1, true, 0));
+    let first = remote().fetch(Part::Example(0)).unwrap();
+    setup.follower(&owner, 0).upload(&mut remote(), &mut |_| {}).unwrap();
+    assert_eq!(remote().status(None).unwrap().examples, 4);
+    assert!(remote().fetch(Part::Example(0)).unwrap() == first);
+
+    // Gone while it runs: the server goes on as far as it may, and no further.
+    remote().ask(Ask::Allow(Permission { good: 0, until: 3 }), &[]).unwrap();
+    let mut status = remote().status(None).unwrap();
+    while status.done < 3 {
+        status = remote().status(Some(status.version)).unwrap();
+    }
+    let mut same = status.version;
+    while Some(same) == Some(status.version) && status.example.is_some() {
+        status = remote().status(Some(same)).unwrap();
+        same = status.version;
+    }
+    assert_eq!((status.done, status.ran.len(), status.example), (3, 3, None));
+    let (number, state, seen) = setup.follow(&process.address, 4).unwrap();
+    assert_eq!((number, seen.len()), (4, 4));
+    setup.check(&state);
+}
