@@ -61,13 +61,23 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// The Gaussian model as it is, then its timing model with a softmax, both trained as `settings` say.
+    /// The Gaussian model as it is, then its timing model with a softmax, both trained as `settings` say; `step` hears
+    /// of each.
     ///
     /// # Errors
     /// If the model has no Gaussian kernel, or does not fit the parameters.
-    pub fn both(params: &Params, model: &Model, settings: &Settings) -> Result<[Self; 2]> {
+    pub fn both(
+        params: &Params,
+        model: &Model,
+        settings: &Settings,
+        step: &mut dyn FnMut(&'static str),
+    ) -> Result<[Self; 2]> {
         let twin = timing_model(model)?;
-        let subject = |attention, model| Self::new(attention, params, model, settings);
+        let mut subject = |attention, model| {
+            let subject = Self::new(attention, params, model, settings)?;
+            step(attention);
+            Ok::<_, anyhow::Error>(subject)
+        };
         Ok([subject("Gaussian kernel", model.clone())?, subject("softmax", twin)?])
     }
 
@@ -177,7 +187,7 @@ mod tests {
     fn a_softmax_takes_a_bootstrap_more_for_each_layer() {
         let params = preset::params(preset::EDGE_128).unwrap();
         let [gaussian, softmax] =
-            Subject::both(&params, folder().model(), &Settings::default()).unwrap();
+            Subject::both(&params, folder().model(), &Settings::default(), &mut |_| {}).unwrap();
         let (less, more) = (gaussian.costs, softmax.costs);
         assert_eq!(more.inference.bootstraps, less.inference.bootstraps + 2);
         assert_eq!(more.iteration.bootstraps, less.iteration.bootstraps + 2);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use he_core::params::Params;
 use serde::Serialize;
 
 use crate::compare::measured::{Bench, Measured, Sentence, What};
@@ -22,7 +23,7 @@ Examples:
   host-runner compare --measure inference
   host-runner compare --measure inference --measure iteration --json -
 
-Without --measure it counts, in a second. To measure it makes keys of its own, in about a minute, and takes 9 GB.
+Without --measure it counts, in some seconds. To measure it makes keys of its own, in about a minute, and takes 9 GB.
 The softmax is a timing model: the matrices of the Gaussian model, in the circuit of a softmax.";
 
 /// Compares softmax attention with the Gaussian kernel: bootstraps, expected and measured seconds
@@ -62,29 +63,15 @@ impl Compare {
         let params = preset::params(&self.preset)?;
         let folder = ModelFolder::open(&self.model)?;
         let settings = Settings::default();
-        let subjects = Subject::both(&params, folder.model(), &settings)?;
-        let mut measured = Vec::new();
-        if !self.measure.is_empty() {
-            let sentence = Sentence::new(&folder, SENTENCE)?;
-            let mut progress: Option<Progress> = None;
-            let mut bench = Bench::new(&params, &subjects, random::generator()?, &mut |count| {
-                progress.get_or_insert_with(|| Progress::new("keys", count)).step("made");
-            })?;
-            let mut progress = Progress::new("comparison", 2 * self.measure.len());
-            for &what in &self.measure {
-                let mut time = |subject: &Subject| {
-                    progress.note(subject.costs.attention);
-                    let time = match what {
-                        What::Inference => bench.inference(subject, &sentence),
-                        What::Iteration => bench.iteration(subject, &settings, &sentence),
-                    };
-                    progress.step(subject.costs.attention);
-                    time
-                };
-                let [gaussian, softmax] = &subjects;
-                measured.push(Pair { what, times: [time(gaussian)?, time(softmax)?] });
-            }
-        }
+        let mut progress = Progress::new("counts", 2);
+        let subjects = Subject::both(&params, folder.model(), &settings, &mut |attention| {
+            progress.step(attention);
+        })?;
+        let _ = progress.finish();
+        let measured = match self.measure.is_empty() {
+            true => Vec::new(),
+            false => self.measured(&params, &folder, &settings, &subjects)?,
+        };
         let [gaussian, softmax] = &subjects;
         let costs = [&gaussian.costs, &softmax.costs];
         let report = Report { preset: &self.preset, costs, measured };
@@ -95,6 +82,37 @@ impl Compare {
                 Ok(())
             }
         }
+    }
+
+    fn measured(
+        &self,
+        params: &Params,
+        folder: &ModelFolder,
+        settings: &Settings,
+        subjects: &[Subject; 2],
+    ) -> Result<Vec<Pair>> {
+        let sentence = Sentence::new(folder, SENTENCE)?;
+        let mut keys: Option<Progress> = None;
+        let wanted = (&subjects[..], &self.measure[..]);
+        let mut bench = Bench::new(params, wanted, random::generator()?, &mut |count| {
+            keys.get_or_insert_with(|| Progress::new("keys", count)).step("made");
+        })?;
+        let _ = keys.map(Progress::finish);
+        let mut progress = Progress::new("comparison", 2 * self.measure.len());
+        let mut time = |subject: &Subject, what| {
+            progress.note(subject.costs.attention);
+            let time = match what {
+                What::Inference => bench.inference(subject, &sentence),
+                What::Iteration => bench.iteration(subject, settings, &sentence),
+            };
+            progress.step(subject.costs.attention);
+            time
+        };
+        let [gaussian, softmax] = subjects;
+        let pair = |&what| Ok(Pair { what, times: [time(gaussian, what)?, time(softmax, what)?] });
+        let pairs = self.measure.iter().map(pair).collect();
+        let _ = progress.finish();
+        pairs
     }
 }
 

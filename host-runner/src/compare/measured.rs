@@ -100,18 +100,22 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Makes keys; `step` hears of each that there is, and of how many.
+    /// Makes keys for what is to be measured; `step` hears of each that there is, and of how many.
     ///
     /// # Errors
     /// If the parameters have no room for a bootstrap.
     pub fn new(
         params: &Params,
-        subjects: &[Subject],
+        (subjects, wanted): (&[Subject], &[What]),
         mut rng: ChaCha20Rng,
         step: &mut dyn FnMut(usize),
     ) -> Result<Self> {
         let mut plan = KeyPlan::new(params);
-        for spec in subjects.iter().flat_map(|subject| subject.training.keys().specs()) {
+        let keys = |subject: &'_ Subject| match wanted.contains(&What::Iteration) {
+            true => subject.training.keys().specs().collect::<Vec<_>>(),
+            false => subject.inference.keys().specs().collect(),
+        };
+        for spec in subjects.iter().flat_map(keys) {
             plan.need(spec.kind, spec.level);
         }
         let ring = Ring::new(params.log_degree(), params.primes(), he_simd::best(), &Rayon)?;
