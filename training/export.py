@@ -20,8 +20,11 @@ import student
 import wordpiece
 
 RATIO, MARGIN = 30.0, 1.3                # of a LayerNorm window: its width, and the least margin at each end
-DECLARED = {"exponent": [0.0, 16.0], "gate": [-6.0, 6.0], "tanh": [-4.0, 4.0], "entry": [-16.0, 16.0]}
-LIMITS = {"exponent": 14.0, "gate": 5.5, "tanh": 3.5}  # what calibration may at most reach
+DECLARED = {"exponent": [0.0, 16.0], "score": [-6.0, 6.0], "sum": [1.5, 192.0], "gate": [-6.0, 6.0], "tanh": [-4.0, 4.0],
+            "entry": [-16.0, 16.0]}
+LIMITS = {"exponent": 14.0, "score": 5.5, "sum": 160.0, "gate": 5.5, "tanh": 3.5}  # what calibration may at most reach
+LEAST_SUM = 1.8
+RANGES = {model.GAUSSIAN: ("exponent", "gate"), model.SOFTMAX: ("score", "sum", "gate")}
 NORMS = ("layers.0.norm2", "layers.1.norm1", "layers.1.norm2", "head.norm")
 GOLDEN, SAMPLE = 48, 64
 
@@ -39,15 +42,16 @@ def check_limits(seen):
         kind = name.rsplit(".", 1)[1]
         if kind.startswith("norm"):
             continue
+        assert kind != "sum" or low >= LEAST_SUM, f"{name} falls to {low:.2f}, below {LEAST_SUM}"
         limit = LIMITS.get(kind, 16.0)
         assert max(-low, high) <= limit, f"{name} reaches {low:.2f} .. {high:.2f}, beyond {limit}"
 
 
-def configuration(frac, vocabulary, seen):
-    layers = [{"exponent": DECLARED["exponent"], "gate": DECLARED["gate"]} for _ in range(model.LAYERS)]
+def configuration(attention, frac, vocabulary, seen):
+    layers = [{name: DECLARED[name] for name in RANGES[attention]} for _ in range(model.LAYERS)]
     return {
         "family": "gk-bert", "name": "edge", "layers": model.LAYERS, "width": model.WIDTH, "heads": model.HEADS,
-        "ffn": 2 * model.GLU, "glu": model.GLU, "activation": "gelu", "tokens": model.TOKENS, "classes": model.CLASSES,
+        "ffn": 2 * model.GLU, "glu": model.GLU, "attention": attention, "activation": "gelu", "tokens": model.TOKENS, "classes": model.CLASSES,
         "labels": ["negative", "positive"], "weight_frac_bits": frac, "vocabulary": vocabulary,
         "ranges": {"layers": layers, "norms": {n: window(*seen[n]) for n in NORMS}, "tanh": DECLARED["tanh"], "entry": DECLARED["entry"]},
     }
@@ -121,7 +125,7 @@ def main():
         print(f"{name:22} {low:10.4f} {high:10.4f}")
     check_limits(seen)
     save_file(quantise.tensors(net, options.frac), here("model.safetensors"))
-    _json(here("config.json"), configuration(options.frac, len(tokenizer.pieces), seen))
+    _json(here("config.json"), configuration(net.blocks[0].kind, options.frac, len(tokenizer.pieces), seen))
     oracle = reference.Reference(options.model_folder)
     chosen = random.Random(2).sample(splits["dev"], SAMPLE)
     _json(here("golden.json"), golden(oracle, tokenizer, chosen[:GOLDEN]))

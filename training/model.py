@@ -15,9 +15,9 @@ EMBEDDING_STEP = 1 / 256      # value of one unit of the int8 tables; it cancels
 GAUSSIAN, SOFTMAX = "gaussian", "softmax"
 
 # Where penalties begin. The declared domains (DECLARED in export.py) lie beyond, by a margin.
-EXPONENT, GATE, TANH, ENTRY = 9.0, 4.0, 2.8, 8.0
-MEAN_SQUARE = (1.25, 4.0)
-MEAN_SQUARE_WEIGHT = 10.0
+EXPONENT, SCORE, GATE, TANH, ENTRY = 9.0, 4.0, 4.0, 2.8, 8.0
+MEAN_SQUARE, SUM = (1.25, 4.0), (2.4, 120.0)
+WINDOW_WEIGHT = 10.0
 
 
 class _Round(torch.autograd.Function):
@@ -80,19 +80,19 @@ class Ranges:
         excess = F.relu(x.abs() / limit - 1)
         self.penalty = self.penalty + excess.square().sum() / x.shape[0]
 
-    def window(self, name, x):
+    def window(self, name, x, ends=MEAN_SQUARE):
         self._note(name, x)
-        low, high = MEAN_SQUARE
+        low, high = ends
         log = torch.log(x)
         excess = F.relu(log - math.log(high)) + F.relu(math.log(low) - log)
-        self.penalty = self.penalty + MEAN_SQUARE_WEIGHT * excess.square().sum() / x.shape[0]
+        self.penalty = self.penalty + WINDOW_WEIGHT * excess.square().sum() / x.shape[0]
 
 
 class Block(nn.Module):
     def __init__(self, index, kind):
         super().__init__()
         self.name, self.kind, self.first = f"layers.{index}", kind, index == 0
-        score = 0.011 if kind == GAUSSIAN else 0.06
+        score = 0.011 if kind == GAUSSIAN else 0.03
         self.query = Matrix(WIDTH, WIDTH, score)
         self.key = Matrix(WIDTH, WIDTH, score)
         self.value = Matrix(WIDTH, WIDTH, 0.04 if kind == GAUSSIAN else 0.08, zero_column=WIDTH - 1)
@@ -116,7 +116,10 @@ class Block(nn.Module):
             ranges.above(f"{self.name}.exponent", exponent, EXPONENT)
             scores = torch.exp(-exponent) * mask[:, None, None, :]
         else:
-            scores = torch.softmax(product.masked_fill(mask[:, None, None, :] == 0, -1e9), 3)
+            ranges.magnitude(f"{self.name}.score", product, SCORE)
+            shown = product.masked_fill(mask[:, None, None, :] == 0, -1e9)
+            ranges.window(f"{self.name}.sum", shown.logsumexp(3).clamp(max=80).exp(), SUM)
+            scores = torch.softmax(shown, 3)
         out = (scores @ v).transpose(1, 2).reshape(batch, asking, WIDTH)
         ranges.magnitude(f"{self.name}.attention", out, ENTRY)
         return out

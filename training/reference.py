@@ -4,7 +4,8 @@ Written from the definition, not from model.py. It reads `config.json` and `mode
 and works on all T positions, padding included, exactly as the server does:
 
     x_t = E8[id_t] + P8[t]     v_f = 128 x_f - sum_g x_g     n = v / sqrt(mean v^2)     (n = 0 at padding)
-    X  += Wo A(LN X),  A_i = sum_j exp(-|q_i - k_j|^2) mask_j v_j  per head
+    X  += Wo A(LN X),  A_i = sum_j exp(-|q_i - k_j|^2) mask_j v_j  per head; with a softmax
+                       A_i = sum_j p_ij v_j / sum_j p_ij,  p_ij = exp(<q_i, k_j>) mask_j
     X  += Wout ((LN X Wx) * gelu(LN X Wg))
     logits = tanh(LN X_0 Wd) Wc,        LN x_t = x_t / sqrt(mean x_t^2 + (1 - mask_t))
 
@@ -87,9 +88,13 @@ class Reference:
         size, out = q.shape[1] // heads, []
         for h in range(heads):
             part = slice(h * size, (h + 1) * size)
-            difference = q[:, None, part] - k[None, :, part]
-            exponent = self._watch(f"{layer}.exponent", (difference * difference).sum(2))
-            out.append(np.exp(-exponent) @ (mask[:, None] * v[:, part]))
+            if self.config.get("attention", "gaussian") == "softmax":
+                weights = np.exp(self._watch(f"{layer}.score", q[:, part] @ k[:, part].T)) * mask
+                weights = weights / self._watch(f"{layer}.sum", weights.sum(1, keepdims=True))
+            else:
+                difference = q[:, None, part] - k[None, :, part]
+                weights = np.exp(-self._watch(f"{layer}.exponent", (difference * difference).sum(2))) * mask
+            out.append(weights @ v[:, part])
         return self._watch(f"{layer}.attention", np.concatenate(out, 1))
 
     def logits(self, ids):
