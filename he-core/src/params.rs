@@ -15,6 +15,7 @@ mod presets;
 mod security;
 
 use literal::MAX_DIGITS;
+pub(crate) use literal::hash;
 pub use literal::{ParamsLiteral, Stages, Strength};
 pub use presets::{EDGE_128, PRECISE_128};
 pub use security::{Instance, SecretKind, max_log_qp};

@@ -43,6 +43,8 @@ mod params;
 mod public;
 mod ring;
 mod secret;
+
+mod frame;
 #[cfg(test)]
 mod tests;
 
@@ -51,6 +53,9 @@ use crate::edge::LimbSink;
 use crate::sample::{SecretSeed, errors_each};
 
 pub use fourier::SLOT_BOUND;
+#[cfg(feature = "alloc")]
+pub use frame::SlotFrame;
+pub use frame::{SlotHead, SlotWriter};
 pub use packed::PackedLimbs;
 pub use params::{SLOTS_1024, SLOTS_2048, SLOTS_4096, SLOTS_8192, SLOTS_16384, SlotParams};
 pub use public::{KeyMask, SlotPublic};

@@ -92,6 +92,9 @@ pub enum Kind {
     Ciphertext = 8,
     /// Owner to server: what the ciphertexts of an adapter are.
     Adapter = 9,
+    /// Device to any server: a ciphertext with slots, or a public key for them. Its body is that of
+    /// [`SlotHead`](crate::slots::SlotHead).
+    Slots = 10,
     /// Owner to server: what is asked of a job of training.
     Request = 11,
     /// Server to owner: what is said to that.
@@ -110,6 +113,7 @@ impl Kind {
             7 => Ok(Self::PublicKey),
             8 => Ok(Self::Ciphertext),
             9 => Ok(Self::Adapter),
+            10 => Ok(Self::Slots),
             11 => Ok(Self::Request),
             12 => Ok(Self::Reply),
             _ => Err(Error::Malformed("a frame of an unknown kind")),

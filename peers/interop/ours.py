@@ -14,7 +14,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "targets/common"))
 from golden import frame
 
-CIPHERTEXT, HEADER, TAG = 8, 32, 16
+CIPHERTEXT, SLOTS, HEADER, TAG = 8, 10, 32, 16
 EVALUATION_KEY_MASK, CIPHERTEXT_MASK = 2, 4  # docs/format.md, section 1
 ROUNDING = 1 / 12  # the variance of rounding a coefficient
 
@@ -214,31 +214,32 @@ def row(kind, scale, variance, found, expected):
 
 def exchanges(folder):
     """Every ciphertext of a folder, with its kind."""
-    found = [path for path in folder.glob("*-*") if path.suffix in (".frame", ".limbs")]
-    return [(path, path.stem.split("-", 1)[1]) for path in sorted(found)]
+    return [(path, path.stem.split("-", 1)[1]) for path in sorted(folder.glob("*-*.frame"))]
 
 
 def ciphertext(ring, path):
     """The scale and (b, a) of a ciphertext."""
-    if path.suffix == ".limbs":
-        return device_ciphertext(ring, path)
+    ((kind, body),) = bodies(ring, path.read_bytes())
+    if kind == SLOTS:
+        return device_ciphertext(ring, body)
     _, scale, _, halves = pair(ring, path)
     return scale, halves
 
 
-def device_ciphertext(ring, path):
-    """What a device sent, brought into evaluation form: he-core/examples/exchange/device.rs."""
-    data, basis = path.read_bytes(), range(len(ring.chain))
-    scale, seed, index = unpack_from("<d32sI", data)
-    first, rest = limbs(ring, data[44:], basis)
+def device_ciphertext(ring, body):
+    """What a device sent, brought into evaluation form: docs/format.md, section 6."""
+    basis = range(len(ring.chain))
+    form, index, scale, seed = unpack_from("<IId32s", body)
+    first, rest = limbs(ring, body[48:], basis)
     evaluated = lambda half: np.array([ring.evaluate(row, q) for row, q in zip(half, ring.chain)])
-    if any(seed):
+    if form == 0:
         assert not rest
         masks = [uniform(seed, CIPHERTEXT_MASK, index, q, ring.degree) for q in ring.chain]
         return scale, (evaluated(first), np.array(masks))
-    body, rest = limbs(ring, rest, basis)
+    assert form == 1 and index == 0 and not any(seed)
+    second, rest = limbs(ring, rest, basis)
     assert not rest
-    return scale, (evaluated(body), evaluated(first))
+    return scale, (evaluated(second), evaluated(first))
 
 
 def random_message(rng, ring):

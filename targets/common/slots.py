@@ -18,6 +18,7 @@ from golden import N, evaluate, interpolate, least_root, little, message_seeds, 
 PRIMES = [134176769, 67084289, 67043329]
 SHIFT, UP, ROW = 4, 2, 64
 PUBLIC_KEY, CIPHERTEXT, FRUGAL = 3, 4, 0x80000007
+SPECIAL, SLOTS, POINT, TRANSPORT = 134111233, 10, 28, bytes([7] * 32)
 PUBLIC = int.from_bytes(b"pub1", "little")
 KEY, SECRET = bytes([4] * 32), bytes([2] * 32)
 MASK, KEY_ERRORS = bytes([9] * 32), bytes([10] * 32)
@@ -221,6 +222,18 @@ def packed(limbs, primes):
     return b"".join(packed_residues(limb, q) for limb, q in zip(limbs, primes))
 
 
+def frames(body, secret, public):
+    """The public key and both ciphertexts, in frames of one exchange."""
+    digest = golden.fnv(pack("<5Q", N, SPECIAL, *PRIMES))
+    scale = 2.0 ** (POINT - SHIFT)
+    bodies = [
+        pack("<IId", 2, 0, 1) + MASK + packed(body, PRIMES),
+        pack("<IId", 0, 0, scale) + seeds()[0] + packed(secret, PRIMES),
+        pack("<IId", 1, 0, scale) + bytes(32) + packed(public, PRIMES * 2),
+    ]
+    return b"".join(golden.frame(TRANSPORT, SLOTS, 1, part, body, digest) for part, body in enumerate(bodies))
+
+
 def main():
     message, body = coefficients(values(), SHIFT), list(public_key())
     secret = list(secret_ciphertext(message))
@@ -242,6 +255,7 @@ def main():
     show("slots_secret", little(flat(secret)))
     show("slots_public", little(flat(public)))
     show("slots_decoded", little(decoded(message)))
+    show("slots_frames", frames(body, secret, public))
 
 
 if __name__ == "__main__":

@@ -1,24 +1,23 @@
 //! A device's side: encryption in fixed point without a heap, real slots, three primes at degree 4096.
 //!
-//! A ciphertext `.limbs` is its scale (a double), the seed of the mask, the number of the ciphertext under that
-//! seed (4 bytes), and the body modulo each prime, packed, in coefficients. Of a public encryption the seed is
-//! zeros, and the mask modulo each prime, in coefficients too, comes before the body.
+//! What it sends is in frames of slots (`docs/format.md`, section 6), what it gets in those of ciphertexts.
 
 use core::convert::Infallible;
 use core::f64::consts::PI;
 use std::fs;
 use std::path::Path;
 
-use he_core::edge::LimbSink;
 use he_core::modulus::Modulus;
 use he_core::sample::{ERROR_VARIANCE, MessageDigest, MessageSeeds, SecretSeed, Seed, Ternary};
-use he_core::slots::{KeyMask, Message, SLOTS_4096, SlotPublic, SlotRing, SlotSecret, Workspace};
-use he_core::wire::{Pair, RingShape};
+use he_core::slots::{
+    KeyMask, Message, SLOTS_4096, SlotHead, SlotPublic, SlotRing, SlotSecret, Workspace,
+};
+use he_core::wire::{Link, Pair, RingShape, TransportKey};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::Outcome;
-use crate::files::{Facts, ROUNDING, ciphertexts, message, pack, print_row, take, write_message};
+use crate::files::{Facts, ROUNDING, ciphertexts, message, print_row, take, write_message};
 
 const DEGREE: usize = 4096;
 const LOG_DEGREE: u32 = DEGREE.trailing_zeros();
@@ -40,7 +39,7 @@ pub(crate) fn write(directory: &Path, count: u32, seed: u64) -> Outcome<()> {
     let facts = Facts {
         log_degree: LOG_DEGREE,
         primes: [&chain, &special],
-        digest: 0,
+        digest: SLOTS_4096.digest(),
         slots: "real",
         levels: &[[1, 16, 22], [2, 20, 34]],
     };
@@ -57,7 +56,7 @@ pub(crate) fn write(directory: &Path, count: u32, seed: u64) -> Outcome<()> {
     let body: Vec<&[u32]> = body.iter().map(Vec::as_slice).collect();
     let public = SlotPublic::new(SLOTS_4096, KeyMask::Seed(mask), &body)?;
 
-    let key = SecretSeed::random(rng);
+    let (key, checksum) = (SecretSeed::random(rng), TransportKey::checksum());
     for number in 0..count {
         let slots: Vec<i32> =
             (0..DEGREE / 2).map(|_| rng.next_u32().cast_signed() >> (31 - POINT)).collect();
@@ -66,38 +65,33 @@ pub(crate) fn write(directory: &Path, count: u32, seed: u64) -> Outcome<()> {
         let mut fresh = [0; 32];
         rng.fill_bytes(&mut fresh);
         let seeds = MessageSeeds::derive(&key, number.into(), &fresh, &MessageDigest::new(&key));
-        let mut sent = Sent(f64::from(1u32 << (POINT - shift)).to_le_bytes().to_vec());
+        let (scale, mut sent) = (f64::from(1u32 << (POINT - shift)), Vec::new());
+        let mut link = Link::new(&checksum, facts.digest, 0);
+        let write = |piece: &[u8]| {
+            sent.extend_from_slice(piece);
+            Ok::<_, Infallible>(())
+        };
         let (kind, variance) = if number % 2 == 0 {
-            sent.0.extend_from_slice(seeds.mask.as_bytes());
-            sent.0.extend_from_slice(&number.to_le_bytes());
-            let Ok(()) = secret.encrypt(&seeds, number, &values, &mut work, &mut sent);
+            let head = SlotHead::Seeded { scale, seed: seeds.mask.clone(), index: number };
+            let Ok(mut frame) = head.begin(&mut link, SLOTS_4096, write);
+            let Ok(()) = secret.encrypt(&seeds, number, &values, &mut work, &mut frame);
+            let Ok(()) = frame.finish();
             ("secret", ERROR_VARIANCE)
         } else {
-            sent.0.extend_from_slice(&[0; Seed::BYTES + 4]);
+            let Ok(mut frame) = SlotHead::Whole { scale }.begin(&mut link, SLOTS_4096, write);
             let Ok(()) =
-                public.encrypt((&seeds, number), &values, &mut work, &mut bytes, &mut sent);
+                public.encrypt((&seeds, number), &values, &mut work, &mut bytes, &mut frame);
+            let Ok(()) = frame.finish();
             ("public", ERROR_VARIANCE * (1.0 + 4.0 * f64::from(1u32 << LOG_DEGREE) / 3.0))
         };
-        let path = directory.join(format!("{number:04}-{kind}.limbs"));
-        fs::write(&path, sent.0)?;
+        let path = directory.join(format!("{number:04}-{kind}.frame"));
+        fs::write(&path, sent)?;
         let cut = FIXED_POINT / f64::from(1u32 << (2 * shift));
         let point = f64::from(1u32 << POINT);
         let parts = slots.iter().map(|&x| f64::from(x) / point);
         write_message(&path, variance + ROUNDING + cut, parts)?;
     }
     Ok(())
-}
-
-/// Packs limbs as they come.
-struct Sent(Vec<u8>);
-
-impl LimbSink for Sent {
-    type Error = Infallible;
-
-    fn put(&mut self, prime: usize, limb: &[u32]) -> Result<(), Infallible> {
-        pack(&mut self.0, limb, SLOTS_4096.rings()[prime].modulus());
-        Ok(())
-    }
 }
 
 /// Decrypts every ciphertext of a directory and prints how far it is from its message.
@@ -107,7 +101,7 @@ pub(crate) fn read(directory: &Path) -> Outcome<()> {
     let primes = primes();
     let shape = RingShape { degree: DEGREE, primes: &primes };
     for path in ciphertexts(directory)? {
-        let pair = take(&path, 0, &shape)?;
+        let pair = take(&path, SLOTS_4096.digest(), &shape)?;
         let (variance, expected) = message(&path)?;
         let (found, down) = decrypted(&secret, &pair)?;
         let errors: Vec<f64> = found.iter().zip(&expected).map(|(x, y)| (x - y).abs()).collect();

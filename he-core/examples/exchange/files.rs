@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use he_core::modulus::Modulus;
 use he_core::wire::{Kind, Link, Pair, RingShape, TransportKey};
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng;
@@ -126,21 +125,4 @@ pub(crate) fn take(path: &Path, digest: u64, shape: &RingShape<'_>) -> Outcome<P
 pub(crate) fn append(bytes: &mut Vec<u8>, piece: &[u8]) -> Outcome<()> {
     bytes.extend_from_slice(piece);
     Ok(())
-}
-
-/// Adds residues below `q` in the bit length of `q` each, the lowest bits first.
-pub(crate) fn pack(bytes: &mut Vec<u8>, limb: &[u32], q: Modulus) {
-    let (width, mut held, mut bits) = (32 - q.value().leading_zeros(), 0u64, 0);
-    for &x in limb {
-        held |= u64::from(x) << bits;
-        bits += width;
-        while bits >= 8 {
-            bytes.push(held.to_le_bytes()[0]);
-            held >>= 8;
-            bits -= 8;
-        }
-    }
-    if bits > 0 {
-        bytes.push(held.to_le_bytes()[0]);
-    }
 }

@@ -6,10 +6,9 @@
 //! ```
 //!
 //! A directory holds `ring.txt` (a line for each fact, see [`files::Facts`]), `secret.bin` (packed ternary),
-//! and for each exchange a ciphertext `NUMBER-KIND.frame` or `.limbs` and its message `NUMBER-KIND.slots`:
+//! and for each exchange a ciphertext `NUMBER-KIND.frame` and its message `NUMBER-KIND.slots`:
 //! doubles, first the variance of a coefficient that who encrypted predicts, then the slots. The host
-//! writes `public.frame` and `relinearization.frames` too. Frames and packing are those of
-//! `docs/format.md`; `.limbs` is what a device sends, see [`device`].
+//! writes `public.frame` and `relinearization.frames` too. Frames are those of `docs/format.md`.
 
 mod device;
 mod files;

@@ -136,16 +136,11 @@ impl ParamsLiteral {
             Strength::Classical128 => 128,
             Strength::Insecure => 0,
         };
-        [self.log_degree, self.log_edge_degree, self.log_tokens, strength]
+        let small = [self.log_degree, self.log_edge_degree, self.log_tokens, strength]
             .into_iter()
             .chain([self.base_bits, self.computing_bits, self.bootstrap_bits, self.product_bits])
-            .map(u64::from)
-            .chain(counts.map(|n| n as u64))
-            .chain(self.primes().map(u64::from))
-            .flat_map(u64::to_le_bytes)
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            })
+            .map(u64::from);
+        hash(small.chain(counts.map(|n| n as u64)).chain(self.primes().map(u64::from)))
     }
 
     /// Checks everything that can be seen without the levels.
@@ -179,4 +174,11 @@ impl ParamsLiteral {
         }
         Ok(())
     }
+}
+
+/// FNV-1a, 64 bits, of numbers of eight bytes.
+pub(crate) fn hash(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.flat_map(u64::to_le_bytes).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::{SlotRing, SlotTable};
 use crate::Error;
-use crate::params::{Instance, SecretKind};
+use crate::params::{Instance, SecretKind, hash};
 
 /// The rings of one parameter set: a degree and one to sixteen primes, the base first.
 ///
@@ -90,9 +90,18 @@ impl<'a> SlotParams<'a> {
         self.special
     }
 
+    /// Identifies the parameters in frames: a hash of the degree, the prime for key switching or 0, and the
+    /// primes, of eight bytes each (FNV-1a, 64 bits).
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let primes = self.rings.iter().map(|ring| u64::from(ring.modulus().value()));
+        let (degree, special) = (self.degree() as u64, u64::from(self.special.unwrap_or(0)));
+        hash([degree, special].into_iter().chain(primes))
+    }
+
     /// Rings without any security.
     #[cfg(test)]
-    pub(super) const fn insecure(rings: &'a [SlotRing<'a>]) -> Self {
+    pub(crate) const fn insecure(rings: &'a [SlotRing<'a>]) -> Self {
         Self { rings, special: None }
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn pack<E>(
 }
 
 /// Fetches bytes in pieces and fills `words` with the residues in them, each checked.
-pub(super) fn unpack<E: From<Error>>(
+pub(crate) fn unpack<E: From<Error>>(
     words: &mut [u32],
     q: Modulus,
     mut take: impl FnMut(&mut [u8]) -> Result<(), E>,

@@ -202,7 +202,7 @@ where
     }
 
     /// Refuses a frame that is not of this kind or whose body has another length.
-    pub(super) fn expect(&self, kind: Kind, length: u64) -> Result<(), Error> {
+    pub(crate) fn expect(&self, kind: Kind, length: u64) -> Result<(), Error> {
         if self.header.kind != kind {
             return Err(Error::Malformed("a frame of another kind"));
         }
