@@ -259,7 +259,7 @@ impl Evaluator for Cpu {
 
     fn encode(&self, values: &[Complex], level: usize, scale: f64) -> Result<Plaintext, Error> {
         let _span = self.span("encode", level, 1);
-        let coefficients = self.encoder.coefficients(values, scale)?;
+        let coefficients = self.encoder.coefficients(self.ring.threads(), values, scale)?;
         Ok(Plaintext { poly: self.encode_poly(&coefficients, level), level, scale })
     }
 

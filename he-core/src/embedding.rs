@@ -11,6 +11,10 @@ use alloc::vec::Vec;
 
 use crate::complex::Complex;
 use crate::ntt::bit_reversed;
+use crate::ring::Threads;
+
+/// Parts that the inverse transform is cut into, each for one thread at a time.
+const PARTS: usize = 16;
 
 /// The twiddle factors of one degree.
 #[derive(Clone, Debug)]
@@ -73,28 +77,64 @@ impl Embedding {
         }
     }
 
-    /// The inverse of [`Self::coefficients_to_slots`].
+    /// The inverse of [`Self::coefficients_to_slots`], with what `finish` makes of each value.
     ///
     /// # Panics
     /// If there are not `N/2` values.
     #[expect(clippy::cast_precision_loss, reason = "at most 2^16 slots")]
-    pub fn slots_to_coefficients(&self, values: &mut [Complex]) {
-        assert_eq!(values.len(), self.slots());
-        let mut half = values.len() / 2;
-        while half > 0 {
-            let twiddles = &self.twiddles[half..2 * half];
-            for block in values.chunks_exact_mut(2 * half) {
-                let (left, right) = block.split_at_mut(half);
-                for ((a, b), &twiddle) in left.iter_mut().zip(right).zip(twiddles) {
-                    (*a, *b) = (*a + *b, (*a - *b) * twiddle.conjugate());
+    pub fn slots_to_coefficients(
+        &self,
+        threads: &dyn Threads,
+        values: &mut Vec<Complex>,
+        finish: impl Fn(Complex) -> Complex + Sync,
+    ) {
+        let count = values.len();
+        assert_eq!(count, self.slots());
+        let parts = PARTS.min(count);
+        let (length, width) = (count / parts, (count / parts).div_ceil(PARTS));
+        // Layers between parts: a group is the same columns of every part.
+        let mut rows: Vec<_> =
+            values.chunks_exact_mut(length).map(|part| part.chunks_exact_mut(width)).collect();
+        let columns = (0..length / width)
+            .flat_map(|_| rows.iter_mut().filter_map(Iterator::next).collect::<Vec<_>>());
+        threads.for_each_complex(&mut columns.collect::<Vec<_>>(), parts, &|i, group| {
+            let mut half = parts / 2;
+            while half > 0 {
+                for block in group.chunks_exact_mut(2 * half) {
+                    let (left, right) = block.split_at_mut(half);
+                    for (row, (left, right)) in left.iter_mut().zip(right).enumerate() {
+                        self.divide(half * length + row * length + i * width, left, right);
+                    }
                 }
+                half /= 2;
             }
-            half /= 2;
-        }
-        reverse(values);
-        let share = 1.0 / values.len() as f64;
-        for value in values {
-            *value = value.scaled(share);
+        });
+        // Layers within parts.
+        let mut blocks: Vec<_> = values.chunks_exact_mut(length).collect();
+        threads.for_each_complex(&mut blocks, 1, &|_, block| {
+            let mut half = length / 2;
+            while half > 0 {
+                for block in block.iter_mut().flat_map(|part| part.chunks_exact_mut(2 * half)) {
+                    let (left, right) = block.split_at_mut(half);
+                    self.divide(half, left, right);
+                }
+                half /= 2;
+            }
+        });
+        let (share, mut straight) = (1.0 / count as f64, vec![Complex::ZERO; count]);
+        let mut blocks: Vec<_> = straight.chunks_exact_mut(length).collect();
+        threads.for_each_complex(&mut blocks, 1, &|i, block| {
+            for (k, out) in block.iter_mut().flat_map(|part| part.iter_mut()).enumerate() {
+                *out = finish(values[bit_reversed(i * length + k, count)].scaled(share));
+            }
+        });
+        *values = straight;
+    }
+
+    /// Butterflies of as many pairs, with the twiddle factors from `first` on.
+    fn divide(&self, first: usize, left: &mut [Complex], right: &mut [Complex]) {
+        for ((a, b), &twiddle) in left.iter_mut().zip(right).zip(&self.twiddles[first..]) {
+            (*a, *b) = (*a + *b, (*a - *b) * twiddle.conjugate());
         }
     }
 }
@@ -112,6 +152,7 @@ fn reverse(values: &mut [Complex]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ring::Serial;
 
     fn noise(seed: u64) -> impl FnMut() -> f64 {
         let mut state = seed;
@@ -164,7 +205,7 @@ mod tests {
             let embedding = Embedding::new(log_degree);
             let original = values(embedding.slots(), 2);
             let mut found = original.clone();
-            embedding.slots_to_coefficients(&mut found);
+            embedding.slots_to_coefficients(&Serial, &mut found, |z| z);
             embedding.coefficients_to_slots(&mut found);
             assert!(bits(&found, &original) > 46.0, "log N = {log_degree}");
         }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::Error;
 use crate::complex::Complex;
 use crate::embedding::Embedding;
+use crate::ring::Threads;
 
 /// Encodes for one degree.
 #[derive(Clone, Debug)]
@@ -44,15 +45,22 @@ impl Encoder {
     /// # Errors
     /// If there are more than [`Self::slots`] values, or a coefficient is not below
     /// [`Self::BOUND`].
-    pub fn coefficients(&self, slots: &[Complex], scale: f64) -> Result<Vec<i64>, Error> {
+    pub fn coefficients(
+        &self,
+        threads: &dyn Threads,
+        slots: &[Complex],
+        scale: f64,
+    ) -> Result<Vec<i64>, Error> {
         if slots.len() > self.slots() {
             return Err(Error::WrongLength { expected: self.slots(), found: slots.len() });
         }
         let mut values = vec![Complex::ZERO; self.slots()];
         values[..slots.len()].copy_from_slice(slots);
-        self.embedding.slots_to_coefficients(&mut values);
+        self.embedding.slots_to_coefficients(threads, &mut values, |z| {
+            Complex::new(libm::rint(z.re * scale), libm::rint(z.im * scale))
+        });
         let (re, im) = (values.iter().map(|z| z.re), values.iter().map(|z| z.im));
-        re.chain(im).map(|x| rounded(x * scale)).collect()
+        re.chain(im).map(integer).collect()
     }
 
     /// The slots of a polynomial given by its `N` coefficients, divided by `scale`.
@@ -71,13 +79,12 @@ impl Encoder {
     }
 }
 
-/// The nearest integer, ties to even.
-fn rounded(x: f64) -> Result<i64, Error> {
+/// An integer as such.
+fn integer(x: f64) -> Result<i64, Error> {
     // Written so that a NaN is refused.
     if x.abs() < Encoder::BOUND {
         #[expect(clippy::cast_possible_truncation, reason = "below 2^62, and an integer")]
-        let integer = libm::rint(x) as i64;
-        return Ok(integer);
+        return Ok(x as i64);
     }
     Err(Error::ValueOutOfRange)
 }
@@ -85,6 +92,7 @@ fn rounded(x: f64) -> Result<i64, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ring::Serial;
 
     fn slots(count: u32) -> Vec<Complex> {
         let angle = |j: u32| Complex::root_of_unity(f64::from(j) * 0.618_033_988);
@@ -103,7 +111,7 @@ mod tests {
             let encoder = Encoder::new(log_degree);
             let original = slots(u32::try_from(encoder.slots()).unwrap());
             let scale = libm::exp2(f64::from(scale));
-            let coefficients = encoder.coefficients(&original, scale).unwrap();
+            let coefficients = encoder.coefficients(&Serial, &original, scale).unwrap();
             let found = decode(&encoder, &coefficients, scale);
             let error =
                 original.iter().zip(&found).map(|(&a, &b)| (a - b).abs()).fold(0.0, f64::max);
@@ -114,7 +122,8 @@ mod tests {
     #[test]
     fn a_real_constant_is_its_first_coefficient() {
         let encoder = Encoder::new(5);
-        let coefficients = encoder.coefficients(&[Complex::real(3.0); 16], 1024.0).unwrap();
+        let coefficients =
+            encoder.coefficients(&Serial, &[Complex::real(3.0); 16], 1024.0).unwrap();
         assert_eq!(coefficients[0], 3072);
         assert!(coefficients[1..].iter().all(|&c| c == 0));
     }
@@ -122,7 +131,8 @@ mod tests {
     #[test]
     fn missing_slots_are_zero() {
         let encoder = Encoder::new(6);
-        let found = decode(&encoder, &encoder.coefficients(&slots(5), 1e12).unwrap(), 1e12);
+        let found =
+            decode(&encoder, &encoder.coefficients(&Serial, &slots(5), 1e12).unwrap(), 1e12);
         assert!(found[5..].iter().all(|z| z.abs() < 1e-9));
     }
 
@@ -131,10 +141,11 @@ mod tests {
         let encoder = Encoder::new(3);
         for value in [f64::NAN, f64::INFINITY, 2.0] {
             let slots = [Complex::real(value); 4];
-            assert_eq!(encoder.coefficients(&slots, Encoder::BOUND), Err(Error::ValueOutOfRange));
+            let found = encoder.coefficients(&Serial, &slots, Encoder::BOUND);
+            assert_eq!(found, Err(Error::ValueOutOfRange));
         }
         assert_eq!(
-            encoder.coefficients(&[Complex::ZERO; 5], 1.0),
+            encoder.coefficients(&Serial, &[Complex::ZERO; 5], 1.0),
             Err(Error::WrongLength { expected: 4, found: 5 })
         );
     }

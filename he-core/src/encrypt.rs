@@ -138,7 +138,7 @@ impl Encryptor<'_> {
     }
 
     fn encode(&self, values: &[Complex], basis: Basis, scale: f64) -> Result<Poly, Error> {
-        let coefficients = self.encoder.coefficients(values, scale)?;
+        let coefficients = self.encoder.coefficients(self.ring.threads(), values, scale)?;
         let mut message = Poly::from_signed(self.ring, basis, |i| coefficients[i]);
         message.ntt_assign(self.ring);
         Ok(message)

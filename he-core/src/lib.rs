@@ -17,11 +17,11 @@ pub mod modulus;
 pub mod ntt;
 pub mod primes;
 pub mod complex;
-#[cfg(feature = "alloc")]
-pub mod embedding;
 
 // Rings.
 pub mod ring;
+#[cfg(feature = "alloc")]
+pub mod embedding;
 
 // Parameters.
 pub mod params;

@@ -1,10 +1,14 @@
 //! Limbs on all cores, through rayon's pool.
 
+use core::cell::Cell;
+use core::time::Duration;
 use std::sync::mpsc;
 
 use anyhow::{Context, Result};
+use he_core::complex::Complex;
 use he_core::ring::Threads;
 use rayon::prelude::*;
+use rustix::time::{ClockId, clock_gettime};
 
 /// Below this many words the hand-over to other threads costs more than it saves.
 const WORTH_SHARING: usize = 1 << 13;
@@ -20,19 +24,57 @@ impl Threads for Rayon {
         size: usize,
         f: &(dyn Fn(usize, &mut [&mut [u32]]) + Sync),
     ) {
-        let words: usize = parts.iter().map(|part| part.len()).sum();
-        if words < WORTH_SHARING || parts.len() <= size {
-            parts.chunks_mut(size).enumerate().for_each(|(i, group)| f(i, group));
-            return;
-        }
-        // Groups are large: each may go to whoever is free.
-        let groups = parts.par_chunks_mut(size).enumerate().with_max_len(1);
-        groups.for_each(|(i, group)| f(i, group));
+        share(parts, size, f);
+    }
+
+    fn for_each_complex(
+        &self,
+        parts: &mut [&mut [Complex]],
+        size: usize,
+        f: &(dyn Fn(usize, &mut [&mut [Complex]]) + Sync),
+    ) {
+        share(parts, size, f);
     }
 
     fn words(&self, count: usize) -> Vec<u32> {
         he_memory::words(count)
     }
+}
+
+fn share<T: Send>(
+    parts: &mut [&mut [T]],
+    size: usize,
+    f: &(dyn Fn(usize, &mut [&mut [T]]) + Sync),
+) {
+    let words: usize = parts.iter().map(|part| part.len()).sum();
+    if words < WORTH_SHARING || parts.len() <= size {
+        parts.chunks_mut(size).enumerate().for_each(|(i, group)| f(i, group));
+        return;
+    }
+    let begun = alone();
+    // Groups are large: each may go to whoever is free.
+    let groups = parts.par_chunks_mut(size).enumerate().with_max_len(1);
+    groups.for_each(|(i, group)| f(i, group));
+    SHARED.set(SHARED.get() + alone().saturating_sub(begun));
+}
+
+/// The processor time of this thread but for what it did while others could help: what more threads
+/// do not make less.
+#[must_use]
+pub fn alone() -> Duration {
+    thread_time().saturating_sub(SHARED.get())
+}
+
+/// The processor time of this thread.
+#[must_use]
+pub fn thread_time() -> Duration {
+    // The clock starts at zero and never goes back.
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+thread_local! {
+    /// The processor time of this thread within [`share`].
+    static SHARED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
 /// Runs `f` on a thread of the pool, which limbs are handed over from at the least cost, and what it

@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 use core::fmt::Debug;
 
+use crate::complex::Complex;
 use crate::modulus::{Factor, Modulus};
 use crate::ntt::NttTable;
 
@@ -153,6 +154,16 @@ pub trait Threads: Debug + Sync {
         size: usize,
         f: &(dyn Fn(usize, &mut [&mut [u32]]) + Sync),
     );
+
+    /// The same for parts of complex numbers.
+    fn for_each_complex(
+        &self,
+        parts: &mut [&mut [Complex]],
+        size: usize,
+        f: &(dyn Fn(usize, &mut [&mut [Complex]]) + Sync),
+    ) {
+        parts.chunks_mut(size).enumerate().for_each(|(i, group)| f(i, group));
+    }
 
     /// So many words to be written, of any values: whoever keeps memory for reuse need not clear it.
     #[cfg(feature = "alloc")]

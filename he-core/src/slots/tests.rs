@@ -9,6 +9,7 @@ use crate::encode::Encoder;
 use crate::modulus::{Factor, Modulus};
 use crate::ntt::NttTable;
 use crate::primes::primitive_root_2n;
+use crate::ring::Serial;
 use crate::sample::{ERROR_VARIANCE, MessageDigest, MessageSeeds, Seed, Ternary, domain, uniform};
 use crate::wire::Residues;
 
@@ -111,7 +112,7 @@ fn coefficients_are_off_by_half_a_unit() {
         let slots = params.slots();
         let values: Vec<Complex> = (0..slots).map(|j| Complex::real(f64::from(slot(j)))).collect();
         let encoder = Encoder::new(params.degree().trailing_zeros());
-        let exact = encoder.coefficients(&values, 1024.0).unwrap();
+        let exact = encoder.coefficients(&Serial, &values, 1024.0).unwrap();
         let (mut re, mut im) = (vec![0; slots], vec![0; slots]);
         for (j, place) in fourier::places(slots).enumerate() {
             re[place] = slot(j).cast_unsigned();
