@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use self::floors::{Floors, Speeds};
 use crate::files::{self, Access};
+use crate::threads;
 
 /// What is in a trace that says more than `name` and times of a span.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -44,6 +45,9 @@ pub struct Details {
     pub own_us: f64,
     /// Microseconds of processor time of the whole process.
     pub processor_us: f64,
+    /// Microseconds of processor time of its thread that others could not help with.
+    #[serde(default)]
+    pub serial_us: f64,
     /// Microseconds that its arithmetic takes at least.
     pub arithmetic_us: f64,
     /// Microseconds that moving its bytes takes at least.
@@ -126,6 +130,7 @@ struct Open {
     details: Details,
     begin: Instant,
     processor: Duration,
+    alone: Duration,
     /// Spent in spans within it.
     nested: Duration,
 }
@@ -182,17 +187,25 @@ impl Recorder {
     }
 
     fn open(&self, name: &'static str, category: Category, details: Details) {
-        let processor = processor_time();
+        let (processor, alone) = (processor_time(), threads::alone());
         let mut state = self.state();
         let number = state.threads.len();
         let (_, open) =
             state.threads.entry(thread::current().id()).or_insert_with(|| (number, Vec::new()));
         let begin = Instant::now();
-        open.push(Open { name, category, details, begin, processor, nested: Duration::ZERO });
+        open.push(Open {
+            name,
+            category,
+            details,
+            begin,
+            processor,
+            alone,
+            nested: Duration::ZERO,
+        });
     }
 
     fn close(&self, complete: impl FnOnce(&mut Details)) {
-        let (end, processor) = (Instant::now(), processor_time());
+        let (end, processor, alone) = (Instant::now(), processor_time(), threads::alone());
         let mut state = self.state();
         let Some((number, open)) = state.threads.get_mut(&thread::current().id()) else { return };
         let Some(span) = open.pop() else { return };
@@ -203,6 +216,7 @@ impl Recorder {
         let mut details = Details {
             own_us: microseconds(duration.saturating_sub(span.nested)),
             processor_us: microseconds(processor.saturating_sub(span.processor)),
+            serial_us: microseconds(alone.saturating_sub(span.alone)),
             ..span.details
         };
         complete(&mut details);

@@ -11,8 +11,9 @@ use he_core::cpu::Operation;
 use he_core::keyswitch::{KeyKind, KeySpec};
 use he_core::params::Params;
 use he_core::ring::{Basis, Combination, Ring};
-use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
+
+use crate::threads::thread_time;
 
 /// What all threads together do in a second.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
@@ -132,10 +133,6 @@ fn rate<J: FnMut() -> f64>(prepare: impl Fn() -> J + Sync) -> f64 {
         }
     });
     rates.into_iter().sum::<f64>().round()
-}
-
-fn thread_time() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 impl Floors {

@@ -18,6 +18,8 @@ pub struct Line {
     pub seconds: f64,
     /// Processor time of the whole process, all threads together.
     pub processor: f64,
+    /// Of it, what is on one thread and more threads would not make less.
+    pub serial: f64,
     /// Seconds that the arithmetic takes at least.
     pub arithmetic: f64,
     /// Seconds that moving the bytes takes at least.
@@ -84,6 +86,7 @@ impl Line {
         self.count += details.count;
         self.seconds += 1e-6 * if is_work { details.own_us } else { span.duration_us };
         self.processor += 1e-6 * details.processor_us;
+        self.serial += 1e-6 * details.serial_us;
         self.arithmetic += 1e-6 * details.arithmetic_us;
         self.memory += 1e-6 * details.memory_us;
         let larger = |work: &Span| 1e-6 * work.details.arithmetic_us.max(work.details.memory_us);
@@ -119,13 +122,13 @@ impl fmt::Display for Tables {
                 Category::Operation => "operation",
             };
             write!(f, "\n{title:<31} {:>6} {:>7} {:>8}", "spans", "count", "seconds")?;
-            write!(f, " {:>9} {:>10} {:>7}", "processor", "arithmetic", "memory")?;
+            write!(f, " {:>9} {:>7} {:>10} {:>7}", "processor", "serial", "arithmetic", "memory")?;
             writeln!(f, " {:>7} {:>6} {:>6}", "floor", "ratio", "work")?;
             for line in lines {
                 let Line { name, spans, count, seconds, processor, .. } = line;
                 write!(f, "{name:<31} {spans:>6} {count:>7} {seconds:>8.3} {processor:>9.3}")?;
-                let Line { arithmetic, memory, floor, .. } = line;
-                write!(f, " {arithmetic:>10.3} {memory:>7.3} {floor:>7.3}")?;
+                let Line { serial, arithmetic, memory, floor, .. } = line;
+                write!(f, " {serial:>7.3} {arithmetic:>10.3} {memory:>7.3} {floor:>7.3}")?;
                 writeln!(f, " {:>6.1} {:>6.1}", line.ratio(), line.work(self.threads))?;
             }
         }
