@@ -1,7 +1,8 @@
-//! Poulpy on its IFMA backend: `peer-poulpy arithmetic THREADS` prints a row a line.
+//! Poulpy on its IFMA backend: `peer-poulpy arithmetic|bootstrap THREADS` prints a row a line.
 //!
 //! `N = 2^16`, 1160 bits in limbs of 52, digits of eight limbs, so a key switch has three; scale 2^50.
-//! Keys and ciphertexts are made by the helpers of its own test suite.
+//! Keys and ciphertexts are made by the helpers of its own test suite. A bootstrap is that of its preset for full
+//! slots at `N = 2^16` that starts from slots; it takes 19 GB.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -9,11 +10,13 @@ use std::time::Instant;
 
 use cpu_time::ProcessTime;
 use poulpy_ckks::api::{CKKSAddOps, CKKSModuleInfos, CKKSMulOps, CKKSRotateOps};
+use poulpy_ckks::presets::bootstrapping::n16_d35_k733_p20_s2c;
 use poulpy_ckks::test_suite::CKKSTestParams;
 use poulpy_ckks::test_suite::helpers::{
     alloc_ct, alloc_scratch, ckks_decrypt_decode, ckks_encrypt, gen_atk, gen_sk_with_raw, gen_tsk, want_mul,
     want_rotate,
 };
+use poulpy_ckks::test_suite::presets::{BootstrappingPresetRun, preset_for_backend};
 use poulpy_ckks::test_suite::reference_encoder::ReferenceEncoder;
 use poulpy_ckks::{GLWEPlaintextMeta, Scale, SlotsKind};
 use poulpy_cpu_avx512::{NTT3x42Ifma, NTT3x42IfmaRayon};
@@ -51,7 +54,7 @@ macro_rules! arithmetic {
             let relin = gen_tsk(&PARAMS, &module, &raw, &mut scratch.borrow());
             let galois = module.ckks_galois_element(STEP);
             let (times, key) = timed(1, || gen_atk(&PARAMS, &module, galois, &raw, &mut scratch.borrow()));
-            row("rotation key", threads, times, None);
+            row("rotation key", PARAMS.k, threads, times, None);
             let keys = HashMap::from([(galois, key)]);
             let x = slots();
             let k = PARAMS.k;
@@ -64,7 +67,7 @@ macro_rules! arithmetic {
                     let (times, ()) = timed(RUNS, $operation);
                     let mut arena = scratch.borrow();
                     let found = ckks_decrypt_decode(&PARAMS, &module, &encoder, &out, &secret, &mut arena);
-                    row($title, threads, times, Some(bits(&found, &$want, $size)));
+                    row($title, PARAMS.k, threads, times, Some(bits(&found, &$want, $size)));
                 };
             }
             eprintln!("operations");
@@ -86,10 +89,36 @@ macro_rules! arithmetic {
 arithmetic!(on_one, NTT3x42Ifma);
 arithmetic!(on_many, NTT3x42IfmaRayon);
 
+macro_rules! bootstrap {
+    ($name:ident, $backend:ty) => {
+        fn $name(threads: usize) {
+            eprintln!("keys, matrices and a first bootstrap");
+            let preset = n16_d35_k733_p20_s2c().expect("a preset");
+            let preset = preset_for_backend::<$backend, $backend>(&preset).expect("a preset of this backend");
+            let log_q = preset.bootstrap_k();
+            let mut run = BootstrappingPresetRun::<$backend>::setup(preset);
+            eprintln!("bootstraps");
+            let (times, ()) = timed(1, || run.bootstrap());
+            let (real, imaginary) = run.precision();
+            let worst = real.min_log2_prec.min(imaginary.min_log2_prec);
+            row("bootstrap, slots to slots", log_q, threads, times, Some([worst, real.avg_log2_prec]));
+        }
+    };
+}
+
+bootstrap!(bootstrap_on_one, NTT3x42Ifma);
+bootstrap!(bootstrap_on_many, NTT3x42IfmaRayon);
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let threads: usize = arguments.get(1).and_then(|text| text.parse().ok()).unwrap_or(1);
-    if threads == 1 { on_one(threads) } else { on_many(threads) }
+    match (arguments.first().map(String::as_str), threads) {
+        (Some("arithmetic"), 1) => on_one(threads),
+        (Some("arithmetic"), _) => on_many(threads),
+        (Some("bootstrap"), 1) => bootstrap_on_one(threads),
+        (Some("bootstrap"), _) => bootstrap_on_many(threads),
+        (part, _) => panic!("no part is called {part:?}"),
+    }
 }
 
 /// Slots in a square, from a fixed generator.
@@ -124,11 +153,17 @@ fn bits(found: &Slots, expected: &Slots, size: f64) -> [f64; 2] {
     [-worst.log2(), -(sum / found.0.len() as f64).sqrt().log2()]
 }
 
-fn row(name: &str, threads: usize, [seconds, cpu_seconds]: [f64; 2], precision: Option<[f64; 2]>) {
+fn row(
+    name: &str,
+    log_q: usize,
+    threads: usize,
+    [seconds, cpu_seconds]: [f64; 2],
+    precision: Option<[f64; 2]>,
+) {
     let (worst, rms) = (precision.map(|bits| bits[0]), precision.map(|bits| bits[1]));
     println!(
         "{}",
-        json!({"name": name, "log_n": 16, "log_q": PARAMS.k, "threads": threads, "seconds": seconds,
+        json!({"name": name, "log_n": 16, "log_q": log_q, "threads": threads, "seconds": seconds,
                "cpu_seconds": cpu_seconds, "worst_bits": worst, "rms_bits": rms})
     );
 }

@@ -26,11 +26,42 @@ pub(crate) enum Peer {
     Ntt,
 }
 
+/// What parts are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Topic {
+    /// Single operations and transforms.
+    Arithmetic,
+    /// The linear layer.
+    Linear,
+    /// Bootstraps.
+    Bootstrap,
+}
+
+impl Topic {
+    /// Words that names of our operations contain.
+    pub(crate) fn ours(self) -> &'static [&'static str] {
+        match self {
+            Self::Arithmetic => {
+                &["ntt", "rotat", "multiply", "add", "dot_plain", "rescale", "encrypt", "decrypt"]
+            }
+            Self::Linear => &["linear layer"],
+            Self::Bootstrap => &["rows_to_slots", "slots_to_rows", "bootstrap"],
+        }
+    }
+}
+
+/// About how long all of ours takes, compiler included.
+pub(crate) const OURS_SECONDS: u64 = 420;
+
 /// A run of a peer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part {
     /// Its name, the first argument of the program.
     pub name: &'static str,
+    /// What it is about.
+    pub topic: Topic,
+    /// About how long it takes, on one thread and then on two.
+    pub seconds: u64,
     /// Gigabytes that must be free.
     memory: u64,
     /// Whether it gains from threads.
@@ -47,8 +78,13 @@ pub(crate) struct Ready {
 }
 
 impl Part {
-    const fn new(name: &'static str, memory: u64, threaded: bool) -> Self {
-        Self { name, memory, threaded }
+    const fn new(name: &'static str, topic: Topic, seconds: u64, memory: u64) -> Self {
+        Self { name, topic, seconds, memory, threaded: true }
+    }
+
+    /// Without threads to gain from.
+    const fn on_one(self) -> Self {
+        Self { threaded: false, ..self }
     }
 
     /// Why it cannot run now.
@@ -101,15 +137,27 @@ impl Peer {
     pub(crate) fn parts(self) -> Vec<Part> {
         match self {
             Self::Openfhe => vec![
-                Part::new("arithmetic", 4, true),
-                Part::new("linear", 4, true),
-                Part::new("linear-real", 6, true),
-                Part::new("few", 10, true),
-                Part::new("bootstrap", 14, true),
+                Part::new("arithmetic", Topic::Arithmetic, 60, 4),
+                Part::new("linear", Topic::Linear, 40, 4),
+                Part::new("linear-real", Topic::Linear, 90, 6),
+                Part::new("few", Topic::Bootstrap, 150, 10),
+                Part::new("bootstrap", Topic::Bootstrap, 240, 14),
             ],
-            Self::Seal => vec![Part::new("arithmetic", 6, false)],
-            Self::Poulpy => vec![Part::new("arithmetic", 6, true)],
-            Self::Ntt => vec![Part::new("arithmetic", 1, false)],
+            Self::Seal => vec![Part::new("arithmetic", Topic::Arithmetic, 30, 6).on_one()],
+            Self::Poulpy => vec![
+                Part::new("arithmetic", Topic::Arithmetic, 60, 6),
+                Part::new("bootstrap", Topic::Bootstrap, 240, 19),
+            ],
+            Self::Ntt => vec![Part::new("arithmetic", Topic::Arithmetic, 10, 1).on_one()],
+        }
+    }
+
+    /// About how long installing or building it takes.
+    pub(crate) const fn install_seconds(self) -> u64 {
+        match self {
+            Self::Openfhe | Self::Seal => 30,
+            Self::Poulpy => 240,
+            Self::Ntt => 90,
         }
     }
 
@@ -204,8 +252,10 @@ mod tests {
 
     #[test]
     fn a_part_that_needs_more_memory_than_there_is_says_so() {
-        assert!(Part::new("huge", u64::MAX, false).refusal().unwrap().contains("are free"));
-        assert!(Part::new("tiny", 0, false).refusal().is_none());
+        assert!(
+            Part::new("huge", Topic::Linear, 0, u64::MAX).refusal().unwrap().contains("are free")
+        );
+        assert!(Part::new("tiny", Topic::Linear, 0, 0).refusal().is_none());
     }
 
     #[test]

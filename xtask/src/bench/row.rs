@@ -1,6 +1,7 @@
 //! Rows of results, and a library's rows kept in a file.
 
 use anyhow::{Context, Result};
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
@@ -63,7 +64,7 @@ pub(crate) struct Library {
     pub machine: String,
     /// The day.
     pub day: String,
-    /// How many other programs wanted to run when the measurement began.
+    /// How many processors other programs kept busy before its parts ran, at most.
     pub load: f64,
     /// The rows.
     pub rows: Vec<Row>,
@@ -90,28 +91,41 @@ impl Library {
         rows.max_by_key(|row| row.level)
     }
 
-    /// From a file.
-    ///
-    /// # Errors
-    /// If there is none, or it cannot be read.
-    pub(crate) fn load(file: &Path) -> Result<Self> {
-        let text = fs::read_to_string(file)?;
-        serde_json::from_str(&text).with_context(|| format!("reading {}", file.display()))
-    }
-
-    /// To a file.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub(crate) fn save(&self, file: &Path) -> Result<()> {
-        super::write(file, &(serde_json::to_string_pretty(self)? + "\n"))
+    /// Adds the rows of an earlier run that this one has not measured again.
+    pub(crate) fn complete(&mut self, earlier: Self) {
+        let is_missing = |old: &Row| !self.rows.iter().any(|row| row.is_renewal_of(old));
+        let missing: Vec<_> = earlier.rows.into_iter().filter(is_missing).collect();
+        self.rows.extend(missing);
+        self.load = self.load.max(earlier.load);
     }
 }
 
-/// The load of the machine over the last minute.
-pub(crate) fn load() -> f64 {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
+impl Row {
+    /// Whether both are the same operation at the same size.
+    fn is_renewal_of(&self, old: &Self) -> bool {
+        let key = |row: &Self| (row.name.clone(), row.log_n, row.threads, row.level);
+        // Sizes of a modulus differ by less than a bit where primes were chosen anew.
+        key(self) == key(old) && (self.log_q - old.log_q).abs() < 1.0
+    }
+}
+
+/// How many processors are busy with other programs, over a second.
+pub(crate) fn busy() -> f64 {
+    let Some(before) = processor_ticks() else { return 0.0 };
+    std::thread::sleep(Duration::from_secs(1));
+    let Some(after) = processor_ticks() else { return 0.0 };
+    let [idle, all] = [0, 1].map(|i| after[i].saturating_sub(before[i]).max(1) as f64);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    processors * (1.0 - idle / all).max(0.0)
+}
+
+/// Idle ticks of all processors since the machine began, and all ticks.
+fn processor_ticks() -> Option<[u64; 2]> {
+    let text = fs::read_to_string("/proc/stat").ok()?;
+    let fields = text.lines().next()?.split_whitespace().skip(1);
+    let ticks: Vec<u64> = fields.map(|field| field.parse().ok()).collect::<Option<_>>()?;
+    // User, nice, system, idle, waiting for disks, interrupts (2), stolen; guests are counted as users.
+    Some([ticks.get(3)? + ticks.get(4)?, ticks.iter().take(8).sum()])
 }
 
 /// The rows of a file.
@@ -160,5 +174,22 @@ mod tests {
         let library = Library::of_this_machine("a", "1", 0.0, vec![at(3), at(9), at(5)]);
         assert_eq!(library.find("rotate", 1).unwrap().level, Some(9));
         assert!(library.find("rotate", 2).is_none());
+    }
+
+    #[test]
+    fn rows_that_were_not_measured_again_stay() {
+        let row = |name: &str, threads, seconds| Row {
+            name: name.to_owned(),
+            threads,
+            seconds,
+            ..serde_json::from_str::<Row>(LINE).unwrap()
+        };
+        let earlier = vec![row("add", 1, 1.0), row("add", 2, 1.0), row("rotate", 1, 1.0)];
+        let mut library = Library::of_this_machine("a", "2", 0.0, vec![row("add", 1, 2.0)]);
+        library.complete(Library::of_this_machine("a", "1", 0.5, earlier));
+        let found = |name, threads| library.find(name, threads).map(|row| row.seconds);
+        assert_eq!(found("add", 1), Some(2.0));
+        assert_eq!([found("add", 2), found("rotate", 1)], [Some(1.0); 2]);
+        assert_eq!((library.rows.len(), library.load), (3, 0.5));
     }
 }
