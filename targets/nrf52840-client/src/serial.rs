@@ -1,18 +1,19 @@
 //! Serial ports with DMA, as `embedded-io` streams that sleep while they wait.
 //!
-//! Every transfer ends before the call that began it, so buffers may lie on the stack. Between calls the
-//! receiver keeps up to four bytes, and then stops the sender if the port has wires for that.
-//! Several ports may share one UARTE on other pins; whoever uses it takes it, which its registers tell.
+//! A byte at a time is received, and the receiver keeps up to four more; then it stops the sender, if the
+//! port has wires for that. Several ports may share one UARTE on other pins; whoever uses it takes it, which
+//! its registers tell.
 
 use core::fmt;
 use core::hint::spin_loop;
-use core::sync::atomic::{Ordering, compiler_fence};
+use core::sync::atomic::{AtomicU8, Ordering, compiler_fence};
 use cortex_m::asm;
 use cortex_m::peripheral::NVIC;
 use embedded_io::{Error, ErrorKind, ErrorType, Read, Write};
-use nrf_pac::common::{RW, Reg};
 use nrf_pac::gpio::vals::{Dir, Pull};
 use nrf_pac::shared::regs::Psel;
+use nrf_pac::timer;
+use nrf_pac::timer::vals::Bitmode;
 use nrf_pac::uarte::regs::Config;
 use nrf_pac::uarte::vals::{Baudrate, Enable};
 use nrf_pac::{Interrupt, P0, P1, uarte};
@@ -49,6 +50,19 @@ pub struct Serial {
     interrupt: Interrupt,
     pins: Pins,
     speed: Baudrate,
+    /// Where DMA puts the next byte, whenever it comes.
+    byte: &'static AtomicU8,
+    /// Whether the receiver was told to put it there.
+    is_asked: bool,
+}
+
+/// A port that is waited for a limited time; then reading fails with [`ErrorKind::TimedOut`]. Damaged bytes
+/// are read like others: for streams that see damage themselves.
+#[expect(missing_debug_implementations, reason = "the registers have none")]
+pub struct Limited {
+    port: Serial,
+    timer: timer::Timer,
+    interrupt: Interrupt,
 }
 
 /// What was received is not what was sent.
@@ -100,24 +114,27 @@ impl Serial {
     /// A port of a UARTE whose interrupt is `interrupt`. Nothing happens before it is used.
     ///
     /// # Safety
-    /// Interrupts are masked for good, or none but this peripheral's wakes what must not be woken: its interrupt gets enabled while a call waits.
+    /// Interrupts are masked for good, or this one's handler changes nothing: it is enabled while a call
+    /// waits. `byte` is nobody else's.
     #[must_use]
     pub const unsafe fn new(
         registers: uarte::Uarte,
         interrupt: Interrupt,
         pins: Pins,
         speed: Baudrate,
+        byte: &'static AtomicU8,
     ) -> Self {
-        Self { registers, interrupt, pins, speed }
+        Self { registers, interrupt, pins, speed, byte, is_asked: false }
     }
 
     /// Takes the UARTE, unless its pins tell that it is this port's already.
-    fn take(&self) {
+    fn take(&mut self) {
         let (uarte, pins) = (self.registers, self.pins);
         let is_on = uarte.enable().read().enable() == Enable::Enabled;
         if is_on && uarte.psel().rxd().read() == pins.receive.select() {
             return;
         }
+        self.is_asked = false;
         if is_on {
             uarte.events_rxto().write_value(0);
             uarte.tasks_dma().rx().stop().write_value(1);
@@ -148,17 +165,30 @@ impl Serial {
         uarte.enable().write(|enable| enable.set_enable(Enable::Enabled));
     }
 
-    /// Sleeps until something has happened. Interrupts are masked: theirs only ends the sleep.
-    fn wait_for(&self, event: Reg<u32, RW>) {
-        // SAFETY: contract of `new`.
-        unsafe { NVIC::unmask(self.interrupt) };
-        while event.read() == 0 {
-            NVIC::unpend(self.interrupt);
-            if event.read() == 0 {
-                asm::wfi();
-            }
+    /// Has the next byte received, whenever it comes.
+    fn ask(&mut self) {
+        self.take();
+        if self.is_asked {
+            return;
         }
-        NVIC::mask(self.interrupt);
+        let (dma, done) = (self.registers.dma().rx(), self.registers.events_dma().rx().end());
+        done.write_value(0);
+        dma.ptr().write_value(address(self.byte.as_ptr()));
+        dma.maxcnt().write(|count| count.set_maxcnt(1));
+        compiler_fence(Ordering::SeqCst);
+        self.registers.tasks_dma().rx().start().write_value(1);
+        self.is_asked = true;
+    }
+
+    fn has_byte(&self) -> bool {
+        self.registers.events_dma().rx().end().read() != 0
+    }
+
+    /// Takes the byte that was received.
+    fn byte(&mut self) -> u8 {
+        compiler_fence(Ordering::SeqCst);
+        self.is_asked = false;
+        self.byte.load(Ordering::Relaxed)
     }
 
     /// Whether what came is whole.
@@ -173,6 +203,71 @@ impl Serial {
     }
 }
 
+impl Limited {
+    /// A port whose waits end after so many ticks, 31,250 a second, by a timer that is nobody else's.
+    ///
+    /// # Safety
+    /// As for [`Serial::new`], of the timer's interrupt.
+    #[must_use]
+    pub unsafe fn new(port: Serial, timer: timer::Timer, interrupt: Interrupt, ticks: u16) -> Self {
+        timer.bitmode().write(|mode| mode.set_bitmode(Bitmode::_16bit));
+        timer.prescaler().write(|prescaler| prescaler.set_prescaler(9));
+        timer.cc(0).write_value(ticks.into());
+        timer.shorts().write(|shorts| shorts.set_compare_stop(0, true));
+        timer.intenset().write(|events| events.set_compare(0, true));
+        Self { port, timer, interrupt }
+    }
+}
+
+impl ErrorType for Limited {
+    type Error = ErrorKind;
+}
+
+impl Read for Limited {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
+        let Some(first) = buffer.first_mut() else { return Ok(0) };
+        let Self { port, timer, interrupt } = self;
+        port.ask();
+        let end = timer.events_compare(0);
+        end.write_value(0);
+        timer.tasks_clear().write_value(1);
+        timer.tasks_start().write_value(1);
+        sleep_until(&[port.interrupt, *interrupt], || port.has_byte() || end.read() != 0);
+        timer.tasks_stop().write_value(1);
+        if !port.has_byte() {
+            return Err(ErrorKind::TimedOut);
+        }
+        *first = port.byte();
+        port.check().ok();
+        Ok(1)
+    }
+}
+
+impl Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+        self.port.write(bytes).map_err(|damage| damage.kind())
+    }
+
+    fn flush(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
+    }
+}
+
+/// Sleeps until `is_over`, which one of these interrupts says. They are masked: they only end the sleep.
+fn sleep_until(interrupts: &[Interrupt], is_over: impl Fn() -> bool) {
+    while !is_over() {
+        for &interrupt in interrupts {
+            NVIC::unpend(interrupt);
+            // SAFETY: contracts of `Serial::new` and `Limited::new`.
+            unsafe { NVIC::unmask(interrupt) };
+        }
+        if !is_over() {
+            asm::wfi();
+        }
+    }
+    interrupts.iter().for_each(|&interrupt| NVIC::mask(interrupt));
+}
+
 /// Where DMA finds something. The chip's addresses have 32 bits.
 fn address<T>(of: *const T) -> u32 {
     u32::try_from(of.expose_provenance()).unwrap_or(0)
@@ -185,15 +280,9 @@ impl ErrorType for Serial {
 impl Read for Serial {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Damage> {
         let Some(first) = buffer.first_mut() else { return Ok(0) };
-        self.take();
-        let (dma, done) = (self.registers.dma().rx(), self.registers.events_dma().rx().end());
-        done.write_value(0);
-        dma.ptr().write_value(address(first));
-        dma.maxcnt().write(|count| count.set_maxcnt(1));
-        compiler_fence(Ordering::SeqCst);
-        self.registers.tasks_dma().rx().start().write_value(1);
-        self.wait_for(done);
-        compiler_fence(Ordering::SeqCst);
+        self.ask();
+        sleep_until(&[self.interrupt], || self.has_byte());
+        *first = self.byte();
         self.check().map(|()| 1)
     }
 }
@@ -214,7 +303,7 @@ impl Write for Serial {
         dma.maxcnt().write(|length| length.set_maxcnt(u16::try_from(count).unwrap_or(0)));
         compiler_fence(Ordering::SeqCst);
         self.registers.tasks_dma().tx().start().write_value(1);
-        self.wait_for(done);
+        sleep_until(&[self.interrupt], || done.read() != 0);
         compiler_fence(Ordering::SeqCst);
         Ok(count)
     }

@@ -3,9 +3,10 @@
 #![no_std]
 #![no_main]
 
+use core::sync::atomic::AtomicU8;
 use cortex_m::peripheral::NVIC;
 use cortex_m_rt::{entry, exception};
-use embedded_io::{Read, Write};
+use embedded_io::{ErrorKind, Read, Write};
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 use he_board::{Board, systick::SysTick};
 use he_entropy::{Generator, Noise, Silent};
@@ -17,10 +18,10 @@ use microbit::uarte;
 use nrf_pac::nvmc::vals::Wen;
 use nrf_pac::timer::vals::Bitmode;
 use nrf_pac::uarte::vals::Baudrate;
-use nrf_pac::{Interrupt, NVMC, RNG, TIMER0, rng::Rng};
+use nrf_pac::{Interrupt, NVMC, RNG, TIMER0, TIMER1, rng::Rng};
 use nrf52840_client::flash::Flash;
 use nrf52840_client::noise::RandomBytes;
-use nrf52840_client::serial::{Damage, Pin, Pins, Serial};
+use nrf52840_client::serial::{Damage, Limited, Pin, Pins, Serial};
 use portable_atomic as _;
 
 /// The processor's clock, 16 MHz, in picoseconds.
@@ -30,8 +31,12 @@ const STRIDE: u32 = 1024;
 const PAGE: usize = STRIDE as usize;
 /// As long as a device's secrets.
 const LENGTH: usize = 1088;
-/// Ticks of the timer between two steps of the model: ten microseconds.
+/// Ticks of the timer between two steps of the model: ten microseconds, of which QEMU makes more.
 const STEP: u32 = 160;
+/// Cycles of many steps.
+const SOON: u32 = 1_000_000;
+/// A tenth of a second, as a limit of waits has it.
+const TENTH: u16 = 3125;
 
 type Outcome = Result<(), Failure>;
 type Machine = Board<SysTick>;
@@ -56,6 +61,7 @@ fn main() -> ! {
             constants_are_sent_from_ram,
             damage_is_reported_once,
             two_ports_take_turns_with_one_peripheral,
+            a_wait_ends_and_the_byte_that_was_late_is_the_next_one,
         ],
     )
 }
@@ -72,11 +78,19 @@ fn start_model() {
     TIMER0.tasks_start().write_value(1);
 }
 
+/// The client has interrupts masked, so that theirs only wake it; here the model's must come through.
 #[exception]
 unsafe fn DefaultHandler(number: i16) {
-    if number == Interrupt::TIMER0 as i16 {
-        TIMER0.events_compare(0).write_value(0);
-        uarte::step();
+    const CLOCK: i16 = Interrupt::TIMER0 as i16;
+    const LIMIT: i16 = Interrupt::TIMER1 as i16;
+    match number {
+        CLOCK => {
+            TIMER0.events_compare(0).write_value(0);
+            uarte::step();
+        }
+        // What it says stays said until the driver takes it.
+        LIMIT => NVIC::mask(Interrupt::TIMER1),
+        _ => {}
     }
 }
 
@@ -167,9 +181,12 @@ const fn pins(receive: u8) -> Pins {
     }
 }
 
+/// A port on these pins. Ports of one test have different ones.
 fn port(receive: u8) -> Serial {
+    static BYTES: [AtomicU8; 32] = [const { AtomicU8::new(0) }; 32];
+    let (uarte, byte) = (uarte::registers(), &BYTES[usize::from(receive)]);
     // SAFETY: the handler of this interrupt does nothing.
-    unsafe { Serial::new(uarte::registers(), Interrupt::UARTE0, pins(receive), Baudrate::Baud1m) }
+    unsafe { Serial::new(uarte, Interrupt::UARTE0, pins(receive), Baudrate::Baud1m, byte) }
 }
 
 fn lines_pass_in_both_directions(_: &mut Bench<'_, Machine>) -> Outcome {
@@ -222,5 +239,25 @@ fn two_ports_take_turns_with_one_peripheral(_: &mut Bench<'_, Machine>) -> Outco
     }
     let mut heard = [0; 8];
     check!(uarte::heard(&mut heard) == 6 && heard[..6] == *b"121212");
+    Ok(())
+}
+
+fn a_wait_ends_and_the_byte_that_was_late_is_the_next_one(
+    bench: &mut Bench<'_, Machine>,
+) -> Outcome {
+    // SAFETY: the handler of this interrupt only masks it.
+    let mut port = unsafe { Limited::new(port(9), TIMER1, Interrupt::TIMER1, TENTH) };
+    let mut read = [0];
+    for late in *b"late" {
+        let (silent, nanoseconds) = bench.count(|| port.read(&mut read));
+        check!(silent == Err(ErrorKind::TimedOut) && nanoseconds > 95_000_000);
+        // The receiver still waits, and takes it while nobody reads.
+        uarte::say(&[late], 0);
+        cortex_m::asm::delay(SOON);
+        check!(port.read(&mut read) == Ok(1) && read == [late]);
+    }
+    check!(port.write_all(b"answer").is_ok());
+    let mut heard = [0; 8];
+    check!(uarte::heard(&mut heard) == 6 && heard[..6] == *b"answer");
     Ok(())
 }

@@ -47,6 +47,13 @@ impl Board {
         Some(Self { last: 0, cycles: 0, stack, statics: end - start, kept })
     }
 
+    /// A number for a stream to the server, to tell it from earlier ones.
+    pub(crate) fn session(&mut self) -> u32 {
+        // Without randomness nothing will be sent, which the client says itself.
+        let [a, b, c, d, ..] = self.fresh().unwrap_or_default();
+        u32::from_le_bytes([a, b, c, d])
+    }
+
     fn kept(&mut self) -> Result<&mut Persistent<RandomBytes, Flash<PAGE>>, Exhausted> {
         self.kept.as_mut().map_err(|lack| *lack)
     }
