@@ -194,6 +194,7 @@ fn an_adapter_with_a_head_of_its_own_is_evaluated_and_its_classes_are_numbered()
     assert_eq!(report["label"], "class 1");
 
     let (server, folder) = (empty_server(&scratch), scratch.path().to_str().unwrap());
+    host_runner::store::write_transport(&server, &[7; 32]).unwrap();
     let keys = server.to_str().unwrap();
     let text = error(&["serve", "--keys", keys, "--model", model, "--adapter", folder]);
     assert!(text.contains("no whole job"), "{text}");

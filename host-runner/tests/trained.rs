@@ -24,14 +24,15 @@ use he_lora::reference::{self, Loss};
 use host_runner::adapter::encrypt::{self, Public};
 use host_runner::adapter::encrypted::{self, Target};
 use host_runner::adapter::plain::{self, PlainAdapter};
+use host_runner::authority::{self, Order};
 use host_runner::client::{Client, Decrypted};
 use host_runner::connection::Connection;
 use host_runner::engine::Engine;
 use host_runner::personal::Source;
 use host_runner::plan::Plan;
 use host_runner::server::{Limits, Server, Until};
-use host_runner::store::{self, DEVICE, Manifest, OWNER, SERVER, device, owner};
-use host_runner::{clear, precision};
+use host_runner::store::{self, DEVICE, Existing, Manifest, OWNER, SERVER, device, owner};
+use host_runner::{clear, precision, random};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -121,6 +122,14 @@ impl Setup {
         })
     }
 
+    /// Checks what a server with the adapter at `path` answers.
+    fn check_answer(&self, path: &Path, wanted: &[f64]) {
+        let answer = self.ask(&self.engine(&self.source(path).unwrap()));
+        let bits = precision::error_bits(&answer.logits, wanted);
+        assert!(bits > 6.0, "{}: {:?} and {wanted:?}", path.display(), answer.logits);
+        assert!((answer.canary - 1.0).abs() < 1.0 / 64.0, "{}", answer.canary);
+    }
+
     /// The first parameters of the job, with all columns `up` moved from zero.
     fn parameters(&self) -> Parameters {
         let training =
@@ -147,12 +156,22 @@ fn a_trained_state_and_its_adapter_encrypted_again_answer_as_the_exported_adapte
     let change = precision::error_bits(&wanted, &without);
     assert!(change < 5.0, "the adapter changes next to nothing: 2^-{change}");
     for path in [job, setup.encrypt(&exported)] {
-        let engine = setup.engine(&setup.source(&path).unwrap());
-        let answer = setup.ask(&engine);
-        let bits = precision::error_bits(&answer.logits, &wanted);
-        assert!(bits > 6.0, "{}: {:?} and {wanted:?}", path.display(), answer.logits);
-        assert!((answer.canary - 1.0).abs() < 1.0 / 64.0, "{}", answer.canary);
+        setup.check_answer(&path, &wanted);
     }
+}
+
+#[test]
+fn keys_for_answering_alone_suffice_for_an_adapter_that_was_trained() {
+    let setup = Setup::insecure("answering");
+    let (model, params) = (setup.job.folder.model(), &setup.job.params);
+    let adapter = setup.open(&setup.export(&setup.parameters())).unwrap();
+    let shape = adapter.parameters().unwrap().shape();
+    let plan = Plan::new(params, model).unwrap().with_trained(params, model, shape).unwrap();
+    let order = Order { preset: small::PRESET, params, plan: plan.keys() };
+    let (mut rng, place) = (random::generator().unwrap(), setup.job.scratch.path());
+    authority::generate(order, &mut rng, place, Existing::Replace, &mut |_| {}).unwrap();
+    let wanted = clear::logits_with(&setup.job.folder, Some(&adapter), SENTENCE).unwrap();
+    setup.check_answer(&setup.encrypt(&adapter), &wanted);
 }
 
 #[test]
