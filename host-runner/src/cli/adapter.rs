@@ -20,7 +20,7 @@ Examples:
   host-runner adapter encrypt --public keys/owner/public.key --adapter mine.safetensors --out mine.enc
   host-runner serve --keys keys/server --adapter mine.enc
 
-The owner keeps mine.safetensors; the server gets mine.enc and learns its rank and alpha only.";
+The owner keeps mine.safetensors; the server gets mine.enc and learns its rank, alpha and classes only.";
 
 /// Makes a personal adapter, or encrypts one for a server
 #[derive(Debug, Args)]
