@@ -20,9 +20,11 @@ use std::thread;
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
+use host_runner::connection::Connection;
 use host_runner::finetune::exchange::{Ask, Part, Permission};
 use host_runner::finetune::follow::Event;
 use host_runner::server::Until;
+use host_runner::{clear, precision};
 use job::Setup;
 
 /// Names the folder of keys, the folder of jobs and the address for [`serves_when_another_test_asks`].
@@ -198,6 +200,15 @@ fn an_owner_who_is_gone_finds_the_upload_and_the_job_where_the_server_has_come_t
     // Gone while it runs: the server goes on as far as it may, and no further.
     remote().ask(Ask::Allow(Permission { good: 0, until: 3 }), &[]).unwrap();
     let mut status = remote().status(None).unwrap();
+    while status.example.is_none() {
+        status = remote().status(Some(status.version)).unwrap();
+    }
+    // A question goes before the next example, and is answered as ever.
+    let mut connection = Connection::connect(&process.address, Duration::from_secs(60)).unwrap();
+    let asked = owner.client().ask(&mut connection, "a fine film .", &mut |_| {}).unwrap();
+    let plain = clear::logits(&setup.folder, "a fine film .").unwrap();
+    assert!(precision::error_bits(&asked.logits, &plain) > 6.0, "{:?}", asked.logits);
+    assert!(remote().status(None).unwrap().done < 3, "the question came after the job");
     while status.done < 3 {
         status = remote().status(Some(status.version)).unwrap();
     }
