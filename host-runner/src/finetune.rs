@@ -16,4 +16,5 @@ pub mod owner;
 pub mod record;
 pub mod rehearsal;
 pub mod remote;
+pub mod state;
 pub mod worker;

@@ -21,13 +21,13 @@ use anyhow::{Context, Result, bail, ensure};
 use he_core::ciphertext::Ciphertext;
 use he_core::params::Params;
 use he_core::ring::Ring;
-use he_core::wire::{Header, Kind, Link, Pair, RingShape, TransportKey};
+use he_core::wire::{Header, Kind, Link, TransportKey};
 use serde::{Deserialize, Serialize};
 
 use super::exchange::{Iteration, LIMIT, Part, Permission};
 use super::settings::Settings;
+use super::state::{read_state, state_bytes, take};
 use crate::files::{self, Access};
-use crate::store::moduli;
 
 /// What an owner keeps of a declaration.
 pub const RECORD: &str = "job.json";
@@ -322,52 +322,6 @@ impl Job {
         numbers.sort_unstable();
         Ok(numbers)
     }
-}
-
-/// A state as it is kept and sent. `sequence` is [`Declared::exchange`] of its iteration.
-///
-/// # Errors
-/// None: it is written to memory.
-pub fn state_bytes(params: &Params, sequence: u64, state: &Ciphertext) -> Result<Vec<u8>> {
-    let checksum = TransportKey::checksum();
-    let mut link = Link::new(&checksum, params.digest(), sequence);
-    let primes = moduli(params);
-    let shape = RingShape { degree: params.degree(), primes: &primes };
-    let mut bytes = Vec::new();
-    state.to_pair().write(&mut link, Kind::Ciphertext, &shape, |piece| {
-        bytes.extend_from_slice(piece);
-        Ok::<_, anyhow::Error>(())
-    })?;
-    Ok(bytes)
-}
-
-/// Reads a state.
-///
-/// # Errors
-/// If it is truncated, damaged, or of another job or iteration.
-pub fn read_state(
-    mut bytes: &[u8],
-    sequence: u64,
-    (ring, params): (&Ring, &Params),
-) -> Result<Ciphertext> {
-    let checksum = TransportKey::checksum();
-    let mut link = Link::new(&checksum, params.digest(), sequence);
-    let primes = moduli(params);
-    let shape = RingShape { degree: params.degree(), primes: &primes };
-    let frame = link.reader(Pair::limit(&shape), |piece: &mut [u8]| take(&mut bytes, piece))?;
-    let pair = Pair::read(frame, Kind::Ciphertext, &shape)?;
-    ensure!(bytes.is_empty(), "there are bytes after its end");
-    Ok(Ciphertext::from_pair(ring, params, pair)?)
-}
-
-/// Fills `piece` from the front of `bytes`.
-///
-/// # Errors
-/// If there are too few.
-pub fn take(bytes: &mut &[u8], piece: &mut [u8]) -> Result<()> {
-    let taken = bytes.split_off(..piece.len()).context("it is truncated")?;
-    piece.copy_from_slice(taken);
-    Ok(())
 }
 
 /// The number and the text of a declaration.

@@ -16,7 +16,8 @@ use he_core::ciphertext::Ciphertext;
 use he_core::wire::TransportKey;
 
 use super::exchange::{Ask, Part, Permission, Request, Said, Status};
-use super::job::{Declared, Job, folder_name, owner_name, read_state};
+use super::job::{Declared, Job, folder_name, owner_name};
+use super::state::read_state;
 use super::worker::{Means, Step, Worker, read_example};
 use crate::adapter;
 use crate::engine::check_keys;

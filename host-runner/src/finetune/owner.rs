@@ -15,8 +15,9 @@ use he_lora::state::{Kind, Places};
 use he_lora::training::Training;
 
 use super::exchange::Part;
-use super::job::{Declared, Job, read_state, state_bytes};
+use super::job::{Declared, Job};
 use super::rehearsal::State;
+use super::state::{read_state, state_bytes};
 use crate::client::Client;
 use crate::dataset::Example;
 use crate::import::ModelFolder;

@@ -17,7 +17,8 @@ use he_nn::levels::Levels;
 use he_nn::model::Model;
 
 use super::exchange::{Iteration, LARGEST_PARAMETER, LARGEST_SCORE, LIMIT, Part};
-use super::job::{Declared, Job, take};
+use super::job::{Declared, Job};
+use super::state::take;
 use crate::client::example_shape;
 use crate::engine::upload_shape;
 use crate::files;
