@@ -51,6 +51,7 @@ impl Source {
             is_owners.with_context(|| format!("in {}", path.display()))?;
             return Ok(Self::File(path.to_owned(), head));
         }
+        ensure!(Job::is_in(path), "{} holds no whole job", path.display());
         let transport = store::read_transport(keys)?;
         let job = find(path, (&transport, params.digest()), model)?;
         ensure!(

@@ -11,10 +11,10 @@ mod small;
 
 use core::time::Duration;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 
@@ -44,6 +44,8 @@ fn serves_when_another_test_asks() {
 struct Process {
     child: Child,
     address: String,
+    /// Kept open: the process says that a test takes long, and ends if it cannot.
+    _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Process {
@@ -60,11 +62,11 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let found = lines
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("listening on ").map(ToOwned::to_owned));
-        Self { child, address: found.unwrap() }
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = output.by_ref().map_while(Result::ok);
+        let address =
+            lines.find_map(|line| line.strip_prefix("listening on ").map(ToOwned::to_owned));
+        Self { child, address: address.unwrap(), _output: output }
     }
 }
 

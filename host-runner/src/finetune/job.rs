@@ -137,6 +137,12 @@ impl Job {
         Ok(Self { folder: folder.to_owned(), declared })
     }
 
+    /// Whether a folder is what a person may mean by a job.
+    #[must_use]
+    pub fn is_in(folder: &Path) -> bool {
+        [DECLARATION, RECORD].iter().any(|file| folder.join(file).is_file())
+    }
+
     /// The job that a person means by a folder: the job's own, or the one that its owner keeps its record in and that
     /// has the server's part in it.
     ///
