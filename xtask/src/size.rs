@@ -1,7 +1,7 @@
 //! What the images take of flash and RAM; the client against the budgets of the device it is laid out
 //! for.
 
-use crate::boards::{self, CLIENT, MPS2_AN386, Sizes};
+use crate::boards::{self, CLIENT, CLIENT_NRF52840, MPS2_AN386, Sizes};
 use crate::compiler::Choice;
 use crate::console::Console;
 use crate::setup;
@@ -18,7 +18,7 @@ pub(crate) const RAM: u64 = 64 * 1024;
 /// If an image cannot be built or read.
 pub(crate) fn run(console: &Console, choice: Choice) -> Result<bool> {
     let compiler = setup::bare_metal(console, choice)?;
-    let mut images = vec![(&MPS2_AN386, CLIENT)];
+    let mut images = vec![(&MPS2_AN386, CLIENT), (&MPS2_AN386, CLIENT_NRF52840)];
     for board in boards::ALL {
         images.extend(board.tests.iter().copied().flatten().map(|&image| (board, image)));
     }

@@ -143,8 +143,8 @@ pub fn step() {
 
 fn send() {
     let (from, count) = (get(SEND_FROM), get(SEND_COUNT));
-    let Some(from) = reach(from, count) else { return };
-    for address in (from..).take(count as usize) {
+    let addresses = reach(from, count).map_or(0..0, |from| from..from + count as usize);
+    for address in addresses {
         // SAFETY: within RAM (`reach`), in a buffer that the driver has lent.
         LINE_OUT.put(unsafe { ptr::with_exposed_provenance::<u8>(address).read_volatile() });
     }
