@@ -24,6 +24,9 @@ use spin::Mutex;
 pub trait Counter {
     /// Instructions since some moment before the first call, in steps of the counter's.
     fn instructions(&mut self) -> u64;
+
+    /// As [`Machine::resolution`].
+    fn resolution(&self) -> u64;
 }
 
 unsafe extern "C" {
@@ -61,6 +64,10 @@ impl<C> Board<C> {
 impl<C: Counter> Machine for Board<C> {
     fn instructions(&mut self) -> u64 {
         self.counter.instructions()
+    }
+
+    fn resolution(&self) -> u64 {
+        self.counter.resolution()
     }
 
     fn ram_high_water(&self) -> usize {

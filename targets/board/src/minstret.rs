@@ -11,4 +11,8 @@ impl Counter for Minstret {
     fn instructions(&mut self) -> u64 {
         minstret::read64()
     }
+
+    fn resolution(&self) -> u64 {
+        0
+    }
 }

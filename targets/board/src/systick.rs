@@ -41,4 +41,8 @@ impl Counter for SysTick {
         self.timer.clear_current();
         self.ticks * self.tick / 1000
     }
+
+    fn resolution(&self) -> u64 {
+        self.tick.div_ceil(1000)
+    }
 }

@@ -61,6 +61,12 @@ impl<M: Machine> Bench<'_, M> {
         crate::machine::counted(self.machine, work)
     }
 
+    /// Whether the most and the fewest instructions are as many, as far as the counter tells.
+    pub fn is_constant(&self, counts: &[u64]) -> bool {
+        let (least, most) = (counts.iter().min(), counts.iter().max());
+        least.zip(most).is_some_and(|(least, most)| most - least <= self.machine.resolution())
+    }
+
     /// Runs `work` and tells the most bytes of stack that it took; zero on machines that cannot tell.
     pub fn stack_of(&mut self, mut work: impl FnMut()) -> usize {
         self.machine.stack_of(&mut work)

@@ -8,6 +8,12 @@ pub trait Machine {
     /// within the board's timer tick; it counts instructions and not cycles.
     fn instructions(&mut self) -> u64;
 
+    /// By how much two counts of the same instructions may differ: by a step of the board's timer, between two
+    /// of which a count may begin. Zero where instructions themselves are counted.
+    fn resolution(&self) -> u64 {
+        0
+    }
+
     /// Most bytes of RAM in use at any time since start-up: statics plus the deepest stack.
     fn ram_high_water(&self) -> usize;
 

@@ -40,6 +40,10 @@ impl Machine for Board {
         self.machine.instructions()
     }
 
+    fn resolution(&self) -> u64 {
+        self.machine.resolution()
+    }
+
     fn ram_high_water(&self) -> usize {
         self.machine.ram_high_water()
     }

@@ -71,6 +71,10 @@ impl Machine for Board {
         self.ticks * INSTRUCTIONS_PER_TICK
     }
 
+    fn resolution(&self) -> u64 {
+        INSTRUCTIONS_PER_TICK
+    }
+
     fn ram_high_water(&self) -> usize {
         (&raw const __bss_end).addr() - APPLICATION_RAM.start + self.stack.deepest()
     }
