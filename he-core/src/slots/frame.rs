@@ -226,3 +226,6 @@ fn evaluate(ring: &SlotRing<'_>, limb: &mut [u32]) {
         *x = ring.signed().canonical(x.cast_signed());
     }
 }
+
+#[cfg(test)]
+mod tests;
