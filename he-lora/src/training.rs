@@ -80,6 +80,9 @@ pub struct Outcome<E: Refresh> {
     pub scores: Vec<E::Rows>,
 }
 
+/// Hears how many examples of a group are through.
+pub type Passed<'a> = dyn FnMut(usize) -> Result<(), Error> + 'a;
+
 /// The sizes of the groups that a batch is taken in: powers of two of at most `most`, largest first.
 pub fn groups(batch: usize, most: usize) -> impl Iterator<Item = usize> {
     let mut left = batch;
@@ -110,7 +113,8 @@ pub fn iteration<E: Refresh>(
     for size in groups(examples.len(), most) {
         let (group, others) = rest.split_at(size);
         rest = others;
-        add_to(eval, &mut sum, outcome(eval, both, &trained, group, levels)?.gradient)?;
+        let one = outcome(eval, both, &trained, group, levels, &mut |_| Ok(()))?;
+        add_to(eval, &mut sum, one.gradient)?;
     }
     let sum = sum.ok_or(NO_EXAMPLE)?;
     let count = u32::try_from(examples.len());
@@ -133,19 +137,28 @@ pub fn refresh<E: Refresh>(
 }
 
 /// Forward and back through a group of examples, a power of two of at most half of the tokens: one by one to the last
-/// attention and from there on the way back, all together between.
+/// attention and from there on the way back, all together between. `passed` hears, each time that a forward pass worth of
+/// work is done, how many examples are through, and may end the work by an error.
 ///
 /// # Errors
-/// If an example or the evaluator does not fit the model, there are not so many examples, or a key is missing.
+/// If an example or the evaluator does not fit the model, there are not so many examples, or a key is missing; those of
+/// `passed`.
 pub fn outcome<E: Refresh>(
     eval: &E,
     (model, training): (&Model, &Training),
     trained: &Trained<E>,
     examples: &[Encrypted<'_, E::Rows>],
     levels: &mut Levels<'_>,
+    passed: &mut Passed<'_>,
 ) -> Result<Outcome<E>, Error> {
     let both = (model, training);
-    let (streams, mut trunks) = to_last_attention(eval, model, trained, examples, levels)?;
+    let (mut streams, mut trunks) = (Vec::new(), Vec::new());
+    for example in examples {
+        let (stream, trunk) = to_last_attention(eval, model, trained, example, levels)?;
+        streams.push(stream);
+        trunks.push(trunk);
+        passed(0)?;
+    }
     let mut silent = |_| {};
     let tail = Forward::new(eval, model, &mut silent).resuming(*levels).tail(&streams)?;
     levels.resume(tail.bootstraps);
@@ -163,9 +176,11 @@ pub fn outcome<E: Refresh>(
     }
     let mut back = Backward { eval, model, training, trained, levels, gradients };
     let (streams, mut canaries) = (back.tail(&tail.tape, &rows, count)?, None);
-    for ((mask, tape), stream) in trunks.into_iter().zip(&streams) {
+    passed(0)?;
+    for (((mask, tape), stream), done) in trunks.into_iter().zip(&streams).zip(1..) {
         let stream = back.last_layer(&tape, stream)?;
         add_to(eval, &mut canaries, back.first_layer(&tape, &stream, &mask)?)?;
+        passed(done)?;
     }
     let canaries = canaries.ok_or(NO_EXAMPLE)?;
     let places = Places::new(eval, training.shape)?;
@@ -177,25 +192,20 @@ pub fn outcome<E: Refresh>(
     Ok(Outcome { gradient, scores })
 }
 
-/// The streams of examples after the last attention, and of each the mask and the tape.
-#[expect(clippy::type_complexity, reason = "three lists")]
+/// The stream of an example after the last attention, its mask, and the tape.
+#[expect(clippy::type_complexity, reason = "what goes on, and what waits for the way back")]
 fn to_last_attention<E: Refresh>(
     eval: &E,
     model: &Model,
     trained: &Trained<E>,
-    examples: &[Encrypted<'_, E::Rows>],
+    example: &Encrypted<'_, E::Rows>,
     levels: &mut Levels<'_>,
-) -> Result<(Vec<E::Rows>, Vec<(E::Rows, Tape<E>)>), Error> {
-    let (mut streams, mut trunks) = (Vec::new(), Vec::new());
-    for example in examples {
-        let mut silent = |_| {};
-        let forward = Forward::new(eval, model, &mut silent).with_adapter(&trained.adapter);
-        let trunk = forward.resuming(*levels).trunk(example.upload)?;
-        levels.resume(trunk.bootstraps);
-        streams.push(trunk.stream);
-        trunks.push((trunk.mask, trunk.tape));
-    }
-    Ok((streams, trunks))
+) -> Result<(E::Rows, (E::Rows, Tape<E>)), Error> {
+    let mut silent = |_| {};
+    let forward = Forward::new(eval, model, &mut silent).with_adapter(&trained.adapter);
+    let trunk = forward.resuming(*levels).trunk(example.upload)?;
+    levels.resume(trunk.bootstraps);
+    Ok((trunk.stream, (trunk.mask, trunk.tape)))
 }
 
 /// Twice the labels, which take turns over lower tokens. `1 − Y` takes a number at every token, or at every lower one, to

@@ -169,7 +169,15 @@ fn one_iteration(model: &Model) {
     let state = training::refresh(cpu, model.config(), &state, &mut levels).unwrap();
     let trained = Trained::unpack(cpu, training.shape, training.scaling, &state).unwrap();
     let both = (model, &training);
-    let found = training::outcome(cpu, both, &trained, &examples, &mut levels).unwrap().gradient;
+    let mut through = Vec::new();
+    let mut passed = |count| {
+        through.push(count);
+        Ok(())
+    };
+    let found =
+        training::outcome(cpu, both, &trained, &examples, &mut levels, &mut passed).unwrap();
+    assert_eq!(through, [0, 0, 0, 1, 2]);
+    let found = found.gradient;
     let (mut wanted, mut mean) =
         (Parameters::zeros(training.shape), Parameters::zeros(training.shape));
     for (embedding, length, label) in &sentences {

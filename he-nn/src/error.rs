@@ -50,6 +50,8 @@ pub enum Error {
         /// The canary, which should be 1.
         canary: f32,
     },
+    /// Who asked for the work gave it up.
+    GivenUp,
     /// An operation on ciphertexts failed.
     Core(he_core::Error),
 }
@@ -82,6 +84,7 @@ impl fmt::Display for Error {
             Self::Refused { canary } => {
                 write!(f, "refused: the canary is {canary} instead of 1")
             }
+            Self::GivenUp => f.write_str("the work was given up"),
             Self::Core(error) => error.fmt(f),
         }
     }

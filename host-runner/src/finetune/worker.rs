@@ -82,8 +82,8 @@ impl<'a> Worker<'a> {
         &self.plan.report
     }
 
-    /// Runs iteration `number` of a job on the state before it. `passed` hears after each group of examples how many
-    /// were passed, and ends the iteration by an error.
+    /// Runs iteration `number` of a job on the state before it. `passed` hears, each time that a forward pass worth
+    /// of work is done, how many examples are through, and ends the iteration by an error.
     ///
     /// # Errors
     /// If an upload is missing or damaged; those of `passed`.
@@ -111,7 +111,18 @@ impl<'a> Worker<'a> {
             let examples: Vec<_> =
                 rows.iter().map(|(upload, label)| Encrypted { upload, label }).collect();
             let both = (model, training);
-            let one = training::outcome(cpu, both, &trained, &examples, &mut levels)?;
+            let (done, mut trouble) = (batch.len() - rest.len() - size, None);
+            let mut passed = |count| {
+                passed(done + count).map_err(|error| {
+                    trouble = Some(error);
+                    he_nn::Error::GivenUp
+                })
+            };
+            let one = training::outcome(cpu, both, &trained, &examples, &mut levels, &mut passed);
+            let one = match trouble {
+                Some(error) => return Err(error),
+                None => one?,
+            };
             for rows in &one.scores {
                 scores.extend(cpu.row_answers(rows, LARGEST_SCORE)?);
             }
@@ -119,7 +130,6 @@ impl<'a> Worker<'a> {
                 None => one.gradient,
                 Some(sum) => cpu.add(&sum, &one.gradient)?,
             });
-            passed(batch.len() - rest.len())?;
         }
         let examples_seconds = begun.elapsed().as_secs_f64() - before;
         let sum = sum.context("an empty batch")?;
