@@ -18,7 +18,7 @@ use super::{CIPHERTEXTS_AT_ONCE, OVERHEAD_BYTES, Plan};
 use crate::report::KeysReport;
 
 /// What the tape of one trunk and that of a tail hold, at most, in ciphertexts over all primes.
-const TAPE: u64 = 16;
+const TAPE: u64 = 12;
 
 /// Groups of examples are not larger: the tail is a twentieth of an example in a group of eight.
 const LARGEST_GROUP: usize = 8;
