@@ -66,7 +66,8 @@ impl Arguments {
 /// If our own operations cannot be measured or results cannot be written.
 pub(crate) fn run(console: &Console, arguments: &Arguments) -> Result<bool> {
     if let Some(named) = &arguments.peers {
-        let peers = if named.is_empty() { Peer::all().to_vec() } else { named.clone() };
+        let mut peers = if named.is_empty() { Peer::all().to_vec() } else { named.clone() };
+        peers.retain(|peer| peer.parts().iter().any(|part| arguments.wants(part.topic)));
         return compare(console, arguments, &peers);
     }
     let rows = our_rows(console, &arguments.names, arguments.quick)?;
