@@ -95,12 +95,12 @@ fn sent(
 
     let mut limbs: Vec<Vec<u32>> = Vec::new();
     let Ok(()) = secret.encrypt(&seeds, 7, &message, work, &mut limbs);
-    let head = SlotHead::Seeded { scale: SCALE, seed: seeds.mask.clone(), index: 7 };
+    let head = SlotHead::Seeded { scale: SCALE, seed: seeds.mask, index: 7 };
     let seeded = travelled(params, &head, &limbs);
 
     let (mask, mut limbs) = (Seed::random(rng), Vec::new());
     let Ok(()) = secret.public_key(&mask, &SecretSeed::random(rng), work, &mut limbs);
-    let head = SlotHead::PublicKey { seed: mask.clone() };
+    let head = SlotHead::PublicKey { seed: mask };
     let key = travelled(params, &head, &limbs);
     assert_eq!((&key.head, &key.body), (&head, &limbs.concat()));
     let body: Vec<&[u32]> = key.body.chunks_exact(DEGREE).collect();

@@ -72,7 +72,7 @@ pub(crate) fn write(directory: &Path, count: u32, seed: u64) -> Outcome<()> {
             Ok::<_, Infallible>(())
         };
         let (kind, variance) = if number % 2 == 0 {
-            let head = SlotHead::Seeded { scale, seed: seeds.mask.clone(), index: number };
+            let head = SlotHead::Seeded { scale, seed: seeds.mask, index: number };
             let Ok(mut frame) = head.begin(&mut link, SLOTS_4096, write);
             let Ok(()) = secret.encrypt(&seeds, number, &values, &mut work, &mut frame);
             let Ok(()) = frame.finish();

@@ -43,7 +43,7 @@ fn half(seed: u8) -> Vec<u32> {
 fn samples() -> [SlotFrame; 3] {
     let (scale, seed) = (1048576.0, Seed::new([11; 32]));
     let whole = SlotFrame { head: SlotHead::Whole { scale }, mask: half(6), body: half(7) };
-    let head = SlotHead::Seeded { scale, seed: seed.clone(), index: 9 };
+    let head = SlotHead::Seeded { scale, seed, index: 9 };
     let seeded = SlotFrame { head, mask: Vec::new(), body: half(8) };
     let head = SlotHead::PublicKey { seed };
     [whole, seeded, SlotFrame { head, mask: Vec::new(), body: half(9) }]
