@@ -62,6 +62,7 @@ impl<M: Machine> Bench<'_, M> {
     }
 
     /// Whether the most and the fewest instructions are as many, as far as the counter tells.
+    #[must_use]
     pub fn is_constant(&self, counts: &[u64]) -> bool {
         let (least, most) = (counts.iter().min(), counts.iter().max());
         least.zip(most).is_some_and(|(least, most)| most - least <= self.machine.resolution())

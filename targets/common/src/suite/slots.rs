@@ -142,11 +142,11 @@ fn frames_digest() -> Result<Digest, Failure> {
     let (mask, errors, seeds) = (Seed::new([9; 32]), SecretSeed::new([10; 32]), seeds());
     let scale = f64::from(1 << (28 - SHIFT));
     with_secret(2, |secret, work| {
-        let head = SlotHead::PublicKey { seed: mask.clone() };
+        let head = SlotHead::PublicKey { seed: mask };
         let Ok(mut frame) = head.begin(&mut link, SLOTS_4096, &mut write);
         let Ok(()) = secret.public_key(&mask, &errors, work, &mut frame);
         let Ok(()) = frame.finish();
-        let head = SlotHead::Seeded { scale, seed: seeds.mask.clone(), index: 0 };
+        let head = SlotHead::Seeded { scale, seed: seeds.mask, index: 0 };
         let Ok(mut frame) = head.begin(&mut link, SLOTS_4096, &mut write);
         let Ok(()) = secret.encrypt(&seeds, 0, &message(), work, &mut frame);
         let Ok(()) = frame.finish();
