@@ -3,14 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+#[path = "support/ask.rs"]
+mod ask;
 #[path = "support/small.rs"]
 mod small;
 
-use core::time::Duration;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng, SeedableRng};
@@ -19,13 +19,11 @@ use he_core::ring::{Portable, Ring, Serial};
 use host_runner::adapter::encrypt::{self, Public};
 use host_runner::adapter::encrypted::{self, Target};
 use host_runner::adapter::plain::{self, PlainAdapter};
-use host_runner::client::{Client, Decrypted};
-use host_runner::connection::Connection;
+use host_runner::client::Decrypted;
 use host_runner::engine::Engine;
 use host_runner::import::ModelFolder;
 use host_runner::plan::Plan;
-use host_runner::server::{Limits, Server, Until};
-use host_runner::store::{self, DEVICE, Manifest, OWNER, SERVER, device, owner};
+use host_runner::store::{Manifest, OWNER, SERVER, owner};
 use host_runner::{clear, precision};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -107,19 +105,7 @@ impl Setup {
 
     /// Asks an engine over a socket.
     fn ask(&self, engine: &Engine) -> Decrypted {
-        let secrets = device::read(&self.path(DEVICE), &self.params).unwrap();
-        let client = Client::new(secrets, &self.params, &self.folder).unwrap();
-        let answerer = |upload, notify: &mut dyn FnMut(_)| engine.answer(upload, notify);
-        let about = (engine.upload_shape().unwrap(), self.params.digest());
-        let transport = store::read_transport(&self.path(SERVER)).unwrap();
-        let server =
-            Server::bind("127.0.0.1:0", Limits::default(), about, transport, &answerer).unwrap();
-        let address = server.address().to_string();
-        thread::scope(|scope| {
-            scope.spawn(|| server.run(Until::HungUp, &|_| {}).unwrap());
-            let mut connection = Connection::connect(&address, Duration::from_secs(60)).unwrap();
-            client.ask(&mut connection, SENTENCE, &mut |_| {}).unwrap()
-        })
+        ask::ask(engine, self.scratch.path(), (&self.params, &self.folder), SENTENCE)
     }
 
     fn plain_error(&self, path: &Path) -> String {

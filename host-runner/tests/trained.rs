@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+#[path = "support/ask.rs"]
+mod ask;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/job.rs"]
 mod job;
@@ -10,11 +12,9 @@ mod job;
 #[path = "support/small.rs"]
 mod small;
 
-use core::time::Duration;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;
@@ -25,13 +25,11 @@ use host_runner::adapter::encrypt::{self, Public};
 use host_runner::adapter::encrypted::{self, Target};
 use host_runner::adapter::plain::{self, PlainAdapter};
 use host_runner::authority::{self, Order};
-use host_runner::client::{Client, Decrypted};
-use host_runner::connection::Connection;
+use host_runner::client::Decrypted;
 use host_runner::engine::Engine;
 use host_runner::personal::Source;
 use host_runner::plan::Plan;
-use host_runner::server::{Limits, Server, Until};
-use host_runner::store::{self, DEVICE, Existing, Manifest, OWNER, SERVER, device, owner};
+use host_runner::store::{Existing, Manifest, OWNER, SERVER, owner};
 use host_runner::{clear, precision, random};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -107,19 +105,7 @@ impl Setup {
 
     /// Asks an engine over a socket.
     fn ask(&self, engine: &Engine) -> Decrypted {
-        let secrets = device::read(&self.path(DEVICE), &self.job.params).unwrap();
-        let client = Client::new(secrets, &self.job.params, &self.job.folder).unwrap();
-        let answerer = |upload, notify: &mut dyn FnMut(_)| engine.answer(upload, notify);
-        let about = (engine.upload_shape().unwrap(), self.job.params.digest());
-        let transport = store::read_transport(&self.path(SERVER)).unwrap();
-        let server =
-            Server::bind("127.0.0.1:0", Limits::default(), about, transport, &answerer).unwrap();
-        let address = server.address().to_string();
-        thread::scope(|scope| {
-            scope.spawn(|| server.run(Until::HungUp, &|_| {}).unwrap());
-            let mut connection = Connection::connect(&address, Duration::from_secs(60)).unwrap();
-            client.ask(&mut connection, SENTENCE, &mut |_| {}).unwrap()
-        })
+        ask::ask(engine, &self.path(""), (&self.job.params, &self.job.folder), SENTENCE)
     }
 
     /// Checks what a server with the adapter at `path` answers.
