@@ -51,7 +51,7 @@ impl Topic {
 }
 
 /// About how long all of ours takes, compiler included.
-pub(crate) const OURS_SECONDS: u64 = 420;
+pub(crate) const OURS_SECONDS: u64 = 270;
 
 /// A run of a peer.
 #[derive(Debug, Clone, Copy)]
@@ -137,27 +137,27 @@ impl Peer {
     pub(crate) fn parts(self) -> Vec<Part> {
         match self {
             Self::Openfhe => vec![
-                Part::new("arithmetic", Topic::Arithmetic, 60, 4),
-                Part::new("linear", Topic::Linear, 40, 4),
-                Part::new("linear-real", Topic::Linear, 90, 6),
-                Part::new("few", Topic::Bootstrap, 150, 10),
-                Part::new("bootstrap", Topic::Bootstrap, 240, 14),
+                Part::new("arithmetic", Topic::Arithmetic, 20, 4),
+                Part::new("linear", Topic::Linear, 25, 4),
+                Part::new("linear-real", Topic::Linear, 55, 6),
+                Part::new("few", Topic::Bootstrap, 65, 10),
+                Part::new("bootstrap", Topic::Bootstrap, 115, 14),
             ],
-            Self::Seal => vec![Part::new("arithmetic", Topic::Arithmetic, 30, 6).on_one()],
+            Self::Seal => vec![Part::new("arithmetic", Topic::Arithmetic, 15, 6).on_one()],
             Self::Poulpy => vec![
-                Part::new("arithmetic", Topic::Arithmetic, 60, 6),
-                Part::new("bootstrap", Topic::Bootstrap, 240, 19),
+                Part::new("arithmetic", Topic::Arithmetic, 5, 6),
+                Part::new("bootstrap", Topic::Bootstrap, 125, 19),
             ],
-            Self::Ntt => vec![Part::new("arithmetic", Topic::Arithmetic, 10, 1).on_one()],
+            Self::Ntt => vec![Part::new("arithmetic", Topic::Arithmetic, 5, 1).on_one()],
         }
     }
 
     /// About how long installing or building it takes.
     pub(crate) const fn install_seconds(self) -> u64 {
         match self {
-            Self::Openfhe | Self::Seal => 30,
-            Self::Poulpy => 240,
-            Self::Ntt => 90,
+            Self::Openfhe | Self::Seal => 10,
+            Self::Poulpy => 120,
+            Self::Ntt => 40,
         }
     }
 
