@@ -61,8 +61,12 @@ impl<const D: usize> Layout<D> {
     pub fn values(&self, value: impl Fn([usize; D], usize) -> f64) -> Vec<Complex> {
         let half = self.tokens / 2;
         let rows: usize = self.sizes.iter().product();
-        let slot = |slot| value(self.digits(slot / half), bit_reversed(slot % half, half));
-        (0..rows * half).map(|s| Complex::real(slot(s))).collect()
+        let mut values = Vec::with_capacity(rows * half);
+        for digits in (0..rows).map(|row| self.digits(row)) {
+            let slots = (0..half).map(|slot| value(digits, bit_reversed(slot, half)));
+            values.extend(slots.map(Complex::real));
+        }
+        values
     }
 
     fn digits(&self, mut row: usize) -> [usize; D] {

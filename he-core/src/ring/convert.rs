@@ -52,8 +52,8 @@ impl Converter {
             let p = ring.modulus(t);
             let (mut row, all) = cofactors(ring, from, p);
             row.push(p.neg(all));
-            let constant = constant(t, p);
-            row.into_iter().map(move |x| p.montgomery(p.mul(x, constant)))
+            let constant = p.montgomery(constant(t, p));
+            row.into_iter().map(move |x| p.mul(x, constant))
         });
         let bound = from.iter().map(|i| ring.primes()[i]).fold(LARGEST_CORRECTION + 1, u32::max);
         Self { from, to, inverses: inverses.collect(), weights: weights.collect(), bound }
@@ -250,12 +250,17 @@ const fn round(x: f64) -> u32 {
 /// For each prime of a basis the product of all others modulo `p`, and the product of all.
 fn cofactors(ring: &Ring, basis: Basis, p: Modulus) -> (Vec<u32>, u32) {
     let residues: Vec<u32> = basis.iter().map(|i| p.reduce(ring.primes()[i].into())).collect();
-    let times = |product: &mut u32, &x: &u32| Some(core::mem::replace(product, p.mul(*product, x)));
-    let before: Vec<u32> = residues.iter().scan(1, times).collect();
-    let mut after: Vec<u32> = residues.iter().rev().scan(1, times).collect();
-    after.reverse();
-    let all = residues.iter().fold(1, |product, &x| p.mul(product, x));
-    (before.iter().zip(after).map(|(&x, y)| p.mul(x, y)).collect(), all)
+    let mut others: Vec<u32> = Vec::with_capacity(residues.len() + 1);
+    let (mut before, mut after) = (1, 1);
+    for &x in &residues {
+        others.push(before);
+        before = p.mul(before, x);
+    }
+    for (other, &x) in others.iter_mut().zip(&residues).rev() {
+        *other = p.mul(*other, after);
+        after = p.mul(after, x);
+    }
+    (others, after)
 }
 
 /// The product of the primes of a basis, modulo `p`.
