@@ -74,7 +74,7 @@ fn training(shape: Shape) -> Training {
 
 #[test]
 fn gradients_are_those_of_the_reference() {
-    let edge = trained::edge();
+    let edge = trained::shipped("edge");
     let shape = Shape::new(2, edge.model.config()).unwrap();
     let (parameters, training) = (parameters(shape, &edge), training(shape));
     let ids = trained::ids(&edge.golden[0]);
@@ -105,7 +105,7 @@ fn gradients_are_those_of_the_reference() {
 
 #[test]
 fn a_sentence_beyond_the_ranges_destroys_the_canary_of_its_group() {
-    let edge = trained::edge();
+    let edge = trained::shipped("edge");
     let shape = Shape::new(2, edge.model.config()).unwrap();
     let (parameters, training) = (parameters(shape, &edge), training(shape));
     let mut sentences = [0, 1].map(|number| {

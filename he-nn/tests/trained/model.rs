@@ -1,4 +1,4 @@
-//! The trained model and its golden answers.
+//! The trained models and their golden answers.
 
 use he_core::eval::clear::Clear;
 use he_core::eval::position::{RowShape, Shape};
@@ -13,7 +13,7 @@ use serde_json::Value;
 /// Tokens.
 pub(crate) const TOKENS: usize = 64;
 
-/// The trained model with its device's tables.
+/// A trained model with its device's tables.
 pub(crate) struct Edge {
     pub(crate) model: Model,
     pub(crate) pieces: Vec<u8>,
@@ -21,10 +21,10 @@ pub(crate) struct Edge {
     pub(crate) golden: Vec<Value>,
 }
 
-/// A file of the model.
-pub(crate) fn file(name: &str) -> Vec<u8> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/edge/");
-    std::fs::read(format!("{folder}{name}")).unwrap()
+/// A file of a model.
+pub(crate) fn file(model: &str, name: &str) -> Vec<u8> {
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
+    std::fs::read(format!("{models}/{model}/{name}")).unwrap()
 }
 
 /// A number in JSON.
@@ -37,14 +37,18 @@ pub(crate) fn count(value: &Value) -> usize {
     usize::try_from(value.as_u64().unwrap()).unwrap()
 }
 
-fn config() -> Config {
-    let file: Value = serde_json::from_slice(&file("config.json")).unwrap();
+fn config(model: &str) -> Config {
+    let file: Value = serde_json::from_slice(&file(model, "config.json")).unwrap();
     let ranges = &file["ranges"];
     let window =
         |v: &Value| v.is_array().then(|| Window { low: number(&v[0]), high: number(&v[1]) });
     let norm = |name: &str| window(&ranges["norms"][name]);
+    let kernel = |range: &Value| match window(&range["sum"]) {
+        Some(sum) => Kernel::Softmax { score: number(&range["score"][1]), sum },
+        None => Kernel::Gaussian { exponent: number(&range["exponent"][1]) },
+    };
     let layer = |(l, range): (usize, &Value)| LayerRanges {
-        kernel: Kernel::Gaussian { exponent: number(&range["exponent"][1]) },
+        kernel: kernel(range),
         gate: number(&range["gate"][1]),
         attention_norm: norm(&format!("layers.{l}.norm1")),
         feed_forward_norm: norm(&format!("layers.{l}.norm2")).unwrap(),
@@ -63,9 +67,9 @@ fn config() -> Config {
     }
 }
 
-/// The model as it ships.
-pub(crate) fn edge() -> Edge {
-    let bytes = file("model.safetensors");
+/// The model of this folder, as it ships.
+pub(crate) fn shipped(model: &str) -> Edge {
+    let bytes = file(model, "model.safetensors");
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let views: Vec<_> = tensors.tensors();
     let find = |name: TensorName| {
@@ -79,10 +83,10 @@ pub(crate) fn edge() -> Edge {
     };
     let table = |name| tensors.tensor(name).unwrap().data().to_vec();
     Edge {
-        model: Model::from_tensors(config(), &find).unwrap(),
+        model: Model::from_tensors(config(model), &find).unwrap(),
         pieces: table("embedding.tokens"),
         positions: table("embedding.positions"),
-        golden: serde_json::from_slice(&file("golden.json")).unwrap(),
+        golden: serde_json::from_slice(&file(model, "golden.json")).unwrap(),
     }
 }
 
