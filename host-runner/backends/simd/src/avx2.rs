@@ -4,11 +4,12 @@ use core::arch::x86_64::{
     __m256i, _mm_loadu_si128, _mm256_add_epi32, _mm256_add_epi64, _mm256_add_pd,
     _mm256_blend_epi32, _mm256_castps_si256, _mm256_castsi128_si256, _mm256_castsi256_ps,
     _mm256_castsi256_si128, _mm256_cvtepi32_pd, _mm256_extracti128_si256, _mm256_loadu_pd,
-    _mm256_loadu_si256, _mm256_min_epu32, _mm256_mul_epu32, _mm256_mul_pd, _mm256_mullo_epi32,
-    _mm256_permute2x128_si256, _mm256_permute4x64_epi64, _mm256_permutevar8x32_epi32,
-    _mm256_set1_epi32, _mm256_set1_pd, _mm256_setr_epi32, _mm256_shuffle_epi32, _mm256_shuffle_ps,
-    _mm256_storeu_pd, _mm256_storeu_si256, _mm256_sub_epi32, _mm256_unpackhi_epi32,
-    _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64,
+    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_min_epu32, _mm256_mul_epu32, _mm256_mul_pd,
+    _mm256_mullo_epi32, _mm256_permute2x128_si256, _mm256_permute4x64_epi64,
+    _mm256_permutevar8x32_epi32, _mm256_set1_epi32, _mm256_set1_pd, _mm256_setr_epi32,
+    _mm256_shuffle_epi32, _mm256_shuffle_ps, _mm256_storeu_pd, _mm256_storeu_si256,
+    _mm256_sub_epi32, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32,
+    _mm256_unpacklo_epi64,
 };
 use std::is_x86_feature_detected;
 
@@ -107,6 +108,12 @@ impl Lanes for Avx2 {
     fn min(self, a: __m256i, b: __m256i) -> __m256i {
         // SAFETY: `self` witnesses AVX2.
         unsafe { _mm256_min_epu32(a, b) }
+    }
+
+    #[inline(always)]
+    fn add_dot(self, sums: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` witnesses AVX2.
+        unsafe { _mm256_add_epi32(sums, _mm256_madd_epi16(a, b)) }
     }
 
     #[inline(always)]

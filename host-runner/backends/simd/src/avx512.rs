@@ -1,13 +1,13 @@
-//! Sixteen residues at a time, with AVX-512 F.
+//! Sixteen residues at a time, with AVX-512 F and BW.
 
 use core::arch::x86_64::{
     __m512i, _mm512_add_epi32, _mm512_add_epi64, _mm512_add_pd, _mm512_castsi512_si256,
     _mm512_cvtepu32_pd, _mm512_extracti64x4_epi64, _mm512_loadu_pd, _mm512_loadu_si512,
-    _mm512_mask_shuffle_epi32, _mm512_mask_shuffle_i64x2, _mm512_maskz_loadu_epi32,
-    _mm512_min_epu32, _mm512_mul_epu32, _mm512_mul_pd, _mm512_mullo_epi32,
-    _mm512_permutex2var_epi32, _mm512_permutexvar_epi32, _mm512_set1_epi32, _mm512_set1_pd,
-    _mm512_shuffle_epi32, _mm512_shuffle_i64x2, _mm512_storeu_pd, _mm512_storeu_si512,
-    _mm512_sub_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
+    _mm512_madd_epi16, _mm512_mask_shuffle_epi32, _mm512_mask_shuffle_i64x2,
+    _mm512_maskz_loadu_epi32, _mm512_min_epu32, _mm512_mul_epu32, _mm512_mul_pd,
+    _mm512_mullo_epi32, _mm512_permutex2var_epi32, _mm512_permutexvar_epi32, _mm512_set1_epi32,
+    _mm512_set1_pd, _mm512_shuffle_epi32, _mm512_shuffle_i64x2, _mm512_storeu_pd,
+    _mm512_storeu_si512, _mm512_sub_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
 };
 use std::is_x86_feature_detected;
 
@@ -16,14 +16,15 @@ use he_core::{modulus::Factor, ring::Kernels};
 use crate::lanes::{Factors, Lanes, Task, VALUE_COMES_FIRST};
 use crate::set::Set;
 
-/// A witness that this CPU has AVX-512 F: only [`kernels`] makes one.
+/// A witness that this CPU has AVX-512 F and BW: only [`kernels`] makes one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512(());
 
-/// The kernels, if the CPU has AVX-512 F.
+/// The kernels, if the CPU has AVX-512 F and BW.
 pub(crate) fn kernels() -> Option<&'static dyn Kernels> {
     static KERNELS: Set<Avx512> = Set(Avx512(()));
-    is_x86_feature_detected!("avx512f").then_some(&KERNELS)
+    let has_both = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+    has_both.then_some(&KERNELS)
 }
 
 /// The even lanes.
@@ -57,11 +58,11 @@ impl Lanes for Avx512 {
     type Sums = [f64; 16];
 
     fn run(self, task: impl Task<Self>) {
-        #[target_feature(enable = "avx512f")]
+        #[target_feature(enable = "avx512f,avx512bw")]
         fn compiled<L>(lanes: L, task: impl Task<L>) {
             task.run(lanes);
         }
-        // SAFETY: `self` witnesses AVX-512 F.
+        // SAFETY: `self` witnesses AVX-512 F and BW.
         unsafe { compiled(self, task) };
     }
 
@@ -117,6 +118,12 @@ impl Lanes for Avx512 {
     fn min(self, a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: `self` witnesses AVX-512 F.
         unsafe { _mm512_min_epu32(a, b) }
+    }
+
+    #[inline(always)]
+    fn add_dot(self, sums: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` witnesses AVX-512 F and BW.
+        unsafe { _mm512_add_epi32(sums, _mm512_madd_epi16(a, b)) }
     }
 
     #[inline(always)]

@@ -43,6 +43,9 @@ pub(crate) trait Lanes: Copy + Debug + Sync + 'static {
     /// `a · b`, modulo `2^32`.
     fn wrapping_mul(self, a: Self::Register, b: Self::Register) -> Self::Register;
     fn min(self, a: Self::Register, b: Self::Register) -> Self::Register;
+    /// Each word of `sums` plus the product of the signed lower halves of `a` and `b` and that of the
+    /// upper ones, modulo `2^32`.
+    fn add_dot(self, sums: Self::Register, a: Self::Register, b: Self::Register) -> Self::Register;
 
     fn halves(self, x: Self::Register) -> Self::Halves;
     fn product(self, a: Self::Halves, b: Self::Halves) -> Self::Wide;

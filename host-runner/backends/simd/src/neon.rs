@@ -2,8 +2,9 @@
 
 use core::arch::aarch64::{
     uint32x4_t, uint64x2_t, vaddq_f64, vaddq_u32, vaddq_u64, vcvtq_f64_u64, vdupq_n_f64,
-    vdupq_n_u32, vget_high_u32, vget_low_u32, vld1q_f64, vld1q_u32, vld2q_u32, vminq_u32,
-    vmovl_u32, vmull_high_u32, vmull_u32, vmulq_f64, vmulq_u32, vreinterpretq_u32_u64,
+    vdupq_n_u32, vget_high_u32, vget_low_s16, vget_low_u32, vld1q_f64, vld1q_u32, vld2q_u32,
+    vminq_u32, vmovl_u32, vmull_high_s16, vmull_high_u32, vmull_s16, vmull_u32, vmulq_f64,
+    vmulq_u32, vpaddq_s32, vreinterpretq_s16_u32, vreinterpretq_u32_s32, vreinterpretq_u32_u64,
     vreinterpretq_u64_u32, vst1q_f64, vst1q_u32, vsubq_u32, vtrn1q_u32, vtrn1q_u64, vtrn2q_u32,
     vtrn2q_u64, vuzp1q_u32, vuzp2q_u32, vzip1q_u32, vzip2q_u32,
 };
@@ -89,6 +90,17 @@ impl Lanes for Neon {
     fn min(self, a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
         // SAFETY: every AArch64 that runs `std` has NEON.
         unsafe { vminq_u32(a, b) }
+    }
+
+    #[inline(always)]
+    fn add_dot(self, sums: uint32x4_t, a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
+        // SAFETY: every AArch64 that runs `std` has NEON.
+        unsafe {
+            let (a, b) = (vreinterpretq_s16_u32(a), vreinterpretq_s16_u32(b));
+            let low = vmull_s16(vget_low_s16(a), vget_low_s16(b));
+            let pairs = vpaddq_s32(low, vmull_high_s16(a, b));
+            vaddq_u32(sums, vreinterpretq_u32_s32(pairs))
+        }
     }
 
     #[inline(always)]

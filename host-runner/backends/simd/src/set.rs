@@ -101,7 +101,7 @@ impl<L: Lanes> Kernels for Set<L> {
     }
 
     fn matmul(&self, q: Modulus, out: &mut [u32], rows: &[&[u32]], weights: &[u32]) {
-        gemm::matmul(q, out, rows, weights);
+        gemm::matmul(self.0, q, out, rows, weights);
     }
 
     fn ntt(&self, table: &NttTable<'_>, limb: &mut [u32]) {

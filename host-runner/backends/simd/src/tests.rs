@@ -56,19 +56,20 @@ fn products_with_matrices_agree_with_the_reference() {
     for kernels in available() {
         for value in MODULI {
             let q = Modulus::new(value).unwrap();
-            for (width, inputs, outputs) in [(1, 1, 1), (64, 3, 5), (600, 70, 9)] {
+            for (width, inputs, outputs) in [(1, 1, 1), (64, 3, 5), (300, 71, 29)] {
                 let rows: Vec<_> = (0..inputs).map(|f| words(f, value, width)).collect();
                 let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
-                // Integers up to 2^17 - 1 of both signs.
-                let weights = words(9, (1 << 18) - 1, rows.len() * outputs);
-                let weights: Vec<u32> = weights
-                    .iter()
-                    .map(|&w| q.reduce_signed(i64::from(w) - i64::from((1 << 17) - 1)))
-                    .collect();
-                let (mut got, mut want) = (vec![1; width * outputs], vec![2; width * outputs]);
-                kernels.matmul(q, &mut got, &rows, &weights);
-                Portable.matmul(q, &mut want, &rows, &weights);
-                assert_eq!(got, want, "{} {q:?} {width} {inputs} {outputs}", kernels.name());
+                // Integers of both signs: as models have, as large as fits 16 bits, and the largest.
+                for bits in [9, 15, 17] {
+                    let weights = words(9, (2 << bits) - 1, rows.len() * outputs);
+                    let signed = |&w: &u32| i64::from(w) - ((1 << bits) - 1);
+                    let weights: Vec<u32> =
+                        weights.iter().map(|w| q.reduce_signed(signed(w))).collect();
+                    let (mut got, mut want) = (vec![1; width * outputs], vec![2; width * outputs]);
+                    kernels.matmul(q, &mut got, &rows, &weights);
+                    Portable.matmul(q, &mut want, &rows, &weights);
+                    assert_eq!(got, want, "{} {q:?} {width} {inputs} {outputs}", kernels.name());
+                }
             }
         }
     }
