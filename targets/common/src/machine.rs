@@ -55,6 +55,12 @@ pub trait Memory {
     /// # Errors
     /// [`Exhausted::Memory`]; whether they are kept is then told by recalling them.
     fn keep(&mut self, secrets: &mut [u8], first: u64) -> Result<(), Exhausted>;
+
+    /// Erases what is kept. Numbers of exchanges go on.
+    ///
+    /// # Errors
+    /// [`Exhausted::Memory`]; whether it is still kept is then told by recalling it.
+    fn forget(&mut self) -> Result<(), Exhausted>;
 }
 
 /// What a board has run out of, for good.

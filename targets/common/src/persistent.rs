@@ -72,6 +72,10 @@ impl<N: Noise, F: NorFlash> Memory for Persistent<N, F> {
         let stored = self.vault.store(&self.key, &mut self.generator, secrets).map_err(memory);
         skipped.and(stored)
     }
+
+    fn forget(&mut self) -> Result<(), Exhausted> {
+        self.vault.wipe().map_err(memory)
+    }
 }
 
 const fn memory(_: Error) -> Exhausted {
@@ -134,6 +138,22 @@ mod tests {
             assert!(number > last);
             last = number;
         }
+    }
+
+    #[test]
+    fn what_is_forgotten_stays_forgotten_and_its_numbers_do_not_come_again() {
+        let mut pages = [const { Flash::new() }; 4];
+        let mut board = start(&mut pages, 1);
+        let mut secrets = [5; LENGTH];
+        assert_eq!(board.recall(&mut [0; LENGTH]), Ok(false));
+        board.keep(&mut secrets, 1).unwrap();
+        let number = board.sequence().unwrap();
+        board.forget().unwrap();
+        assert_eq!(board.recall(&mut secrets), Ok(false));
+        let mut board = start(&mut pages, 2);
+        assert_eq!(board.recall(&mut secrets), Ok(false));
+        board.keep(&mut [6; LENGTH], 1).unwrap();
+        assert!(board.sequence().unwrap() > number);
     }
 
     #[test]

@@ -77,6 +77,11 @@ impl Memory for Host {
         secrets.fill(0);
         Ok(())
     }
+
+    fn forget(&mut self) -> Result<(), Exhausted> {
+        self.1.clear();
+        Ok(())
+    }
 }
 
 /// The device's lines after each of the operator's. The authority is there unless the board is

@@ -61,4 +61,8 @@ impl Memory for Lent {
     fn keep(&mut self, secrets: &mut [u8], first: u64) -> Result<(), Exhausted> {
         self.get()?.keep(secrets, first)
     }
+
+    fn forget(&mut self) -> Result<(), Exhausted> {
+        self.get()?.forget()
+    }
 }

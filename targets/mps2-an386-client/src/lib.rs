@@ -73,4 +73,8 @@ impl Memory for Board {
     fn keep(&mut self, secrets: &mut [u8], first: u64) -> Result<(), Exhausted> {
         self.lent.keep(secrets, first)
     }
+
+    fn forget(&mut self) -> Result<(), Exhausted> {
+        self.lent.forget()
+    }
 }

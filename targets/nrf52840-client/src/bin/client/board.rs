@@ -105,4 +105,8 @@ impl Memory for Board {
     fn keep(&mut self, secrets: &mut [u8], first: u64) -> Result<(), Exhausted> {
         self.kept()?.keep(secrets, first)
     }
+
+    fn forget(&mut self) -> Result<(), Exhausted> {
+        self.kept()?.forget()
+    }
 }
