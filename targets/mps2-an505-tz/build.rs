@@ -15,7 +15,7 @@ fn main() {
         println!("cargo::rustc-link-arg-bin={binary}=-T{directory}/memory/sections.x");
         println!("cargo::rerun-if-changed=memory/{memory}.x");
     }
-    for binary in ["application", "client", "vault"] {
+    for binary in ["application", "client"] {
         println!("cargo::rustc-link-arg-bin={binary}=-Tdefmt.x");
     }
     println!("cargo::rerun-if-changed=memory/sections.x");

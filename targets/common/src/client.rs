@@ -29,7 +29,7 @@ use crate::report::{List, Number, Quoted};
 
 pub use error::Error;
 pub use keeper::{Downloaded, Keeper, Uploaded};
-pub use kept::provisioned;
+pub use kept::obtain;
 pub use links::Links;
 use links::{Counted, say};
 pub use secrets::{Received, Secrets};
@@ -108,7 +108,7 @@ fn unlock<'b>(
     read: impl FnMut(&mut [u8]) -> Result<(), Error>,
     buffers: &'b mut Buffers,
 ) -> Result<(TransportKey, SecretSeed, (EdgeKey<'b>, Workspace<'b>)), Error> {
-    let Provision { transport, messages, secret } = kept::obtain(machine, read)?;
+    let Provision { transport, messages, secret } = obtain(machine, read)?;
     Ok((transport, messages, buffers.open(&secret)?))
 }
 

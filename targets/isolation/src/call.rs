@@ -20,7 +20,7 @@
 //! | 5 `Answer` | a frame from the server, 48 to 16,432 bytes | 144 bytes, see [`RESULT`] |
 //! | 6 `Wipe` | | |
 //!
-//! The secrets come by a link of the vault's own, so `Provision` has no argument. Numbers are
+//! The secrets come from the vault's own memory, or by a link of its own, so `Provision` has no argument. Numbers are
 //! little-endian, as in every format here.
 
 use he_core::edge::{BASE_PRIMES, DEGREE};
@@ -54,7 +54,7 @@ pub const RESULT: usize = 144;
 pub enum Operation {
     /// How things are.
     Status = 0,
-    /// Take the secrets from the key authority. Once, until the next `Wipe`.
+    /// Take the secrets from memory, or from the key authority and keep them. Once, until the next `Wipe`.
     Provision = 1,
     /// Begin an exchange with the server, and its upload.
     Begin = 2,
@@ -64,7 +64,7 @@ pub enum Operation {
     Finish = 4,
     /// Authenticate a frame of the server's, and decrypt it if it is the answer.
     Answer = 5,
-    /// Forget the secrets.
+    /// Forget the secrets, those that are kept without power, too.
     Wipe = 6,
 }
 
@@ -92,7 +92,7 @@ pub enum Status {
     Canary = 8,
     /// The answer has another number of entries than the model has outputs.
     Entries = 9,
-    /// There is no randomness, or no number for the exchange.
+    /// There is no randomness, no number for the exchange, or no memory that keeps secrets.
     Exhausted = 10,
     /// The link to the key authority failed.
     Link = 11,

@@ -1,4 +1,4 @@
-//! A key authority and a source of randomness on tape, for tests: every run sees the same secrets.
+//! A key authority on tape and a board that plays it, for tests: every run sees the same secrets.
 
 use core::mem;
 use core::sync::atomic::{AtomicU8, Ordering};
@@ -8,10 +8,11 @@ use he_core::edge::{DEGREE, EdgeSecret};
 use he_core::params::EDGE_128;
 use he_core::sample::{SecretSeed, Ternary};
 use he_core::wire::{Link, Provision, TransportKey};
-use he_firmware::machine::{Entropy, Exhausted};
+use he_firmware::machine::{Entropy, Exhausted, Memory};
 
-/// Bytes of a frame with secrets.
-const FRAME: usize = 32 + 64 + DEGREE / 4 + 16;
+/// Bytes of the secrets, and of a frame with them.
+const SECRETS: usize = 64 + DEGREE / 4;
+const FRAME: usize = 32 + SECRETS + 16;
 /// The transport key of the vectors, which the tests' server knows.
 pub const TRANSPORT: [u8; 32] = [9; 32];
 /// The secret that scans look for.
@@ -20,13 +21,11 @@ pub const SCANNED: u8 = 1;
 /// The number of the secret that comes next.
 static NEXT: AtomicU8 = AtomicU8::new(0);
 
-/// Provisions with the secret that was asked for. Each exchange has the same fresh bytes, and the
-/// numbers of exchanges start again with every secret, so that exchanges differ by their secrets only.
+/// Provisions with the secret that was asked for.
 #[derive(Debug)]
 pub struct Tape {
     frame: [u8; FRAME],
     taken: usize,
-    sequence: u64,
     /// Called when a frame but for its tag has been read.
     listener: fn(),
 }
@@ -51,7 +50,7 @@ impl Tape {
     /// A tape at its start.
     #[must_use]
     pub const fn new(listener: fn()) -> Self {
-        Self { frame: [0; FRAME], taken: FRAME, sequence: 0, listener }
+        Self { frame: [0; FRAME], taken: FRAME, listener }
     }
 
     /// Makes the next frame.
@@ -73,7 +72,7 @@ impl Tape {
             Ok::<(), ErrorKind>(())
         };
         provision.write(&mut link, write).ok();
-        (self.taken, self.sequence) = (0, 0);
+        self.taken = 0;
     }
 }
 
@@ -99,7 +98,52 @@ impl Read for Tape {
     }
 }
 
-impl Entropy for Tape {
+/// Each exchange has the same fresh bytes, and the numbers of exchanges start again with every secret, so that
+/// exchanges differ by their secrets only.
+#[expect(missing_debug_implementations, reason = "holds a secret")]
+pub struct Board {
+    /// The secrets' complement, which scans for secrets do not see: as good as sealed.
+    kept: [u8; SECRETS],
+    is_kept: bool,
+    sequence: u64,
+}
+
+impl Board {
+    /// A new board.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { kept: [0; SECRETS], is_kept: false, sequence: 0 }
+    }
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Memory for Board {
+    fn recall(&mut self, secrets: &mut [u8]) -> Result<bool, Exhausted> {
+        if self.is_kept {
+            secrets.iter_mut().zip(&self.kept).for_each(|(secret, kept)| *secret = !kept);
+        }
+        Ok(self.is_kept)
+    }
+
+    fn keep(&mut self, secrets: &mut [u8], first: u64) -> Result<(), Exhausted> {
+        self.kept.iter_mut().zip(&*secrets).for_each(|(kept, secret)| *kept = !secret);
+        secrets.fill(0);
+        (self.is_kept, self.sequence) = (true, first - 1);
+        Ok(())
+    }
+
+    fn forget(&mut self) -> Result<(), Exhausted> {
+        *self = Self::new();
+        Ok(())
+    }
+}
+
+impl Entropy for Board {
     fn fresh(&mut self) -> Result<[u8; 32], Exhausted> {
         Ok([4; 32])
     }

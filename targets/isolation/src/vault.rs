@@ -3,7 +3,7 @@
 //! So the application is a coroutine of the vault: while it runs, the vault's stack holds the session,
 //! and nothing of the vault's is reached but by a return from [`Application::resume`]. Whatever ends
 //! the session (a wipe, an application that is gone) ends the scope that owns the secrets, which erases
-//! them.
+//! them. What the board keeps without power, sealed, only a wipe erases.
 
 use core::cell::Cell;
 
@@ -13,8 +13,8 @@ use he_core::edge::{DEGREE, EdgeKey, Workspace};
 use he_core::sample::{MessageSeeds, SecretSeed};
 use he_core::wire::{Progress, Provision, Refusal, TransportKey, UploadWriter};
 use he_firmware::buffers::{self, Buffers};
-use he_firmware::client::{Error, Received, Secrets, provisioned};
-use he_firmware::machine::Entropy;
+use he_firmware::client::{self, Error, Received, Secrets};
+use he_firmware::machine::{self, Entropy};
 use he_firmware::model::{CIPHERTEXTS, CLASSES, TOKENS};
 use he_nn::client::answer::TOLERANCE;
 use spin::Mutex;
@@ -38,11 +38,21 @@ pub trait Application: Memory {
     fn observed(&self) -> (u32, u32);
 }
 
-/// The vault: the application, and the links and numbers that are the vault's own.
+/// The vault: the application; and the link to the authority, the memory and the numbers that are the
+/// vault's own.
 #[expect(missing_debug_implementations, reason = "will hold secrets")]
-pub struct Vault<A, B> {
+pub struct Vault<A, L, B> {
     application: A,
+    authority: L,
     board: B,
+}
+
+/// Why a session ends.
+enum End {
+    /// The secrets are to be wiped.
+    Wipe,
+    /// The application is gone.
+    Gone,
 }
 
 /// The secrets, as they are used.
@@ -69,10 +79,10 @@ struct Upload<'a, W> {
     next: u32,
 }
 
-impl<A: Application, B: Read + Entropy> Vault<A, B> {
-    /// A vault without secrets. The authority is at the other end of `board`.
-    pub const fn new(application: A, board: B) -> Self {
-        Self { application, board }
+impl<A: Application, L: Read, B: Entropy + machine::Memory> Vault<A, L, B> {
+    /// A vault that has taken no secrets yet, neither from the board's memory nor from the authority.
+    pub const fn new(application: A, authority: L, board: B) -> Self {
+        Self { application, authority, board }
     }
 
     /// Lets the application run, and does what it asks, until it is gone. Secrets are erased then.
@@ -81,15 +91,20 @@ impl<A: Application, B: Read + Entropy> Vault<A, B> {
         while let Some(request) = self.next(status) {
             status = match request.operation {
                 Operation::Status => self.report(request.output, 0),
-                Operation::Wipe => Status::Done,
+                Operation::Wipe => self.forget(),
                 Operation::Provision => match self.provision() {
                     Err(status) => status,
-                    Ok(Some(status)) => status,
-                    Ok(None) => return,
+                    Ok(End::Wipe) => self.forget(),
+                    Ok(End::Gone) => return,
                 },
                 _ => Status::State,
             };
         }
+    }
+
+    /// Erases what the board keeps.
+    fn forget(&mut self) -> Status {
+        self.board.forget().map_or_else(|lack| status_of(lack.into()), |()| Status::Done)
     }
 
     /// The application's next call that has its arguments in order.
@@ -103,11 +118,10 @@ impl<A: Application, B: Read + Entropy> Vault<A, B> {
         }
     }
 
-    /// Takes the secrets and serves until they are wiped. Returns how the call that wiped them ends, or
-    /// `None` if the application is gone. Not inlined, so that its frame, and what moves left in it, is
-    /// dead stack after.
+    /// Takes the secrets and serves until they are to be wiped or the application is gone. Not inlined, so
+    /// that its frame, and what moves left in it, is dead stack after.
     #[inline(never)]
-    fn provision(&mut self) -> Result<Option<Status>, Status> {
+    fn provision(&mut self) -> Result<End, Status> {
         let (Some(mut buffers), Some(mut message)) = (buffers::take(), MESSAGE.try_lock()) else {
             return Err(Status::State);
         };
@@ -119,27 +133,25 @@ impl<A: Application, B: Read + Entropy> Vault<A, B> {
         Ok(self.serve(session, write))
     }
 
-    /// Reads the secrets and expands the edge secret, of which only the expanded form stays. Not inlined,
-    /// for the same reason: the packed secret is never where the session lives.
+    /// Recalls the secrets, or reads and keeps them; and expands the edge secret, of which only the expanded
+    /// form stays. Not inlined, for the same reason: the packed secret is never where the session lives.
     #[inline(never)]
     fn take<'b>(&mut self, buffers: &'b mut Buffers) -> Result<Taken<'b>, Status> {
-        let board = &mut self.board;
-        let read = |bytes: &mut [u8]| match board.read_exact(bytes) {
-            Ok(()) => Ok(()),
-            Err(_) => Err(Error::Closed),
-        };
-        let Provision { transport, messages, secret } = provisioned(read).map_err(status_of)?;
+        let authority = &mut self.authority;
+        let read = |bytes: &mut [u8]| authority.read_exact(bytes).map_err(|_| Error::Closed);
+        let Provision { transport, messages, secret } =
+            client::obtain(&mut self.board, read).map_err(status_of)?;
         let (key, workspace) = buffers.open(&secret).map_err(|_| Status::State)?;
         Ok(Taken { transport, messages, key, workspace })
     }
 
-    fn serve<W>(&mut self, mut session: Session<'_, '_, W>, write: W) -> Option<Status>
+    fn serve<W>(&mut self, mut session: Session<'_, '_, W>, write: W) -> End
     where
         W: Fn(&[u8]) -> Result<(), Error> + Copy,
     {
         let mut status = Status::Done;
         loop {
-            let request = self.next(status)?;
+            let Some(request) = self.next(status) else { return End::Gone };
             let outcome = match request.operation {
                 Operation::Status => Ok(self.report(request.output, 1)),
                 Operation::Provision => Ok(Status::State),
@@ -147,7 +159,7 @@ impl<A: Application, B: Read + Entropy> Vault<A, B> {
                 Operation::Encrypt => session.encrypt(request),
                 Operation::Finish => session.finish(request),
                 Operation::Answer => session.answer(request),
-                Operation::Wipe => return Some(Status::Done),
+                Operation::Wipe => return End::Wipe,
             };
             session.message.zeroize();
             status = outcome.unwrap_or_else(status_of);

@@ -16,7 +16,7 @@ use he_firmware::machine::{Entropy, Exhausted, Machine};
 use he_isolation::call::Status;
 use he_isolation::gateway::{Gateway, Room};
 use he_isolation::memory::{Access, Memory};
-use he_isolation::tape::Tape;
+use he_isolation::tape::{self, Tape};
 use he_isolation::vault::{Application, Vault};
 
 const DOWNLOAD: &[u8] = include_bytes!("../../common/vectors/download.bin");
@@ -53,7 +53,7 @@ impl embedded_io::Write for Memo {
     }
 }
 
-struct Host(Tape);
+struct Host(tape::Board);
 
 impl Machine for Host {
     fn instructions(&mut self) -> u64 {
@@ -126,7 +126,7 @@ fn with_vault<T>(application: impl FnOnce(&mut Gateway<'_>) -> T) -> T {
     let ((calls, receiver), (sender, statuses)) = (channel(), channel());
     thread::scope(|scope| {
         let thread = Thread { calls: receiver, statuses: sender, has_called: false };
-        scope.spawn(|| Vault::new(thread, Tape::new(|| ())).run());
+        scope.spawn(|| Vault::new(thread, Tape::new(|| ()), tape::Board::new()).run());
         VAULT.set(Some((calls, statuses)));
         let result = application(&mut Gateway::new(gate, &mut Room::new()));
         VAULT.set(None);
@@ -147,7 +147,7 @@ fn the_client_says_and_sends_the_same_with_secrets_behind_the_wall() {
         gateway.provision().unwrap();
         let mut server = Memo { gives: DOWNLOAD, ..Memo::default() };
         let mut operator = Memo { gives: TEXT, ..Memo::default() };
-        let mut host = Host(Tape::new(|| ()));
+        let mut host = Host(tape::Board::new());
         let end = client::run_with(gateway, &mut server, &mut operator, &mut host);
         (server.got, operator.got, end)
     });
@@ -155,14 +155,15 @@ fn the_client_says_and_sends_the_same_with_secrets_behind_the_wall() {
     let mut operator = Memo { gives: TEXT, ..Memo::default() };
     let mut authority = Tape::new(|| ());
     let _one = ONE.lock().unwrap();
-    let Provision { transport, messages, secret } = client::provisioned(|bytes: &mut [u8]| {
-        embedded_io::Read::read_exact(&mut authority, bytes).map_err(|_| client::Error::Closed)
-    })
-    .unwrap();
+    let mut host = Host(tape::Board::new());
+    let Provision { transport, messages, secret } =
+        client::obtain(&mut host.0, |bytes: &mut [u8]| {
+            embedded_io::Read::read_exact(&mut authority, bytes).map_err(|_| client::Error::Closed)
+        })
+        .unwrap();
     let mut buffers = buffers::take().unwrap();
     let (key, workspace) = buffers.open(&secret).unwrap();
     let mut secrets = Secrets::new(&transport, messages, key, workspace);
-    let mut host = Host(Tape::new(|| ()));
     let end = client::run_with(&mut secrets, &mut server, &mut operator, &mut host);
     assert_eq!(String::from_utf8_lossy(&wall.1), String::from_utf8_lossy(&operator.got));
     assert!(wall.0 == server.got);
@@ -208,9 +209,9 @@ fn calls_out_of_order_are_refused_and_change_nothing() {
         assert!(gateway.finish().unwrap() == &second[25_600..]);
         gateway.wipe().unwrap();
         assert_eq!(gateway.begin(&IDS).unwrap_err(), Status::State);
-        he_isolation::tape::choose(2);
+        tape::choose(2);
         gateway.provision().unwrap();
         assert!(gateway.begin(&IDS).unwrap() != head, "another secret");
-        he_isolation::tape::choose(0);
+        tape::choose(0);
     });
 }

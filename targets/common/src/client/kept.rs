@@ -24,7 +24,7 @@ type Secrets = Provision<[u8; SECRET]>;
 /// # Errors
 /// Those of the board's memory or of `read`, or if what comes is not a device's secrets.
 #[inline(never)]
-pub(super) fn obtain(
+pub fn obtain(
     machine: &mut impl Memory,
     read: impl FnMut(&mut [u8]) -> Result<(), Error>,
 ) -> Result<Secrets, Error> {
@@ -33,7 +33,6 @@ pub(super) fn obtain(
         let number = receive(&mut bytes, read)?;
         // Numbers go on behind that of this exchange, so that secrets that come twice see none twice.
         machine.keep(&mut *bytes, number.saturating_add(1))?;
-        defmt::info!("provisioned");
         // What was not kept is not used.
         if !machine.recall(&mut *bytes)? {
             return Err(Exhausted::Memory.into());
@@ -58,18 +57,6 @@ fn receive(
     // What is not a secret is not kept.
     drop(parse(bytes)?);
     Ok(link.sequence())
-}
-
-/// Reads the device's secrets.
-///
-/// # Errors
-/// Those of `read`, or if what comes is not a device's secrets.
-pub fn provisioned<E: From<he_core::Error>>(
-    read: impl FnMut(&mut [u8]) -> Result<(), E>,
-) -> Result<Secrets, E> {
-    let checksum = TransportKey::checksum();
-    let (_, frame) = Link::accept(&checksum, EDGE_128.digest(), PROVISION_LIMIT, read)?;
-    Provision::read(frame, [0; SECRET])
 }
 
 #[inline(never)]

@@ -4,7 +4,7 @@
 
 use core::ops::Range;
 use core::panic::PanicInfo;
-use he_isolation::tape::Tape;
+use he_isolation::tape::{Board, Tape};
 use he_isolation::vault::Vault;
 use he_isolation::watch::{self, Places, Watched};
 use mps2_an505_tz::map::APPLICATION_RAM;
@@ -21,7 +21,7 @@ fn ram() -> [Range<usize>; 2] {
 extern "C" fn main() -> ! {
     let Some(application) = NonSecure::new(OnFault::Skip) else { process::exit(2) };
     let application = Watched::new(application, &PLACES);
-    Vault::new(application, Tape::new(|| PLACES.see_packed())).run();
+    Vault::new(application, Tape::new(|| PLACES.see_packed()), Board::new()).run();
     process::exit(3)
 }
 

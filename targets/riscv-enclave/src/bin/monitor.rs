@@ -4,7 +4,7 @@
 
 use core::ops::Range;
 use core::panic::PanicInfo;
-use he_isolation::tape::Tape;
+use he_isolation::tape::{Board, Tape};
 use he_isolation::vault::Vault;
 use he_isolation::watch::{self, Places, Watched};
 use riscv_enclave::map::APPLICATION_RAM;
@@ -20,7 +20,7 @@ fn ram() -> [Range<usize>; 2] {
 #[unsafe(no_mangle)]
 extern "C" fn main() -> ! {
     let application = Watched::new(User::new(OnFault::Skip), &PLACES);
-    Vault::new(application, Tape::new(|| PLACES.see_packed())).run();
+    Vault::new(application, Tape::new(|| PLACES.see_packed()), Board::new()).run();
     semihosting::eprintln!("the application was stopped");
     process::exit(3)
 }
