@@ -1,6 +1,6 @@
 //! What the emulated device remembers when it is switched off and on again, at any moment.
 
-use crate::boards::{CLIENT, Image, MPS2_AN386};
+use crate::boards::{Board, CLIENT, CLIENT_TZ, Image, MPS2_AN386, MPS2_AN505_TZ};
 use crate::build::Outcome;
 use crate::compiler::{Compiler, root, target_directory};
 use crate::console::Console;
@@ -10,7 +10,7 @@ use core::time::Duration;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
@@ -37,21 +37,27 @@ pub(crate) fn provide_flash(path: &Path) -> Result<()> {
 /// # Errors
 /// If an image cannot be built.
 pub(crate) fn outcomes(console: &Console, compiler: &Compiler) -> Result<Vec<Outcome>> {
-    let client = MPS2_AN386.build(console, compiler, CLIENT)?;
-    let restarts = MPS2_AN386.build(console, compiler, IMAGE)?;
     let flash = target_directory().join("restarts-flash.bin");
-    let tests: [(_, Test, _); 2] = [
-        ("power_may_fail_at_any_step", power_fails, &restarts),
-        ("the_client_is_provisioned_once", provisioned_once, &client),
+    let tests: [(_, Test, _, &[Image]); 3] = [
+        ("power_may_fail_at_any_step", power_fails, &MPS2_AN386, &[IMAGE]),
+        ("the_client_is_provisioned_once", provisioned_once, &MPS2_AN386, &[CLIENT]),
+        (
+            "the_client_behind_trustzone_is_provisioned_once",
+            provisioned_once,
+            &MPS2_AN505_TZ,
+            &CLIENT_TZ,
+        ),
     ];
     let mut outcomes = Vec::new();
-    for (name, test, image) in tests {
+    for (name, test, board, images) in tests {
+        let build = |&image: &Image| board.build(console, compiler, image);
+        let images = images.iter().map(build).collect::<Result<_>>()?;
         let step = console.step(&format!("restarts: {name}"));
         if flash.exists() {
             fs::remove_file(&flash)?;
         }
         provide_flash(&flash)?;
-        let result = test(image, &flash);
+        let result = test(&Device { board, images }, &flash);
         if result.is_ok() {
             step.pass();
         } else {
@@ -62,8 +68,14 @@ pub(crate) fn outcomes(console: &Console, compiler: &Compiler) -> Result<Vec<Out
     Ok(outcomes)
 }
 
-/// A test of an image on a device with this flash.
-type Test = fn(&Path, &Path) -> Result<()>;
+/// A board with its images.
+struct Device {
+    board: &'static Board,
+    images: Vec<PathBuf>,
+}
+
+/// A test of a device with this flash.
+type Test = fn(&Device, &Path) -> Result<()>;
 
 /// What a device has said so far, over all its restarts.
 #[derive(Debug, Default)]
@@ -99,12 +111,12 @@ impl Said {
 }
 
 /// Power fails at steps from the first to the last: of the first start in strides, of later ones each.
-fn power_fails(image: &Path, flash: &Path) -> Result<()> {
+fn power_fails(device: &Device, flash: &Path) -> Result<()> {
     let mut said = Said::default();
     for stride in [23, 1] {
         for step in (0..).step_by(stride) {
             let arguments = ["restarts", &flash.to_string_lossy(), &step.to_string()];
-            let mut command = MPS2_AN386.emulate(&[image], &[], &arguments);
+            let mut command = device.board.emulate(&device.images, &[], &arguments);
             let finished = run_with(&mut command, RUN_LIMIT, |_| ())?;
             let heard = finished.both.iter().try_for_each(|line| said.hear(line));
             heard.with_context(|| format!("power failed at step {step}"))?;
@@ -120,14 +132,14 @@ fn power_fails(image: &Path, flash: &Path) -> Result<()> {
 }
 
 /// The client itself: with an authority at its first start, without one at its second.
-fn provisioned_once(image: &Path, flash: &Path) -> Result<()> {
+fn provisioned_once(device: &Device, flash: &Path) -> Result<()> {
     let secrets = fs::read(root().join("targets/common/vectors/provision.bin"))?;
-    ready(image, flash, &secrets).context("at the first start")?;
-    ready(image, flash, &[]).context("at the second start")
+    ready(device, flash, &secrets).context("at the first start")?;
+    ready(device, flash, &[]).context("at the second start")
 }
 
 /// Starts the client, says `authority` to it, and waits until it is ready for a sentence.
-fn ready(image: &Path, flash: &Path, authority: &[u8]) -> Result<()> {
+fn ready(device: &Device, flash: &Path, authority: &[u8]) -> Result<()> {
     let listener = || TcpListener::bind("127.0.0.1:0").context("opening a port");
     let listeners = [listener()?, listener()?, listener()?];
     let mut ports = [0; 3];
@@ -135,7 +147,7 @@ fn ready(image: &Path, flash: &Path, authority: &[u8]) -> Result<()> {
         *port = listener.local_addr()?.port();
     }
     let arguments = ["client", &*flash.to_string_lossy()];
-    let mut command = MPS2_AN386.emulate(&[image], &ports, &arguments);
+    let mut command = device.board.emulate(&device.images, &ports, &arguments);
     let _device = Running(process::spawn(&mut command)?);
     let [_server, mut link, operator] =
         [accept(&listeners[0])?, accept(&listeners[1])?, accept(&listeners[2])?];
