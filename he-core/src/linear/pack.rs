@@ -60,7 +60,7 @@ fn blocks(ring: &Ring, rows: &Rows, [base, special]: [Basis; 2], rank: usize) ->
     let mut blocks: Vec<_> = (0..rank).map(|_| Poly::blank(ring, all)).collect();
     operands.convert(&mut blocks.iter_mut().collect::<Vec<_>>(), |j, prime, limb| {
         if base.contains(prime) {
-            rows.scatter(base, prime, 1 + j, limb);
+            operands.reload(j, prime, limb);
         }
         ring.kernels().ntt(&ring.table(prime), limb);
     });

@@ -171,6 +171,19 @@ impl<'a> Operands<'a> {
         all.skip(before).take(self.converters[j].from.len())
     }
 
+    /// Writes the residues of polynomial `j` modulo prime `i` of its operand once more, for less than
+    /// it may take to load them. The operand must have that prime.
+    pub(crate) fn reload(&self, j: usize, i: usize, limb: &mut [u32]) {
+        let (converter, q) = (self.converters[j], self.ring.modulus(i));
+        let operand = converter
+            .from
+            .position(i)
+            .and_then(|rank| Some((self.limbs(j).nth(rank)?, converter.inverses[rank])));
+        let (x, inverse) = operand.expect("a prime of the operand");
+        limb.copy_from_slice(&x[..limb.len()]);
+        self.ring.kernels().scale_assign(q, limb, q.factor(q.inverse(inverse)));
+    }
+
     /// Writes the conversions to those limbs of `outs`, one for each polynomial, that are of primes
     /// of `to`, then calls `finish(j, i, limb)` for the limb of each prime `i` of each `outs[j]`.
     ///
