@@ -7,7 +7,8 @@ use he_firmware::machine::Machine;
 use he_firmware::stack::Stack;
 use he_isolation::suite::{Attempt, INNOCENT, Wall};
 
-use crate::map::{APPLICATION_FLASH, APPLICATION_RAM, VAULT_RAM};
+use crate::map::{APPLICATION_FLASH, APPLICATION_RAM, AUTHORITY, PORTS, VAULT_RAM};
+use crate::{card, monitor, timer};
 
 /// Where `memory/sections.x` lets the stack begin.
 const STACK_TOP: usize = APPLICATION_RAM.end;
@@ -47,6 +48,12 @@ impl Board {
 pub fn gate(operation: u32, block: usize) -> u32 {
     // SAFETY: `ecall` with two words of arguments; the monitor writes only where a block says.
     unsafe { enclave_call(operation, block) }
+}
+
+/// Has the monitor let some time pass.
+pub fn sleep() {
+    // SAFETY: as in `gate`; this call has no block.
+    unsafe { enclave_call(monitor::SLEEP, 0) };
 }
 
 /// The word at an address.
@@ -105,7 +112,13 @@ impl Wall for Board {
         Attempt { name: "read the vault's RAM", run: || read(VAULT_RAM.start) != INNOCENT },
         Attempt { name: "read the vault's stack", run: || read(VAULT_RAM.end - 4) != INNOCENT },
         Attempt { name: "read the vault's flash", run: || read(0x8000_0000) != INNOCENT },
-        Attempt { name: "read a device", run: || read(0x1000_0000) != INNOCENT },
+        Attempt { name: "read the authority's port", run: || read(AUTHORITY) != INNOCENT },
+        Attempt {
+            name: "read beside the application's ports",
+            run: || read(PORTS.end) != INNOCENT,
+        },
+        Attempt { name: "write the card's addresses", run: || write(card::CONFIGURATION) },
+        Attempt { name: "write the monitor's timer", run: || write(timer::COMPARE) },
         Attempt { name: "read across the border", run: || read(VAULT_RAM.end - 2) != INNOCENT },
         Attempt { name: "write the vault's RAM", run: || write(VAULT_RAM.start) },
         Attempt { name: "write the vault's flash", run: || write(0x8000_0000) },

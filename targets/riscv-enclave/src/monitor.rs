@@ -6,7 +6,8 @@ use core::panic::PanicInfo;
 use he_isolation::memory::{Access, Memory};
 use he_isolation::vault::Application;
 
-use crate::map::{APPLICATION_FLASH, APPLICATION_RAM};
+use crate::map::{APPLICATION_FLASH, APPLICATION_RAM, PORTS};
+use crate::timer;
 
 /// Causes of traps (The RISC-V Instruction Set Manual, Volume II, table 14).
 const FETCH_FAULT: usize = 1;
@@ -21,6 +22,11 @@ const X: usize = 4;
 const W: usize = 2;
 const NAPOT: usize = 3 << 3;
 const LOCKED: usize = 1 << 7;
+
+/// The call that is the monitor's own and not the vault's: to sleep a while.
+pub const SLEEP: u32 = 0x1000;
+/// How long, in ticks of the board's timer: 0.5 ms.
+const NAP: u32 = 5000;
 
 /// The application may read the cycles, the time and the count of instructions.
 const COUNTERS: usize = 7;
@@ -74,10 +80,11 @@ impl User {
     #[must_use]
     pub fn new(on_fault: OnFault) -> Self {
         let user = R | NAPOT | LOCKED;
-        let entries = (user | X) | (user | W) << 8;
+        let entries = (user | X) | (user | W) << 8 | (user | W) << 16;
         let napot = |start: usize, end: usize| (start >> 2) | (((end - start) >> 3) - 1);
         let flash = napot(APPLICATION_FLASH.start, APPLICATION_FLASH.end);
         let ram = napot(APPLICATION_RAM.start, APPLICATION_RAM.end);
+        let ports = napot(PORTS.start, PORTS.end);
         // SAFETY: traps of the monitor's go to code that erases its memory; what user mode may use is
         // none of the monitor's; machine mode loses only what it never does, to write the application's
         // flash and to run its RAM.
@@ -85,6 +92,7 @@ impl User {
             asm!("csrw mtvec, {}", in(reg) enclave_trap as *const () as usize);
             asm!("csrw mscratch, zero", "csrw mie, zero", "csrw mstatus, zero");
             asm!("csrw pmpaddr0, {}", "csrw pmpaddr1, {}", in(reg) flash, in(reg) ram);
+            asm!("csrw pmpaddr2, {}", in(reg) ports);
             asm!("csrw pmpcfg0, {}", in(reg) entries);
             asm!("csrw mcounteren, {}", in(reg) COUNTERS);
             let isa: usize;
@@ -102,6 +110,12 @@ impl User {
     /// Register `xn`.
     const fn register(&mut self, n: usize) -> &mut usize {
         &mut self.context.registers[n - 1]
+    }
+
+    /// Ends a call.
+    const fn answer(&mut self, status: u32) {
+        *self.register(10) = status as usize;
+        self.context.counter = self.context.counter.wrapping_add(4);
     }
 
     /// The length of the instruction at the counter, which lies in memory that both may read.
@@ -139,25 +153,35 @@ unsafe impl Memory for User {
 impl Application for User {
     fn resume(&mut self, status: u32) -> Option<(u32, usize)> {
         if self.has_called {
-            *self.register(10) = status as usize;
-            self.context.counter = self.context.counter.wrapping_add(4);
+            self.answer(status);
         }
         loop {
             // SAFETY: the stack below this frame is dead, from its bottom upwards; the context is good
             // for `mret` to user mode, as mstatus says (`new`, and every trap from there).
             let cause = unsafe { enclave_resume(&raw mut self.context, stack_bottom()) };
-            if cause == CALL_FROM_USER {
-                self.has_called = true;
-                let (operation, block) = (*self.register(10), *self.register(11));
-                return Some((u32::try_from(operation).unwrap_or(u32::MAX), block));
+            if cause != CALL_FROM_USER {
+                self.context.counter = self.skip(cause)?;
+                continue;
             }
-            self.context.counter = self.skip(cause)?;
+            let (operation, block) = (*self.register(10), *self.register(11));
+            let operation = u32::try_from(operation).unwrap_or(u32::MAX);
+            if operation != SLEEP {
+                self.has_called = true;
+                return Some((operation, block));
+            }
+            sleep();
+            self.answer(0);
         }
     }
 
     fn observed(&self) -> (u32, u32) {
         (self.faults, 0)
     }
+}
+
+/// Sleeps a while.
+pub fn sleep() {
+    timer::sleep(NAP);
 }
 
 /// Erases all of the monitor's memory, this stack included, and every register. The image's
