@@ -19,8 +19,8 @@ use std::thread::{self, JoinHandle};
 pub(crate) use report::TestReport;
 pub(crate) use sizes::Sizes;
 pub(crate) use table::{
-    ALL, CLIENT, CLIENT_NRF52840, CLIENT_TZ, EXAMPLE, MICROVM_X86_64, MPS2_AN386, MPS2_AN505_TZ,
-    VIRT_AARCH64_SECURE,
+    ALL, CLIENT, CLIENT_ENCLAVE, CLIENT_NRF52840, CLIENT_TZ, EXAMPLE, MICROVM_X86_64, MPS2_AN386,
+    MPS2_AN505_TZ, RISCV32_ENCLAVE, RISCV64_ENCLAVE, VIRT_AARCH64_SECURE,
 };
 
 const BUILD_LIMIT: Duration = Duration::from_secs(1200);
@@ -72,6 +72,9 @@ pub(crate) struct Emulator {
     pub program: &'static str,
     /// The Debian package that has it.
     pub package: &'static str,
+    /// Arguments that give its boards the client's links: `uart0` to the server, `uart1` to the authority,
+    /// `uart2` to the operator.
+    pub links: &'static [&'static str],
 }
 
 /// How a board's images report, and how they end the emulator.
@@ -149,9 +152,9 @@ impl Board {
         Ok(kept)
     }
 
-    /// The emulator with `images` loaded, counting instructions, with the board's serial ports
-    /// connected to TCP ports of this machine, in order, and `arguments` to the program. The first one is
-    /// connected again whenever the connection ends.
+    /// The emulator with `images` loaded, counting instructions, with the client's links, if any, connected to
+    /// TCP ports of this machine, in order, and `arguments` to the program. The first one is connected again
+    /// whenever the connection ends.
     pub(crate) fn emulate(
         &self,
         images: &[impl AsRef<Path>],
@@ -165,7 +168,9 @@ impl Board {
             let again = if i == 0 { ",reconnect=1" } else { "" };
             let socket = format!("socket,id=uart{i},host=127.0.0.1,port={port},nodelay=on{again}");
             command.arg("-chardev").arg(socket);
-            command.arg("-serial").arg(format!("chardev:uart{i}"));
+        }
+        if !ports.is_empty() {
+            command.args(self.emulator.links);
         }
         match self.reports {
             Reports::Semihosting => {

@@ -7,7 +7,10 @@
 
 mod report;
 
-use crate::boards::{Board, CLIENT, CLIENT_TZ, Image, MPS2_AN386, MPS2_AN505_TZ};
+use crate::boards::{
+    Board, CLIENT, CLIENT_ENCLAVE, CLIENT_TZ, Image, MPS2_AN386, MPS2_AN505_TZ, RISCV32_ENCLAVE,
+    RISCV64_ENCLAVE,
+};
 use crate::compiler::{Choice, host_cargo, root, target_directory};
 use crate::console::Console;
 use crate::process::{Running, step};
@@ -67,6 +70,12 @@ enum Device {
     /// One with its secrets in a secure world.
     #[value(name = "mps2-an505-tz")]
     TrustZone,
+    /// A RISC-V core of 32 bits with its secrets in machine mode.
+    #[value(name = "riscv32-enclave")]
+    Enclave32,
+    /// One of 64 bits.
+    #[value(name = "riscv64-enclave")]
+    Enclave64,
 }
 
 impl Device {
@@ -74,6 +83,8 @@ impl Device {
         match self {
             Self::CortexM4 => &MPS2_AN386,
             Self::TrustZone => &MPS2_AN505_TZ,
+            Self::Enclave32 => &RISCV32_ENCLAVE,
+            Self::Enclave64 => &RISCV64_ENCLAVE,
         }
     }
 
@@ -82,6 +93,7 @@ impl Device {
         match self {
             Self::CortexM4 => &[CLIENT],
             Self::TrustZone => &CLIENT_TZ,
+            Self::Enclave32 | Self::Enclave64 => &CLIENT_ENCLAVE,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The client in QEMU on a line that damages, loses and is cut: it says what it says on a good one.
 
-use crate::boards::{Board, CLIENT, CLIENT_TZ, Image, MPS2_AN386, MPS2_AN505_TZ};
+use crate::boards::{
+    Board, CLIENT, CLIENT_ENCLAVE, CLIENT_TZ, Image, MPS2_AN386, MPS2_AN505_TZ, RISCV32_ENCLAVE,
+    RISCV64_ENCLAVE,
+};
 use crate::build::Outcome;
 use crate::compiler::{Compiler, target_directory};
 use crate::console::Console;
@@ -38,7 +41,12 @@ const SAME: [&str; 9] = [
 pub(crate) fn outcomes(console: &Console, compiler: &Compiler) -> Result<Vec<Outcome>> {
     let stand_in = session::example(console, "he-firmware", "stand_in")?;
     let bridge = session::bridge(console)?;
-    let devices: [(_, &[Image]); 2] = [(&MPS2_AN386, &[CLIENT]), (&MPS2_AN505_TZ, &CLIENT_TZ)];
+    let devices: [(_, &[Image]); 4] = [
+        (&MPS2_AN386, &[CLIENT]),
+        (&MPS2_AN505_TZ, &CLIENT_TZ),
+        (&RISCV32_ENCLAVE, &CLIENT_ENCLAVE),
+        (&RISCV64_ENCLAVE, &CLIENT_ENCLAVE),
+    ];
     let mut outcomes = Vec::new();
     for (board, images) in devices {
         let build = |&image: &Image| board.build(console, compiler, image);

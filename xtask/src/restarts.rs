@@ -1,6 +1,8 @@
 //! What the emulated device remembers when it is switched off and on again, at any moment.
 
-use crate::boards::{Board, CLIENT, CLIENT_TZ, Image, MPS2_AN386, MPS2_AN505_TZ};
+use crate::boards::{
+    Board, CLIENT, CLIENT_ENCLAVE, CLIENT_TZ, Image, MPS2_AN386, MPS2_AN505_TZ, RISCV32_ENCLAVE,
+};
 use crate::build::Outcome;
 use crate::compiler::{Compiler, root, target_directory};
 use crate::console::Console;
@@ -38,7 +40,7 @@ pub(crate) fn provide_flash(path: &Path) -> Result<()> {
 /// If an image cannot be built.
 pub(crate) fn outcomes(console: &Console, compiler: &Compiler) -> Result<Vec<Outcome>> {
     let flash = target_directory().join("restarts-flash.bin");
-    let tests: [(_, Test, _, &[Image]); 3] = [
+    let tests: [(_, Test, _, &[Image]); 4] = [
         ("power_may_fail_at_any_step", power_fails, &MPS2_AN386, &[IMAGE]),
         ("the_client_is_provisioned_once", provisioned_once, &MPS2_AN386, &[CLIENT]),
         (
@@ -46,6 +48,12 @@ pub(crate) fn outcomes(console: &Console, compiler: &Compiler) -> Result<Vec<Out
             provisioned_once,
             &MPS2_AN505_TZ,
             &CLIENT_TZ,
+        ),
+        (
+            "the_client_of_the_enclave_is_provisioned_once",
+            provisioned_once,
+            &RISCV32_ENCLAVE,
+            &CLIENT_ENCLAVE,
         ),
     ];
     let mut outcomes = Vec::new();

@@ -24,12 +24,23 @@ pub(crate) static ALL: [&Board; 13] = [
     &VIRT_AARCH64_SECURE,
 ];
 
-const ARM: Emulator = Emulator { program: "qemu-system-arm", package: "qemu-system-arm" };
-const RISCV32: Emulator = Emulator { program: "qemu-system-riscv32", package: "qemu-system-misc" };
-const RISCV64: Emulator = Emulator { program: "qemu-system-riscv64", package: "qemu-system-misc" };
+/// Three serial ports.
+const PORTS: &[&str] =
+    &["-serial", "chardev:uart0", "-serial", "chardev:uart1", "-serial", "chardev:uart2"];
+/// One serial port, and a card with two.
+const CARD: &[&str] =
+    &["-serial", "chardev:uart1", "-device", "pci-serial-2x,addr=1,chardev1=uart0,chardev2=uart2"];
 
-const AARCH64: Emulator = Emulator { program: "qemu-system-aarch64", package: "qemu-system-arm" };
-const X86_64: Emulator = Emulator { program: "qemu-system-x86_64", package: "qemu-system-x86" };
+const ARM: Emulator =
+    Emulator { program: "qemu-system-arm", package: "qemu-system-arm", links: PORTS };
+const RISCV32: Emulator =
+    Emulator { program: "qemu-system-riscv32", package: "qemu-system-misc", links: CARD };
+const RISCV64: Emulator =
+    Emulator { program: "qemu-system-riscv64", package: "qemu-system-misc", links: CARD };
+const AARCH64: Emulator =
+    Emulator { program: "qemu-system-aarch64", package: "qemu-system-arm", links: PORTS };
+const X86_64: Emulator =
+    Emulator { program: "qemu-system-x86_64", package: "qemu-system-x86", links: PORTS };
 
 /// Most RAM that the client may take, statics and stack together.
 const CLIENT_RAM: (&str, u64) = ("ram_bytes", 64 * 1024);
@@ -70,6 +81,12 @@ pub(crate) const CLIENT: Image = Image { package: "mps2-an386-client", binary: "
 pub(crate) const CLIENT_TZ: [Image; 2] = [
     Image { package: "mps2-an505-tz", binary: "vault" },
     Image { package: "mps2-an505-tz", binary: "client" },
+];
+
+/// The client with its secrets in machine mode: that mode first.
+pub(crate) const CLIENT_ENCLAVE: [Image; 2] = [
+    Image { package: "riscv-enclave", binary: "vault" },
+    Image { package: "riscv-enclave", binary: "client" },
 ];
 
 /// Somebody else's firmware, which runs on any board.
@@ -184,7 +201,7 @@ const USER_MODE: &[&str] =
     &["-M", "virt", "-bios", "none", "-m", "16M", "-semihosting-config", "userspace=on"];
 
 /// Secrets in machine mode, the client in user mode.
-static RISCV32_ENCLAVE: Board = Board {
+pub(crate) static RISCV32_ENCLAVE: Board = Board {
     name: "riscv32-enclave",
     processor: "RV32IMAC",
     triple: "riscv32imac-unknown-none-elf",
@@ -196,7 +213,8 @@ static RISCV32_ENCLAVE: Board = Board {
     budgets: &[],
 };
 
-static RISCV64_ENCLAVE: Board = Board {
+/// The same with 64 bits.
+pub(crate) static RISCV64_ENCLAVE: Board = Board {
     name: "riscv64-enclave",
     processor: "RV64IMAC",
     triple: "riscv64imac-unknown-none-elf",
