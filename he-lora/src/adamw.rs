@@ -10,7 +10,7 @@ mod circuit;
 use he_core::circuit::chebyshev::Chebyshev;
 use he_nn::Error;
 
-pub use self::circuit::step;
+pub use self::circuit::{step, update};
 use crate::parameters::{Parameters, PerKind};
 
 /// How the learning rate changes with the number of steps.
