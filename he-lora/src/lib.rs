@@ -12,6 +12,7 @@ pub mod reference;
 pub mod adapter;
 pub mod state;
 pub mod adamw;
+pub mod dense;
 mod forward;
 mod head;
 pub mod training;
