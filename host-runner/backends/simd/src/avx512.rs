@@ -66,6 +66,18 @@ impl Lanes for Avx512 {
         unsafe { compiled(self, task) };
     }
 
+    fn run_dots(self, task: impl Task<Self>) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+        fn compiled<L>(lanes: L, task: impl Task<L>) {
+            task.run(lanes);
+        }
+        if !is_x86_feature_detected!("avx512vnni") {
+            return self.run(task);
+        }
+        // SAFETY: `self` witnesses AVX-512 F and BW, and the CPU has VNNI.
+        unsafe { compiled(self, task) };
+    }
+
     fn split(words: &[u32]) -> (&[Self::Words], &[u32]) {
         words.as_chunks()
     }

@@ -69,7 +69,7 @@ fn product<L: Lanes, const ROWS: usize>(
             }
         }
         let scratch = vec![0; pairs * 2 * COLUMNS];
-        lanes.run(AddProduct::<ROWS> { q, out: &mut *out, rows, panels, scratch });
+        lanes.run_dots(AddProduct::<ROWS> { q, out: &mut *out, rows, panels, scratch });
     }
 }
 

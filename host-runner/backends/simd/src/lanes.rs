@@ -27,6 +27,10 @@ pub(crate) trait Lanes: Copy + Debug + Sync + 'static {
 
     /// Runs a task compiled for this instruction set.
     fn run(self, task: impl Task<Self>);
+    /// Runs a task that is made of [`Self::add_dot`], with the one instruction for it where there is one.
+    fn run_dots(self, task: impl Task<Self>) {
+        self.run(task);
+    }
 
     /// Whole registers, and the words that are left.
     fn split(words: &[u32]) -> (&[Self::Words], &[u32]);
