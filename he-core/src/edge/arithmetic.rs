@@ -1,7 +1,7 @@
 //! Arithmetic of one base prime with few reductions, for cores where each costs.
 //!
-//! Base primes have about 25 bits, which leaves six bits of a signed word unused. So the inverse
-//! transform works on signed words, reduces products to `(−q/2, 3q/2)` and sums every third pass
+//! Base primes have about 25 bits, which leaves six bits of a signed word unused. So the transforms
+//! work on signed words, reduce products to `(−q/2, 3q/2)` and sums every third pass of the inverse
 //! only: a butterfly is an addition, a subtraction and three multiplications. What comes out is what
 //! [`NttTable`] computes, bit for bit.
 
@@ -64,23 +64,31 @@ impl<'a> EdgeRing<'a> {
     }
 
     /// Coefficients to evaluations, with inverse roots only: on level `g ≤ i < 2g` the root
-    /// `ψ^rev(i)` is `−ψ^−rev(3g − 1 − i)`.
+    /// `ψ^rev(i)` is `−ψ^−rev(3g − 1 − i)`. No sum is reduced before the end: compilers make branches
+    /// of such reductions, and these are of secrets.
     pub(super) fn forward(&self, limb: &mut [u32]) {
-        let q = self.modulus();
-        let mut half = limb.len() / 2;
-        let mut groups = 1;
+        let limit = (1 << 31) / self.modulus().value();
+        // Every word is at most `bound / 2 · q` in absolute value; a product is at most `3/2 · q`.
+        let mut bound = 2;
+        let (mut half, mut groups) = (limb.len() / 2, 1);
         while half > 0 {
+            if bound + 3 > 2 * limit {
+                self.shrink(limb);
+                bound = 2;
+            }
             let roots = self.inverse_roots[groups..2 * groups].iter().rev();
             for (group, &root) in limb.chunks_exact_mut(2 * half).zip(roots) {
-                let (left, right) = group.split_at_mut(half);
+                let (root, (left, right)) = (self.modulus.root(root), group.split_at_mut(half));
                 for (a, b) in left.iter_mut().zip(right) {
-                    let t = q.mul_factor(*b, root);
-                    (*a, *b) = (q.sub(*a, t), q.add(*a, t));
+                    let (x, t) = (a.cast_signed(), root.multiply(b.cast_signed()));
+                    (*a, *b) = ((x - t).cast_unsigned(), (x + t).cast_unsigned());
                 }
             }
+            bound += 3;
             half /= 2;
             groups *= 2;
         }
+        limb.iter_mut().for_each(|x| *x = self.canonical(x.cast_signed()));
     }
 
     /// Multiplies by `2^32 / N`: what a Montgomery product and an inverse transform take away.
@@ -122,9 +130,7 @@ impl<'a> EdgeRing<'a> {
         }
         while groups > 0 {
             if 4 * bound > limit {
-                for x in &mut *limb {
-                    *x = self.modulus.shrink(x.cast_signed()).cast_unsigned();
-                }
+                self.shrink(limb);
                 bound = 1;
             }
             self.pass_of_two(limb, half, groups);
@@ -132,6 +138,11 @@ impl<'a> EdgeRing<'a> {
             half *= 4;
             groups /= 4;
         }
+    }
+
+    /// Brings signed words to `(−q, q)`.
+    fn shrink(&self, limb: &mut [u32]) {
+        limb.iter_mut().for_each(|x| *x = self.modulus.shrink(x.cast_signed()).cast_unsigned());
     }
 
     /// The first layer alone.
