@@ -84,7 +84,7 @@ pub(crate) enum Reports {
     Semihosting,
     /// Lines on the first serial port. Arguments come as the kernel's command line; the image ends
     /// the emulator by the device `isa-debug-exit`, which must be in `machine`, and status 33 says
-    /// that all is well.
+    /// that all is well. A console in `machine` has the character device `records`.
     SerialPort,
 }
 
@@ -183,7 +183,8 @@ impl Board {
                 command.arg("-semihosting-config").arg(semihosting);
             }
             Reports::SerialPort => {
-                command.args(["-serial", "stdio", "-append"]).arg(arguments.join(" "));
+                command.args(["-serial", "stdio", "-chardev", "null,id=records"]);
+                command.arg("-append").arg(arguments.join(" "));
             }
         }
         let mut images = images.iter().map(AsRef::as_ref);

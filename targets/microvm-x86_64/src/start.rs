@@ -3,7 +3,8 @@
 //! The boot protocol is Xen's PVH (`docs/misc/pvh.pandoc` of Xen): a note in the image names an entry
 //! point, which is reached in protected mode without paging, with the address of a start-up record in
 //! `ebx`. The lowest gigabyte is then mapped to itself in blocks of 2 MB: the first is the host's, to
-//! read; the second the program's, to read and run; all others are data, never run.
+//! read; the second the program's, to read and run; all others are data, never run. The fourth gigabyte, where
+//! devices are, is one block more (Intel SDM, volume 3A, table 4-16).
 
 use core::arch::naked_asm;
 use core::cell::UnsafeCell;
@@ -64,6 +65,9 @@ pub unsafe extern "C" fn start() -> ! {
         "addl $0x200000, %eax",
         "cmpl $0x40000083, %eax",
         "jne 2b",
+        // Devices: present, writable, not cached, large; no execution.
+        "movl $0xc0000093, {tables} + 0x1018",
+        "movl $0x80000000, {tables} + 0x101c",
         // The host's block and the program's are not written; the program's is run.
         "movl ${tables} + 0x2000, %ecx",
         "andl $0xfffffffd, (%ecx)",

@@ -19,18 +19,20 @@ use key_authority::session::{Outlet, Session};
 use key_authority::{Error, golden};
 use sha2::{Digest, Sha256};
 
+use crate::console::Console;
 use crate::{memory, noise};
 
 pub use faults::catch_faults;
 
 /// All of them.
 #[must_use]
-pub fn cases<M: Machine>() -> [Case<M>; 7] {
+pub fn cases<M: Machine>() -> [Case<M>; 8] {
     [
         case("the_program_cannot_be_written", faults::write_program),
         case("data_cannot_be_run", faults::run_data),
         case("what_the_host_left_is_not_believed", records),
         case("seeds_of_the_processor_are_healthy_and_differ", seeds),
+        case("the_console_takes_records_whole", console),
         case("the_report_vouches_for_program_and_keys", report),
         case("the_keys_are_those_of_the_host_byte_for_byte", golden_files),
         case("no_secret_is_left_when_a_session_ends", erased),
@@ -39,6 +41,16 @@ pub fn cases<M: Machine>() -> [Case<M>; 7] {
 
 const fn case<M>(name: &'static str, run: fn(&mut Bench<'_, M>) -> Result<(), Failure>) -> Case<M> {
     Case { name, run }
+}
+
+/// The emulator throws it away here; `cargo xtask authority` compares what comes.
+fn console<M: Machine>(_: &mut Bench<'_, M>) -> Result<(), Failure> {
+    let mut console = Console::open();
+    for length in [0, 1, 4095, 4097, 1 << 20] {
+        let bytes = alloc::vec![1; length];
+        check!(console.as_mut().is_some_and(|console| console.send(&bytes).is_ok()));
+    }
+    Ok(())
 }
 
 /// Every file whole, in the order they came.
