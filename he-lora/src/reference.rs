@@ -45,8 +45,19 @@ pub struct Outcome {
     pub loss: f64,
     /// Its derivative by every trained number.
     pub gradient: Parameters,
-    /// The largest magnitude of the gradients that pass each stage, for a choice of scales.
-    pub largest: Vec<(&'static str, f64)>,
+    /// What passes each stage on the way back.
+    pub derivatives: Vec<Derivative>,
+}
+
+/// The derivatives of the loss by what one stage gives, without a gain.
+#[derive(Clone, Copy, Debug)]
+pub struct Derivative {
+    /// The layer, from 0; none is the head.
+    pub layer: Option<usize>,
+    /// What the loss is derived by.
+    pub what: &'static str,
+    /// The largest magnitude.
+    pub largest: f64,
 }
 
 /// The loss of an example, and its gradient, for updates scaled by `scaling`.
@@ -84,7 +95,11 @@ pub fn evaluate(
     let (value, g_scores) = loss.evaluate(&scores, example.label);
 
     let mut gradient = Parameters::zeros(parameters.shape());
-    let mut largest = Vec::new();
+    let mut derivatives = Vec::new();
+    let mut see = |what, x: &[f64]| {
+        derivatives.push(Derivative { layer: None, what, largest: math::largest(x) });
+    };
+    see("scores", &g_scores);
     let mut g_hidden = alloc::vec![0.0; width];
     for (k, &g) in g_scores.iter().enumerate() {
         g_hidden.iter_mut().zip(classes[k]).for_each(|(h, w)| *h += g * w);
@@ -92,16 +107,16 @@ pub fn evaluate(
         out.iter_mut().zip(&hidden).for_each(|(out, t)| *out = g * t);
     }
     let g_dense: Vec<f64> = g_hidden.iter().zip(&hidden).map(|(g, t)| g * (1.0 - t * t)).collect();
-    largest.push(("head: dense", math::largest(&g_dense)));
+    see("dense layer", &g_dense);
     let mut g_n = product_back(&g_dense, &model.head().dense);
     let vector = |side, r| Vector::Dense { side, r };
     update_back((parameters, &mut gradient), &vector, scaling, (&n, &g_dense), &mut g_n);
-    largest.push(("head: normalised", math::largest(&g_n)));
+    see("normalised stream", &g_n);
     let mut g_stream = normalise_back(&n, &root, &g_n, width);
     for (block, tape) in blocks.iter().rev() {
-        g_stream = block.backward(tape, &g_stream, &mut gradient, &mut largest);
+        g_stream = block.backward(tape, &g_stream, &mut gradient, &mut derivatives);
     }
-    Outcome { scores, loss: value, gradient, largest }
+    Outcome { scores, loss: value, gradient, derivatives }
 }
 
 impl Loss {

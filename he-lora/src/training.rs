@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use he_core::refresh::{Refresh, Term};
 use he_nn::Error;
+use he_nn::backward::bootstraps::Bootstraps;
 use he_nn::forward::Forward;
 use he_nn::layer::assembly::as_product;
 use he_nn::layout::{at_scale, low_half, merged, negated, row, to_first};
@@ -169,12 +170,14 @@ pub fn outcome<E: Refresh>(
     let scores = scores.collect::<Result<Vec<_>, _>>()?;
 
     let (mut gradients, doubles) = (Vec::new(), doubled_labels(eval, examples)?);
-    let [rows, zeros] = head.backward(eval, both, trained, (&doubles, levels), &mut gradients)?;
+    let mut bootstraps = Bootstraps::new(levels);
+    let inputs = (&doubles, &mut bootstraps);
+    let [rows, zeros] = head.backward(eval, both, trained, inputs, &mut gradients)?;
     if let Some((mask, _)) = trunks.first_mut() {
         let all = (0..count).map(|token| to_first(0, token, config.tokens)).collect();
         *mask = eval.add_rows(mask, &eval.select(&zeros, &[all])?)?;
     }
-    let mut back = Backward { eval, model, training, trained, levels, gradients };
+    let mut back = Backward { eval, model, training, trained, bootstraps, gradients };
     let (streams, mut canaries) = (back.tail(&tail.tape, &rows, count)?, None);
     passed(0)?;
     for (((mask, tape), stream), done) in trunks.into_iter().zip(&streams).zip(1..) {
@@ -185,10 +188,13 @@ pub fn outcome<E: Refresh>(
     let canaries = canaries.ok_or(NO_EXAMPLE)?;
     let places = Places::new(eval, training.shape)?;
     let all = places.gather(eval, &training.gains, &back.summed(count)?)?;
-    let gradient = match places.canary_gradient(eval, &canaries, training.canary())? {
+    let mut gradient = match places.canary_gradient(eval, &canaries, training.canary())? {
         None => all,
         Some(canary) => eval.add(&all, &canary)?,
     };
+    if let Some(guard) = back.bootstraps.guard(eval)? {
+        gradient = eval.add(&eval.drop_level(&gradient, eval.level(&guard))?, &guard)?;
+    }
     Ok(Outcome { gradient, scores })
 }
 

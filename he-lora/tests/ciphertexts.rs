@@ -174,10 +174,22 @@ fn one_iteration(model: &Model) {
         through.push(count);
         Ok(())
     };
+    let before = levels;
     let found =
         training::outcome(cpu, both, &trained, &examples, &mut levels, &mut passed).unwrap();
     assert_eq!(through, [0, 0, 0, 1, 2]);
     let found = found.gradient;
+    let guard = |gradient| {
+        let elsewhere = places.read(Kind::Parameter, &setup.decrypt(gradient)).unwrap();
+        elsewhere.numbers().iter().fold(0.0, |m: f64, x| m.max(x.abs()))
+    };
+    assert!(guard(&found) < 2f64.powi(-10), "2^{:.1}", guard(&found).log2());
+    let wide = Training { gain: 1 << 12, ..training };
+    let both = (model, &wide);
+    let escaped =
+        training::outcome(cpu, both, &trained, &examples, &mut { before }, &mut |_| Ok(()));
+    let escaped = guard(&escaped.unwrap().gradient);
+    assert!(escaped > 1.0, "derivatives left their range in silence: {escaped}");
     let (mut wanted, mut mean) =
         (Parameters::zeros(training.shape), Parameters::zeros(training.shape));
     for (embedding, length, label) in &sentences {

@@ -128,6 +128,27 @@ fn a_sentence_beyond_the_ranges_destroys_the_canary_of_its_group() {
     assert!(destroyed.is_nan() || (destroyed - whole).abs() > 1.0, "{destroyed}");
 }
 
+#[test]
+fn derivatives_beyond_the_range_of_a_bootstrap_destroy_the_canary() {
+    let edge = trained::shipped("edge");
+    let shape = Shape::new(2, edge.model.config()).unwrap();
+    let (parameters, training) = (parameters(shape, &edge), training(shape));
+    let ids = trained::ids(&edge.golden[0]);
+    let sentence = [(embed(&edge.table(), &ids, TOKENS), ids.len())];
+    let eval = trained::clear(&edge);
+    let places = Places::new(&eval, shape).unwrap();
+    let state = places.pack(Kind::Parameter, &parameters);
+    let state = eval.encrypt(&state, 14, eval.default_scale()).unwrap();
+    let trained = Trained::unpack(&eval, shape, training.scaling, &state).unwrap();
+    for (gain, is_whole) in [(4, true), (16, true), (1 << 10, false)] {
+        let training = Training { gain, ..training };
+        let found = slots(&eval, (&edge, &training), &trained, &sentence);
+        let canary = places.canary(Kind::Gradient, &found).unwrap();
+        let error = (canary - training.canary()).abs();
+        assert!(if is_whole { error < 2f64.powi(-8) } else { error > 1.0 }, "{gain}: {canary}");
+    }
+}
+
 /// The slots of the gradient of sentences and their lengths, all of the first class.
 fn slots(
     eval: &Clear,

@@ -5,6 +5,7 @@
 //! up, and those that come from a product with a matrix are bootstrapped. Behind the last attention
 //! every place of a row holds the first token's derivative. `docs/training.md` has the formulas.
 
+pub mod bootstraps;
 pub mod feed_forward;
 pub mod normalisation;
 pub mod token_attention;

@@ -6,15 +6,18 @@
 #[path = "synthetic/model.rs"]
 mod synthetic;
 
+use he_core::eval::Evaluator;
 use he_core::eval::clear::{Clear, ClearRows};
 use he_core::eval::position::{RowShape, Shape};
-use he_core::refresh::Weights;
+use he_core::refresh::{Refresh, Weights};
 use he_nn::backward;
+use he_nn::backward::bootstraps::{Bootstraps, RANGE};
 use he_nn::layer::assembly::as_product;
 use he_nn::layer::feed_forward::feed_forward;
 use he_nn::layer::normalisation::{Normalisation, Padding};
 use he_nn::layer::token_attention::token_attention;
 use he_nn::layer::wide_attention::WideAttention;
+use he_nn::layout::row;
 use he_nn::levels::Levels;
 use he_nn::model::Window;
 use he_nn::reference::gelu;
@@ -35,6 +38,13 @@ fn insecure() -> Clear {
         computing_level: LEVEL,
     };
     Clear::new(Shape::nominal(1 << 9).unwrap().with_rows(rows).unwrap())
+}
+
+/// Bootstraps to [`LEVEL`].
+macro_rules! to_top {
+    () => {
+        &mut Bootstraps::new(&mut Levels::default())
+    };
 }
 
 fn random(seed: u64, count: usize) -> Vec<f64> {
@@ -114,7 +124,8 @@ fn back_through_a_normalisation() {
     let g = random(2, TOKENS * WIDTH);
     let given = product_rows(&eval, &g, WIDTH);
     let back = backward::normalisation::normalisation;
-    let found = back(&eval, &config, &tape, &given, LEVEL).unwrap();
+    let found =
+        back(&eval, &config, &tape, &given, &mut Bootstraps::new(&mut Levels::default())).unwrap();
     let found = backward::normalisation::joined(&eval, &config, &found).unwrap();
     check(&matrix(&found), &x, &|x| {
         let tokens = x.chunks_exact(WIDTH).zip(g.chunks_exact(WIDTH)).enumerate();
@@ -159,7 +170,7 @@ fn back_through_the_attention_of_the_first_token() {
     let g = random(6, WIDTH);
     let back = backward::token_attention::token_attention;
     let given = halves(&eval, &g.repeat(TOKENS));
-    let (found, stream) = back(&eval, &config, weights, &tape, &given, LEVEL).unwrap();
+    let (found, stream) = back(&eval, &config, weights, &tape, &given, to_top!()).unwrap();
     let found = matrix(&found);
     let projected = found.chunks_exact(3 * WIDTH).flat_map(|row| row[..columns].to_vec());
     check(&projected.collect::<Vec<_>>(), &x, &|x| {
@@ -207,7 +218,7 @@ fn back_through_the_softmax_of_the_first_token() {
     let g = random(6, WIDTH);
     let back = backward::token_attention::token_attention;
     let given = halves(&eval, &g.repeat(TOKENS));
-    let (found, stream) = back(&eval, &config, weights, &tape, &given, LEVEL).unwrap();
+    let (found, stream) = back(&eval, &config, weights, &tape, &given, to_top!()).unwrap();
     // The queries of other tokens are not read, and have no derivative.
     for row in x.chunks_exact_mut(columns).skip(1) {
         row[2 * WIDTH..].fill(0.0);
@@ -256,7 +267,7 @@ fn back_through_the_softmax_of_all_pairs() {
     let g = random(8, TOKENS * WIDTH);
     let back = backward::wide_attention::wide_attention;
     let given = halves(&eval, &g);
-    let found = back(&eval, &config, weights, (&packs, &kernel), &given, LEVEL).unwrap();
+    let found = back(&eval, &config, weights, (&packs, &kernel), &given, to_top!()).unwrap();
     let real = length * columns;
     check(&matrix(&found)[..real], &x[..real], &|x| {
         let at = |t: usize, kind: usize, h: usize| {
@@ -292,7 +303,7 @@ fn back_through_the_attention_of_all_pairs() {
     let g = random(8, TOKENS * WIDTH);
     let back = backward::wide_attention::wide_attention;
     let given = halves(&eval, &g);
-    let found = back(&eval, &config, weights, (&packs, &kernel), &given, LEVEL).unwrap();
+    let found = back(&eval, &config, weights, (&packs, &kernel), &given, to_top!()).unwrap();
     check(&matrix(&found), &x, &|x| {
         let at = |t: usize, kind: usize, h: usize| {
             let first = t * columns + kind * WIDTH + h * DEPTH;
@@ -308,4 +319,34 @@ fn back_through_the_attention_of_all_pairs() {
         }
         dot(&times(&out, &weights.output), &g)
     });
+}
+
+#[test]
+fn only_derivatives_beyond_their_range_show_in_the_guard() {
+    let eval = insecure();
+    let guard = |largest: f64| {
+        let mut levels = Levels::default();
+        let mut bootstraps = Bootstraps::new(&mut levels);
+        for seed in [7, 8] {
+            let mut g = random(seed, TOKENS * WIDTH);
+            g[5] = largest;
+            let packs = [&g, &random(seed + 2, TOKENS * WIDTH)].map(|g| {
+                let rows = product_rows(&eval, g, WIDTH);
+                let sums: Vec<_> =
+                    (0..eval.rows_per_pack()).map(|i| vec![row(i % WIDTH)]).collect();
+                eval.select(&rows, &sums).unwrap()
+            });
+            packs.iter().for_each(|pack| drop(bootstraps.low_half(&eval, pack).unwrap()));
+            bootstraps.square(&eval).unwrap();
+        }
+        let guard = bootstraps.guard(&eval).unwrap().unwrap();
+        assert_eq!(eval.level(&guard), eval.rows_level());
+        guard.values()[3].re
+    };
+    for largest in [0.0, RANGE / 2.0, -RANGE] {
+        assert!(guard(largest).abs() < 2f64.powi(-5), "{largest}: {}", guard(largest));
+    }
+    for largest in [5.0 * RANGE, -10.0 * RANGE] {
+        assert!(guard(largest) > 2.0, "{largest}: {}", guard(largest));
+    }
 }

@@ -11,6 +11,7 @@ use super::math::{
 };
 use crate::parameters::{Parameters, Side, Vector};
 use crate::plain::PROJECTIONS;
+use crate::reference::Derivative;
 
 /// A block, whose first `asking` tokens are wanted.
 pub(super) struct Block<'a> {
@@ -70,36 +71,39 @@ impl Block<'_> {
         tape: &Tape,
         g: &[f64],
         gradient: &mut Parameters,
-        seen: &mut Vec<(&'static str, f64)>,
+        seen: &mut Vec<Derivative>,
     ) -> Vec<f64> {
         let (width, weights) = (self.width(), self.weights());
-        seen.push(("stream", largest(g)));
+        let mut see = |what, x: &[f64]| {
+            seen.push(Derivative { layer: Some(self.layer), what, largest: largest(x) });
+        };
+        see("stream", g);
         let g_hidden = product_back(g, &weights.feed_forward.output);
-        seen.push(("feed-forward: units", largest(&g_hidden)));
+        see("units", &g_hidden);
         let gates = tape.gate.iter().zip(&tape.value).zip(&g_hidden);
         let g_gate: Vec<f64> =
             gates.map(|((&gate, value), g)| g * value * gelu_slope(gate)).collect();
         let values = tape.gate.iter().zip(&g_hidden);
         let g_value: Vec<f64> = values.map(|(&gate, g)| g * gelu(gate)).collect();
-        seen.push(("feed-forward: gates", largest(&g_gate)));
         let mut g_n = product_back(&g_gate, &weights.feed_forward.gate);
         add(&mut g_n, 1.0, &product_back(&g_value, &weights.feed_forward.value));
+        see("normalised stream", &g_n);
         let mut g_stream = g.to_vec();
         add(&mut g_stream, 1.0, &normalise_back(&tape.inner_n, &tape.inner_roots, &g_n, width));
-        seen.push(("stream after attention", largest(&g_stream)));
+        see("stream after the attention", &g_stream);
 
         let g_out = product_back(&g_stream, &weights.attention.output);
-        seen.push(("attention: output", largest(&g_out)));
+        see("attention", &g_out);
         let derivatives = self.attention(&tape.projections).backward(&g_out);
         let mut g_n = alloc::vec![0.0; tape.n.len()];
         for (c, g) in derivatives.iter().enumerate() {
-            seen.push(("attention: projection", largest(g)));
+            see(["queries", "keys", "values"][c], g);
             add(&mut g_n, 1.0, &product_back(g, self.projection(c)));
             let vector = |side, r| self.vector(c, side, r);
             let x = self.asked(c, &tape.n);
             update_back((self.parameters, gradient), &vector, self.scaling, (x, g), &mut g_n);
         }
-        seen.push(("attention: input", largest(&g_n)));
+        see("attention's inputs", &g_n);
         if self.layer == 0 {
             return Vec::new();
         }

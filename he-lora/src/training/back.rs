@@ -5,13 +5,13 @@ use alloc::vec::Vec;
 use he_core::eval::Evaluator;
 use he_core::refresh::Refresh;
 use he_nn::Error;
+use he_nn::backward::bootstraps::Bootstraps;
 use he_nn::backward::feed_forward::feed_forward;
 use he_nn::backward::normalisation::{in_copies, normalisation, parted, stream_rows, through};
 use he_nn::backward::token_attention::token_attention;
 use he_nn::backward::wide_attention::wide_attention;
 use he_nn::layer::assembly::{Assembly, as_product};
 use he_nn::layout::{copied, sum_rotations};
-use he_nn::levels::Levels;
 use he_nn::model::{Kernel, Model};
 use he_nn::tape::Tape;
 
@@ -30,7 +30,7 @@ pub(super) struct Backward<'a, 'b, E: Refresh> {
     pub(super) model: &'a Model,
     pub(super) training: &'a Training,
     pub(super) trained: &'a Trained<E>,
-    pub(super) levels: &'a mut Levels<'b>,
+    pub(super) bootstraps: Bootstraps<'a, 'b, E>,
     /// Of the head those of sentences that take turns over tokens, of projections those of all tokens.
     pub(super) gradients: Gradients<E>,
 }
@@ -50,10 +50,11 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         else {
             return Err(UNRECORDED);
         };
-        let by_head = in_copies(eval, config, head, rows, self.levels.next(eval)?)?;
-        let (halves, level) = (stream_rows(eval, config, &by_head)?, self.levels.next(eval)?);
+        let by_head = in_copies(eval, config, head, rows, &mut self.bootstraps)?;
+        let halves = stream_rows(eval, config, &by_head)?;
+        let level = self.bootstraps.levels().next(eval)?;
         let rows = feed_forward(eval, config, &weights.feed_forward, gates, &halves, level)?;
-        let by_network = in_copies(eval, config, inner, &rows, self.levels.next(eval)?)?;
+        let by_network = in_copies(eval, config, inner, &rows, &mut self.bootstraps)?;
         parted(eval, config, &eval.add(&by_head, &by_network)?, count)
     }
 
@@ -68,10 +69,9 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         };
         let copies = copied(eval, rows, 1..config.tokens / 2)?;
         let stream = eval.concat(&copies, &copies)?;
-        let level = self.levels.next(eval)?;
-        let (projected, first) =
-            token_attention(eval, config, &weights.attention, kernel, &stream, level)?;
         let (width, attention) = (config.width, &weights.attention);
+        let (projected, first) =
+            token_attention(eval, config, attention, kernel, &stream, &mut self.bootstraps)?;
         let sign = match config.layers.get(1).map(|layer| layer.kernel) {
             Some(Kernel::Softmax { .. }) => 1,
             _ => -1,
@@ -86,7 +86,7 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
             .with_transposed(width, 3 * width, &attention.value, 1)
             .finish();
         let projections = self.projections(1, input)?;
-        let g = projections.packed(&eval.matmul(&projected, &passed)?, self.levels.next(eval)?)?;
+        let g = projections.packed(&eval.matmul(&projected, &passed)?, &mut self.bootstraps)?;
         let weights = projections.gradients(&g, &mut self.gradients)?;
         let by_input = projections.input(&g, &weights)?;
         let before = through(eval, before_attention, &by_input)?;
@@ -113,16 +113,17 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         ) else {
             return Err(UNRECORDED);
         };
-        let level = self.levels.next(eval)?;
+        let level = self.bootstraps.levels().next(eval)?;
         let rows = feed_forward(eval, config, &weights.feed_forward, gates, stream, level)?;
-        let before = normalisation(eval, config, inner, &rows, self.levels.next(eval)?)?;
+        let before = normalisation(eval, config, inner, &rows, &mut self.bootstraps)?;
         let stream = eval.add_rows(stream, &before)?;
-        let (attention, level) = ((packs, kernel), self.levels.next(eval)?);
-        let rows = wide_attention(eval, config, &weights.attention, attention, &stream, level)?;
+        let (attention, tape) = (&weights.attention, (packs, kernel));
+        let rows = wide_attention(eval, config, attention, tape, &stream, &mut self.bootstraps)?;
         let projections = self.projections(0, input)?;
         let rows = eval.concat(&as_product(eval, config, &rows)?, canary)?;
-        let g = projections.packed(&rows, self.levels.next(eval)?)?;
+        let g = projections.packed(&rows, &mut self.bootstraps)?;
         projections.gradients(&g, &mut self.gradients)?;
+        self.bootstraps.square(eval)?;
         Ok(g)
     }
 

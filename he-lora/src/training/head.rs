@@ -10,12 +10,12 @@ use he_core::circuit::polynomial;
 use he_core::eval::mul_values;
 use he_core::refresh::{Refresh, Term};
 use he_nn::Error;
+use he_nn::backward::bootstraps::Bootstraps;
 use he_nn::layer::assembly::{Assembly, as_product};
 use he_nn::layer::normalisation::layout;
 use he_nn::layout::{
     Layout, at_scale, low_half, mul_to, negated, row, sum_rotations, to_first, to_upper_half,
 };
-use he_nn::levels::Levels;
 use he_nn::model::{Config, Model};
 
 use super::back::Gradients;
@@ -91,12 +91,12 @@ impl<E: Refresh> Head<E> {
         eval: &E,
         (model, training): (&Model, &Training),
         trained: &Trained<E>,
-        (doubles, levels): (&E::Rows, &mut Levels<'_>),
+        (doubles, bootstraps): (&E::Rows, &mut Bootstraps<'_, '_, E>),
         gradients: &mut Gradients<E>,
     ) -> Result<[E::Rows; 2], Error> {
         let (config, layout, scale) = (model.config(), &self.layout, eval.default_scale());
         let width = config.width;
-        let (x, g) = self.by_scores(eval, (config, training), doubles, levels)?;
+        let (x, g) = self.by_scores(eval, (config, training), doubles, bootstraps)?;
         let hidden = eval.rotate(&x, layout.step(HALF))?;
         gradients.push((Vector::Class(0), mul_to(eval, &hidden, &g, scale)?));
 
@@ -148,15 +148,16 @@ impl<E: Refresh> Head<E> {
         eval: &E,
         setting: (&Config, &Training),
         doubles: &E::Rows,
-        levels: &mut Levels<'_>,
+        bootstraps: &mut Bootstraps<'_, '_, E>,
     ) -> Result<(E::Ciphertext, E::Ciphertext), Error> {
         let (config, training) = setting;
         let (width, classes) = (config.width, config.classes);
         if softmax::is_logistic(config, training) {
-            return self.logistic(eval, setting, doubles, levels.next(eval)?);
+            let level = bootstraps.levels().next(eval)?;
+            return self.logistic(eval, setting, doubles, level);
         }
         let scores = self.scores(eval, config, 0)?;
-        let rows = softmax::derivative(eval, setting, &scores, doubles, levels)?;
+        let rows = softmax::derivative(eval, setting, &scores, doubles, bootstraps.levels())?;
         let all = eval.concat(&rows, &self.rows)?;
         let mut weights =
             Assembly::new(2 * classes + width, classes + width, config.weight_frac_bits)
@@ -171,7 +172,7 @@ impl<E: Refresh> Head<E> {
             _ => alloc::vec![row(classes + f)],
         });
         let rows = eval.select(&eval.matmul(&all, &weights)?, &sums)?;
-        let x = low_half(eval, &rows, levels.next(eval)?)?;
+        let x = bootstraps.low_half(eval, &rows)?;
         Ok((x.clone(), x))
     }
 

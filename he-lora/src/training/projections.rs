@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use he_core::eval::mul_values;
 use he_core::refresh::Refresh;
 use he_nn::Error;
+use he_nn::backward::bootstraps::Bootstraps;
 use he_nn::layer::normalisation::layout;
-use he_nn::layout::{Layout, low_half, mul_to, row, sum_rotations, upper_half};
+use he_nn::layout::{Layout, mul_to, row, sum_rotations, upper_half};
 use he_nn::model::Config;
 
 use super::Training;
@@ -33,9 +34,13 @@ pub(super) struct Projections<'a, E: Refresh> {
 }
 
 impl<E: Refresh> Projections<'_, E> {
-    /// Brings three or four times `d` rows of a product to slots at `level`; a single row after three times
+    /// Brings three or four times `d` rows of a product to slots; a single row after three times
     /// `d`, the canary, to the first feature of the head's copy.
-    pub(super) fn packed(&self, rows: &E::Rows, level: usize) -> Result<E::Ciphertext, Error> {
+    pub(super) fn packed(
+        &self,
+        rows: &E::Rows,
+        bootstraps: &mut Bootstraps<'_, '_, E>,
+    ) -> Result<E::Ciphertext, Error> {
         let (eval, width, tokens) = (self.eval, self.config.width, self.config.tokens);
         let copies = eval.row_count(rows) / width;
         let has_canary = eval.row_count(rows) > copies * width;
@@ -45,7 +50,7 @@ impl<E: Refresh> Projections<'_, E> {
             (0, _) => alloc::vec![row(c * width + f)],
             _ => alloc::vec![upper_half(c * width + f, tokens)],
         });
-        low_half(eval, &eval.select(rows, &sums)?, level)
+        bootstraps.low_half(eval, &eval.select(rows, &sums)?)
     }
 
     /// Adds the gradients of the layer's vectors, token by token; returns `s ⟨up_r, g⟩` for each `r`.

@@ -6,12 +6,12 @@ use he_core::eval::mul_values;
 use he_core::refresh::{Refresh, Term};
 
 use crate::Error;
+use crate::backward::bootstraps::Bootstraps;
 use crate::layer::normalisation::{COPIES, COPY, FEATURE, Normalisation, layout};
-use crate::layout::{low_half, mul_to, row, sum_rotations, to_first, to_upper_half, upper_half};
+use crate::layout::{mul_to, row, sum_rotations, to_first, to_upper_half, upper_half};
 use crate::model::Config;
 
-/// The derivative by the stream in halves, from that by the normalised stream as `d` rows of a product. The
-/// bootstrap is to `level`.
+/// The derivative by the stream in halves, from that by the normalised stream as `d` rows of a product.
 ///
 /// # Errors
 /// If a key is missing or rows do not fit.
@@ -20,9 +20,9 @@ pub fn normalisation<E: Refresh>(
     config: &Config,
     tape: &Normalisation<E>,
     rows: &E::Rows,
-    level: usize,
+    bootstraps: &mut Bootstraps<'_, '_, E>,
 ) -> Result<E::Rows, Error> {
-    stream_rows(eval, config, &in_copies(eval, config, tape, rows, level)?)
+    stream_rows(eval, config, &in_copies(eval, config, tape, rows, bootstraps)?)
 }
 
 /// As [`normalisation`], in slots: the same in the three copies of the stream.
@@ -34,9 +34,9 @@ pub fn in_copies<E: Refresh>(
     config: &Config,
     tape: &Normalisation<E>,
     rows: &E::Rows,
-    level: usize,
+    bootstraps: &mut Bootstraps<'_, '_, E>,
 ) -> Result<E::Ciphertext, Error> {
-    let g = low_half(eval, &eval.select(rows, &copies(eval, config)?)?, level)?;
+    let g = bootstraps.low_half(eval, &eval.select(rows, &copies(eval, config)?)?)?;
     through(eval, tape, &g)
 }
 

@@ -13,19 +13,20 @@ use he_core::eval::mul_values;
 use he_core::refresh::{Refresh, Term};
 
 use crate::Error;
+use crate::backward::bootstraps::Bootstraps;
 use crate::backward::normalisation::joined;
 use crate::layer::assembly::{Assembly, as_product};
 use crate::layer::token_attention::{
     FEATURE, HALF, KEY, KIND, MASK, QUERY, TokenKernel, VALUE, Weights, indicator, only,
 };
-use crate::layout::{low_half, mul_to, row, sum_rotations, to_upper_half, upper_half};
+use crate::layout::{mul_to, row, sum_rotations, to_upper_half, upper_half};
 use crate::model::{AttentionWeights, Config};
 
 /// The kind that the stream passes through.
 const STREAM: usize = 3;
 
 /// Derivatives of all tokens: by differences or keys, values and queries, `d` rows each in this order, and by the stream
-/// in halves; from that by the stream after the attention, in halves. The bootstrap is to `level`.
+/// in halves; from that by the stream after the attention, in halves.
 ///
 /// # Errors
 /// If a key is missing or rows do not fit.
@@ -35,7 +36,7 @@ pub fn token_attention<E: Refresh>(
     weights: &AttentionWeights,
     tape: &TokenKernel<E>,
     halves: &E::Rows,
-    level: usize,
+    bootstraps: &mut Bootstraps<'_, '_, E>,
 ) -> Result<(E::Rows, E::Rows), Error> {
     let (width, depth, tokens) = (config.width, config.head_width(), config.tokens);
     let layout = tape.layout;
@@ -57,7 +58,7 @@ pub fn token_attention<E: Refresh>(
     if let Weights::Shares { out, .. } = &tape.weights {
         rows = eval.concat(&rows, &as_product(eval, config, out)?)?;
     }
-    let g = low_half(eval, &eval.select(&rows, &sums)?, level)?;
+    let g = bootstraps.low_half(eval, &eval.select(&rows, &sums)?)?;
     let out = derivatives(eval, tape, tokens, &g)?;
 
     let rows = eval.slots_to_rows(&out)?;

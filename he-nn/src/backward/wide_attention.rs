@@ -19,6 +19,7 @@ use he_core::ntt::bit_reversed;
 use he_core::refresh::{Halves, Refresh, Weights};
 
 use crate::Error;
+use crate::backward::bootstraps::Bootstraps;
 use crate::layer::assembly::{Assembly, as_product};
 use crate::layer::wide_attention::{
     Both, COPY, FEATURE, HEAD, KEYS, KINDS, Operands, Order, Packs, QUERIES, VALUES, WideAttention,
@@ -28,7 +29,7 @@ use crate::layout::{mul_to, row, sum_rotations, to_upper_half};
 use crate::model::{AttentionWeights, Config};
 
 /// Derivatives by queries, keys and values, `d` rows each, in this order; from that by the stream after
-/// the attention, in halves. The bootstrap is to `level`.
+/// the attention, in halves.
 ///
 /// # Errors
 /// If a key is missing or rows do not fit.
@@ -38,14 +39,14 @@ pub fn wide_attention<E: Refresh>(
     weights: &AttentionWeights,
     (packs, kernel): (&Packs<E>, &WideKernel<E>),
     halves: &E::Rows,
-    level: usize,
+    bootstraps: &mut Bootstraps<'_, '_, E>,
 ) -> Result<E::Rows, Error> {
     let attention = WideAttention::new(eval, config)?;
     if attention.layout.size(COPY) < KINDS || config.head_width() < 2 * attention.variants {
         return Err(Error::Unsupported("copies and features do not hold what is bootstrapped"));
     }
     let pack = Pack { eval, config, attention };
-    let [pairs, g] = pack.refreshed(&kernel.pairs, &weights.output, halves, level)?;
+    let [pairs, g] = pack.refreshed(&kernel.pairs, &weights.output, halves, bootstraps)?;
 
     let back = Back { eval, attention, packs, pairs, g };
     let weights = back.spread(&back.pairs)?;
@@ -84,13 +85,13 @@ struct Pack<'a, E: Refresh> {
 }
 
 impl<E: Refresh> Pack<'_, E> {
-    /// The kernel and the derivative by the output, lower and upper tokens each, a level below `level`.
+    /// The kernel and the derivative by the output, lower and upper tokens each.
     fn refreshed(
         &self,
         pairs: &Both<E>,
         output: &Weights,
         halves: &E::Rows,
-        level: usize,
+        bootstraps: &mut Bootstraps<'_, '_, E>,
     ) -> Result<[Both<E>; 2], Error> {
         let (eval, layout, width) = (self.eval, self.attention.layout, self.config.width);
         let (copies, period) = (layout.size(COPY), 2 * self.attention.variants);
@@ -106,10 +107,12 @@ impl<E: Refresh> Pack<'_, E> {
             let derivative = first + c % 2 * width + h * layout.size(FEATURE) + f;
             alloc::vec![row(pair), to_upper_half(derivative, self.config.tokens)]
         });
+        let level = bootstraps.levels().next(eval)?;
         let both = eval.rows_to_slots_at(&eval.select(&rows, &sums)?, Halves::Both, level)?;
         let [kernel, derivative] = &both[..] else {
             return Err(Error::Unsupported("not two halves came back"));
         };
+        bootstraps.watch(eval, derivative)?;
         let variants = self.attention.variants;
         let step = layout.step(FEATURE) * variants.cast_signed();
         let parted = |x, step, is_first: &dyn Fn([usize; 3]) -> bool| {

@@ -9,8 +9,9 @@ use anyhow::{Context, Result};
 use he_lora::adamw::Moments;
 use he_lora::parameters::{Parameters, Side, Vector};
 use he_lora::plain;
-use he_lora::reference::{self, Example};
+use he_lora::reference::{self, Derivative, Example};
 use he_lora::training::Training;
+use he_nn::backward::bootstraps::RANGE;
 use he_nn::reference::{embed, forward_with};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -236,9 +237,17 @@ impl Prepared {
             (Some((what, _)), Some((_, range))) => format!("{what} left {range}"),
             _ => text.clone(),
         };
-        let beyond = beyond.iter().map(name).collect();
+        let escaped = |d: &&Derivative| f64::from(training.gain) * d.largest > RANGE;
+        let back = outcome.derivatives.iter().filter(escaped).map(left);
+        let beyond = beyond.iter().map(name).chain(back).collect();
         Evaluated { gradient: outcome.gradient, loss: outcome.loss, spread, beyond }
     }
+}
+
+/// Says that derivatives by what a stage gives, times the gain, left what bootstraps take.
+fn left(derivative: &Derivative) -> String {
+    let place = derivative.layer.map_or("head".to_owned(), |layer| format!("layer {}", layer + 1));
+    format!("{place}: the derivative by its {} left ±{RANGE:.2}", derivative.what)
 }
 
 /// Adds the update of a projection of one of `layers` layers to its output, or of the head's dense layer.
@@ -255,5 +264,31 @@ fn apply(
             false => parameters.vector(Vector::Dense { side, r }),
         };
         plain::apply(vector(Side::Down), vector(Side::Up), training.scaling, x, y);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_derivative_that_leaves_its_range_is_named_after_its_layer() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/edge");
+        let folder = ModelFolder::open(&path).unwrap();
+        let sentence = "add this track to my playlist".to_owned();
+        let examples = prepare(&folder, &[dataset::Example { sentence, label: 0 }]).unwrap();
+        let settings = Settings { batch: 1, ..Settings::default() };
+        let training = settings.training(folder.model().config(), 1).unwrap();
+        let found = |gain| {
+            let training = Training { gain, ..training };
+            let mut state = State::first(&settings, &training);
+            explain((&folder, &training), 1, &mut state, &[&examples[0]]).unwrap()
+        };
+        assert_eq!(found(training.gain), Vec::<String>::new());
+        let wide = found(1 << 12);
+        let by = "layer 2: the derivative by its queries left ±32.00, in 1 of 1 examples";
+        assert!(wide.iter().any(|text| text == by), "{wide:?}");
     }
 }
