@@ -27,6 +27,10 @@ impl Threads for Rayon {
         share(parts, size, f);
     }
 
+    fn count(&self) -> usize {
+        rayon::current_num_threads()
+    }
+
     fn for_each_complex(
         &self,
         parts: &mut [&mut [Complex]],

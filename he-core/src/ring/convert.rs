@@ -199,8 +199,7 @@ impl<'a> Operands<'a> {
             places.extend(out.basis().iter().map(|i| (j, i)));
             limbs.extend(out.words_mut().chunks_exact_mut(self.ring.degree()));
         }
-        let groups = limbs.len().div_ceil(GROUP).max(1).next_multiple_of(GROUPS);
-        let size = limbs.len().div_ceil(groups).max(1);
+        let size = group_size(limbs.len(), self.ring.threads().count());
         self.ring.threads().for_each(&mut limbs, size, &|group, limbs| {
             let places = &places[group * size..][..limbs.len()];
             let mut rest = &mut limbs[..];
@@ -245,8 +244,15 @@ const PADDING: usize = 16;
 /// second-level cache, and then from it for every four limbs.
 const GROUP: usize = 12;
 
-/// A multiple of this is the number of groups, so that two or four threads finish together.
-const GROUPS: usize = 4;
+/// How many limbs go to a group, so that so many threads finish together: every group costs the reading
+/// of the operands, about a quarter of a limb, and every limb that the last one lacks is waited for.
+fn group_size(limbs: usize, threads: usize) -> usize {
+    let least = limbs.div_ceil(GROUP).max(1).next_multiple_of(threads);
+    let numbers = (least..=2 * least).step_by(threads);
+    let sizes = numbers.map(|groups| (groups, limbs.div_ceil(groups).max(1)));
+    let best = sizes.min_by_key(|(groups, size)| groups * (4 * size + 1));
+    best.map_or(GROUP, |(_, size)| size)
+}
 
 /// A sum of fractions is not above the number of primes.
 const LARGEST_CORRECTION: u32 = 64;

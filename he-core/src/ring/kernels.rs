@@ -155,6 +155,11 @@ pub trait Threads: Debug + Sync {
         f: &(dyn Fn(usize, &mut [&mut [u32]]) + Sync),
     );
 
+    /// How many groups may run at a time.
+    fn count(&self) -> usize {
+        1
+    }
+
     /// The same for parts of complex numbers.
     fn for_each_complex(
         &self,
