@@ -8,13 +8,13 @@ pub mod encrypt;
 pub mod encrypted;
 pub mod plain;
 
-use he_nn::model::Model;
+use he_nn::model::{Kernel, LayerRanges, Model};
 
 /// Ranks beyond this are refused: a server holds and multiplies two ciphertexts for each.
 pub const MAX_RANK: usize = 64;
 
-/// Tells models apart by their shape and their matrices (FNV-1a, 64 bits): by accident, not against
-/// an adversary.
+/// Tells models apart by their shape, their matrices and their kinds of attention (FNV-1a, 64 bits): by accident, not
+/// against an adversary.
 #[must_use]
 pub fn digest(model: &Model) -> u64 {
     let config = model.config();
@@ -30,9 +30,12 @@ pub fn digest(model: &Model) -> u64 {
     let entries = layers.chain([&head.dense, &head.classes]).flat_map(|m| &m.entries);
     let entries = entries.flat_map(|x| x.to_le_bytes());
     let sizes = sizes.into_iter().flat_map(|size| (size as u64).to_le_bytes());
+    let is_softmax = |layer: &LayerRanges| matches!(layer.kernel, Kernel::Softmax { .. });
+    let softmaxes = (0u8..).zip(&config.layers).filter(|(_, layer)| is_softmax(layer));
     sizes
         .chain(config.weight_frac_bits.to_le_bytes())
         .chain(entries)
+        .chain(softmaxes.map(|(layer, _)| layer))
         .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         })

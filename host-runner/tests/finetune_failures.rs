@@ -117,7 +117,7 @@ fn a_server_killed_at_any_moment_ends_with_the_same_bytes_and_loses_at_most_one_
             let found = setup.follower(&owner, 4).follow(&mut remote, &mut |event| match event {
                 Event::Status(status) => drop(told.send((status.done, status.example))),
                 Event::Good(seen) => good.push(seen.iteration.number),
-                Event::Sent(_) => {}
+                Event::Sent(_) | Event::Damaged(_) => {}
             });
             (found.unwrap().1, good)
         });
@@ -223,4 +223,41 @@ fn an_owner_who_is_gone_finds_the_upload_and_the_job_where_the_server_has_come_t
     let (number, state, seen) = setup.follow(&process.address, 4).unwrap();
     assert_eq!((number, seen.len()), (4, 4));
     setup.check(&state);
+}
+
+#[test]
+fn results_that_are_damaged_are_computed_again() {
+    let setup = Setup::insecure("finetune-results", |_| {});
+    let (jobs, owner) = (setup.path("jobs"), setup.owner());
+    let damage = |number: u32| {
+        let path = Setup::job(&jobs).join(format!("results/{number:06}"));
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    };
+    setup.while_serving(&jobs, |address| setup.follow(address, 1)).unwrap();
+    // One that was looked at, and one that was not.
+    setup.while_serving(&jobs, |address| {
+        let mut remote = setup.remote(&owner, address);
+        remote.ask(Ask::Allow(Permission { good: 1, until: 2 }), &[]).unwrap();
+        let mut status = remote.status(None).unwrap();
+        while status.done < 2 {
+            status = remote.status(Some(status.version)).unwrap();
+        }
+        damage(2);
+        let mut again = Vec::new();
+        let mut follow = || {
+            let found = setup.follower(&owner, 2).follow(&mut remote, &mut |event| {
+                if let Event::Damaged(number) = event {
+                    again.push(number);
+                }
+            });
+            setup.check(&found.unwrap().1);
+        };
+        follow();
+        [1, 2].into_iter().for_each(damage);
+        follow();
+        assert_eq!(again, [2, 2, 1]);
+    });
 }

@@ -171,6 +171,7 @@ impl Finetune {
         let record = Record::at(folder)?;
         let (preset, _) = store::device::params(&keys.join(DEVICE))?;
         let declared = record.declared(|number| run.declared(preset, number))?;
+        record.check_examples(&run.examples)?;
         let owner = Owner::open(keys, &run.folder)?;
         let job = Encrypted { run, record: &record, declared: &declared, owner: &owner };
         let Some((number, state)) = (match &self.server {

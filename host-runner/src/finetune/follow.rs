@@ -46,6 +46,8 @@ pub enum Event<'a> {
     Status(&'a Status),
     /// A state is intact.
     Good(&'a Seen),
+    /// What this iteration left is damaged, and computed again.
+    Damaged(u32),
 }
 
 impl Follower<'_> {
@@ -80,27 +82,26 @@ impl Follower<'_> {
         remote: &mut Remote<'_>,
         notify: &mut dyn FnMut(Event<'_>),
     ) -> Result<(u32, State)> {
-        let (settings, training) = (&self.declared.settings, self.owner.training(self.declared)?);
         let last = self.until.min(self.declared.iterations()?);
+        let (mut good, mut state) = self.last_good(remote, notify)?;
         let mut status = remote.status(None)?;
-        let mut good = status.permission.good;
-        let mut state = match good {
-            0 => State::first(settings, &training),
-            number => {
-                let bytes = remote.fetch(Part::Result(number))?;
-                let opened = self.owner.open_result(self.declared, number, &bytes)?;
-                ensure!(opened.is_intact, "the state that was intact before is not any more");
-                opened.state
-            }
-        };
-        let mut said = None;
+        let (mut said, mut damaged) = (None, 0);
         loop {
             notify(Event::Status(&status));
             while good < status.done {
                 let number = good + 1;
                 let ran = status.ran.iter().find(|ran| ran.number == number).copied();
                 let iteration = ran.unwrap_or(Iteration { number, ..Iteration::default() });
-                let opened = self.look(remote, number, &mut state)?;
+                let opened = match self.look(remote, number, &mut state)? {
+                    Ok(opened) => opened,
+                    Err(error) if damaged == number => return Err(error),
+                    Err(_) => {
+                        notify(Event::Damaged(number));
+                        remote.ask(Ask::Discard(number), &[])?;
+                        (said, damaged, status) = (None, number, remote.status(None)?);
+                        continue;
+                    }
+                };
                 let loss = self.owner.loss(self.declared, &opened.scores, &self.batch(number))?;
                 (good, state) = (number, opened.state);
                 notify(Event::Good(&Seen { loss, iteration }));
@@ -121,11 +122,37 @@ impl Follower<'_> {
         }
     }
 
-    /// Looks at what an iteration left; takes it back if it is destroyed.
-    fn look(&self, remote: &mut Remote<'_>, number: u32, before: &mut State) -> Result<Opened> {
+    /// The last iteration that was looked at, and what it left; those whose results are damaged are taken back.
+    fn last_good(
+        &self,
+        remote: &mut Remote<'_>,
+        notify: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(u32, State)> {
+        let mut good = remote.status(None)?.permission.good;
+        while good > 0 {
+            let bytes = remote.fetch(Part::Result(good))?;
+            if let Ok(opened) = self.owner.open_result(self.declared, good, &bytes) {
+                ensure!(opened.is_intact, "the state that was intact before is not any more");
+                return Ok((good, opened.state));
+            }
+            notify(Event::Damaged(good));
+            remote.ask(Ask::Discard(good), &[])?;
+            good -= 1;
+        }
+        let (settings, training) = (&self.declared.settings, self.owner.training(self.declared)?);
+        Ok((0, State::first(settings, &training)))
+    }
+
+    /// Looks at what an iteration left; takes it back if it is destroyed. The inner error is of a damaged result.
+    fn look(
+        &self,
+        remote: &mut Remote<'_>,
+        number: u32,
+        before: &mut State,
+    ) -> Result<Result<Opened>> {
         let bytes = remote.fetch(Part::Result(number))?;
-        let opened = self.owner.open_result(self.declared, number, &bytes)?;
-        if opened.is_intact {
+        let opened = self.owner.open_result(self.declared, number, &bytes);
+        if opened.as_ref().map_or(true, |opened| opened.is_intact) {
             return Ok(opened);
         }
         remote.ask(Ask::Discard(number), &[])?;

@@ -4,11 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use sha2::{Digest, Sha256};
 
 use super::exchange::LIMIT;
 use super::follow::Seen;
 use super::job::{Declared, RECORD};
 use crate::connection::exchange_number;
+use crate::dataset::Example;
 use crate::files::{self, Access};
 
 /// A folder with `job.json` and `iterations.json`.
@@ -49,6 +51,30 @@ impl Record {
         Ok(found)
     }
 
+    /// Keeps a digest of the examples; compares with it if there is one. It stays
+    /// with the owner: a server could try sentences against it.
+    ///
+    /// # Errors
+    /// If the examples are others than those that the job began with, or the disk is full.
+    pub fn check_examples(&self, examples: &[Example]) -> Result<()> {
+        let path = self.folder.join("examples");
+        let mut digest = Sha256::new();
+        for Example { sentence, label } in examples {
+            digest.update(format!("{label}\t{sentence}\n"));
+        }
+        let found = digest.finalize().to_vec();
+        if !path.exists() {
+            return files::write(&path, Access::Private, &found);
+        }
+        ensure!(
+            files::read(&path, LIMIT)? == found,
+            "the sentences or labels are others than those that the job in {} began with; give the same file and \
+             --limit, or another --job",
+            self.folder.display()
+        );
+        Ok(())
+    }
+
     /// The iterations that the owner has seen.
     ///
     /// # Errors
@@ -72,5 +98,26 @@ impl Record {
         all.push(*seen);
         let path = self.folder.join("iterations.json");
         files::write(&path, Access::Private, &serde_json::to_vec_pretty(&all)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_file_of_as_many_sentences_is_noticed() {
+        let folder = std::env::temp_dir().join(format!("he-record-{}", std::process::id()));
+        let record = Record::at(&folder).unwrap();
+        let one = |sentence: &str, label| Example { sentence: sentence.into(), label };
+        let examples = [one("fine", 1), one("dull", 0)];
+        record.check_examples(&examples).unwrap();
+        record.check_examples(&examples).unwrap();
+        let [first, second] = examples.clone();
+        for others in [[second, first.clone()], [first, one("dull", 1)]] {
+            let error = record.check_examples(&others).unwrap_err().to_string();
+            assert!(error.contains("another --job"), "{error}");
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

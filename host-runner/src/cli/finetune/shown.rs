@@ -63,6 +63,11 @@ impl Shown {
             }
             Event::Status(status) => self.show_status(status),
             Event::Good(seen) => self.show_good(seen),
+            Event::Damaged(number) => {
+                eprintln!(
+                    "warning: the result of iteration {number} is damaged; it is computed again"
+                );
+            }
         }
     }
 
