@@ -23,6 +23,7 @@ use he_core::params::Params;
 use he_core::refresh::Refresh;
 use he_core::ring::{Portable, Ring, Serial};
 use he_lora::adamw::Moments;
+use he_lora::dense::{self, Grid, Side};
 use he_lora::parameters::Parameters;
 use he_lora::reference::{Example, Loss, evaluate};
 use he_lora::state::{Kind, Places, Trained};
@@ -38,6 +39,25 @@ use synthetic::{FRAC_BITS, TOKENS, WIDTH};
 const LOG_DEGREE: u32 = 10;
 /// Examples that go through their tails together.
 const GROUP: usize = 2;
+
+/// INSECURE.
+fn params() -> Params {
+    Params::insecure_small(LOG_DEGREE, 7, TOKENS.trailing_zeros()).unwrap()
+}
+
+/// Its levels and rows, without values.
+fn chain(params: &Params) -> Shape {
+    let steps = (1..=params.max_level()).map(|level| params.step(level)).collect();
+    let rows = RowShape {
+        tokens: TOKENS,
+        frac_bits: FRAC_BITS,
+        product_scale: params.product_scale(),
+        rows_level: params.rows_level(),
+        computing_level: params.computing_level(),
+    };
+    let shape = Shape::new(params.degree() / 2, steps, params.default_scale()).unwrap();
+    shape.with_rows(rows).unwrap()
+}
 
 struct Setup {
     authority: KeyAuthority,
@@ -66,21 +86,15 @@ fn counted(
 impl Setup {
     /// With the keys and the levels that runs without values ask for.
     fn insecure(model: &Model, training: &Training) -> Self {
-        let params = Params::insecure_small(LOG_DEGREE, 7, TOKENS.trailing_zeros()).unwrap();
-        let steps = (1..=params.max_level()).map(|level| params.step(level)).collect();
-        let rows = RowShape {
-            tokens: TOKENS,
-            frac_bits: FRAC_BITS,
-            product_scale: params.product_scale(),
-            rows_level: params.rows_level(),
-            computing_level: params.computing_level(),
-        };
-        let shape = Shape::new(params.degree() / 2, steps, params.default_scale()).unwrap();
-        let shape = shape.with_rows(rows).unwrap();
-        let both = (model, training);
+        let (shape, both) = (chain(&params()), (model, training));
         let (_, levels) = counted(&shape, both, &mut Levels::default()).unwrap();
         let (count, _) = counted(&shape, both, &mut Levels::planned(&levels)).unwrap();
+        Self::counted(&count, levels)
+    }
 
+    /// With the keys for all rotations that were counted.
+    fn counted(count: &Count, levels: Vec<usize>) -> Self {
+        let params = params();
         let mut plan = bootstrap_keys(&params).unwrap();
         for (step, level) in count.rotations() {
             plan.need_rotation(&params, step.cast_signed(), level);
@@ -99,9 +113,13 @@ impl Setup {
     }
 
     fn encrypt(&mut self, slots: &[Complex]) -> he_core::ciphertext::Ciphertext {
+        self.encrypt_at(slots, self.cpu.rows_level())
+    }
+
+    fn encrypt_at(&mut self, slots: &[Complex], level: usize) -> he_core::ciphertext::Ciphertext {
         let (ring, params) = (self.cpu.ring(), self.cpu.params());
         let encryptor = Encryptor { ring, params, encoder: &self.encoder };
-        let place = (params.rows_level(), params.default_scale());
+        let place = (level, params.default_scale());
         encryptor.encrypt(self.authority.big_secret(), slots, place, &mut self.rng).unwrap()
     }
 
@@ -209,4 +227,72 @@ fn one_iteration(model: &Model) {
     training.optimizer.apply(1, &mut theta, &mut moments, &mean, &exact);
     let error = worst(&places.read(Kind::Parameter, &setup.decrypt(&found)).unwrap(), &theta);
     assert!(error < 2f64.powi(-7), "parameters: 2^{:.1}", error.log2());
+}
+
+/// `x D` as a pack, `g Dᵀ` as a pack, and the gradient of `D`, matrix 1 at rest.
+fn trained_matrix<E: Refresh>(
+    eval: &E,
+    [x, g]: [&E::Rows; 2],
+    rest: &E::Ciphertext,
+) -> Result<[E::Ciphertext; 3], Error> {
+    let (grid, config, low) = (Grid::new(eval, WIDTH)?, small::config(), eval.rows_level() + 1);
+    let diagonals = grid.diagonals(eval, rest, 1, eval.step(low))?;
+    let transposed = grid.transposed(eval, &diagonals)?;
+    let through = |rows: &E::Rows, from: Side, to: Side, diagonals: &[E::Ciphertext]| {
+        let pack = grid.enter(eval, &config, &[rows], low + 3)?;
+        let x = grid.copied(eval, &pack, 0, from)?;
+        let turns = grid.turns(eval, &eval.drop_level(&x, low)?, from)?;
+        let y = grid.leave(eval, &dense::product(eval, &[(&turns, diagonals)])?, to)?;
+        Ok::<_, Error>((x, grid.enter(eval, &config, &[&y], low)?))
+    };
+    let (x, y) = through(x, Side::Input, Side::Output, &diagonals)?;
+    let (g, back) = through(g, Side::Output, Side::Input, &transposed)?;
+    let products = dense::gradient(eval, &grid.turns(eval, &x, Side::Input)?, &g)?;
+    Ok([y, back, grid.gathered(eval, &products, 1)?])
+}
+
+#[test]
+fn products_and_gradients_of_an_encrypted_matrix_are_those_of_plain_loops() {
+    let count = Count::new(chain(&params()));
+    let rows = || count.input_rows(WIDTH).unwrap();
+    let level = count.rows_level() + 3;
+    let rest = count.input(level, count.default_scale()).unwrap();
+    trained_matrix(&count, [&rows(), &rows()], &rest).unwrap();
+    let mut setup = Setup::counted(&count, Vec::new());
+
+    let mut numbers = synthetic::Numbers(5);
+    let mut values = |count: usize, size: f64| -> Vec<f64> {
+        (0..count).map(|_| size * numbers.next()).collect()
+    };
+    let [x, g] = [2.0, 0.5].map(|size| [(); WIDTH].map(|()| values(TOKENS, size)));
+    let [other, matrix] = [1.0, 0.5].map(|size| values(WIDTH * WIDTH, size));
+    let grid = Grid::new(&setup.cpu, WIDTH).unwrap();
+    let rest = setup.encrypt_at(&grid.pack(&[&other, &matrix]).unwrap(), level);
+    let rows = [setup.rows(&x), setup.rows(&g)];
+    let [y, back, gradient] = trained_matrix(&setup.cpu, [&rows[0], &rows[1]], &rest).unwrap();
+
+    let (y, back) = (setup.decrypt(&y), setup.decrypt(&back));
+    let gradient = grid.read(1, &setup.decrypt(&gradient)).unwrap();
+    let mut worst = [0f64; 3];
+    let mut check = |index: usize, found: f64, wanted: f64| {
+        worst[index] = worst[index].max((found - wanted).abs());
+    };
+    for f in 0..WIDTH {
+        for token in 0..TOKENS {
+            let (half, upper) = (TOKENS / 2, token / (TOKENS / 2));
+            let slot = bit_reversed(token % half, half) + half * (upper + 2 * dense::COPIES * f);
+            let sum = |vector: &[Vec<f64>; WIDTH], entry: &dyn Fn(usize) -> f64| -> f64 {
+                (0..WIDTH).map(|i| vector[i][token] * entry(i)).sum()
+            };
+            check(0, y[slot].re, sum(&x, &|i| matrix[i * WIDTH + f]));
+            check(1, back[slot].re, sum(&g, &|i| matrix[f * WIDTH + i]));
+        }
+        for to in 0..WIDTH {
+            let wanted: f64 = x[f].iter().zip(&g[to]).map(|(x, g)| x * g).sum();
+            check(2, gradient[f * WIDTH + to], wanted);
+        }
+    }
+    for (name, error) in ["forward", "back", "gradient"].iter().zip(worst) {
+        assert!(error < 2f64.powi(-8), "{name}: 2^{:.1}", error.log2());
+    }
 }
