@@ -4,7 +4,10 @@
 //! down until scores keep a declared range. How long it takes does not depend on its weights; what it answers means
 //! nothing, so it exists here alone and nothing can serve it.
 
+pub mod full;
 pub mod measured;
+
+use core::ops::{Add, Sub};
 
 use anyhow::{Context, Result, bail};
 use he_core::params::Params;
@@ -39,15 +42,42 @@ pub struct Costs {
     pub iteration: Counted,
     /// Of one with [`BATCH`] examples, which share the bootstraps of their tails.
     pub batch: Counted,
+    /// Of an iteration's state, gradient and optimizer, once for all examples.
+    pub step: Counted,
 }
 
 /// Bootstraps and expected processor seconds.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Counted {
     /// How many bootstraps.
     pub bootstraps: usize,
     /// Processor seconds.
     pub seconds: f64,
+}
+
+impl Counted {
+    /// So many times.
+    fn times(self, count: usize) -> Self {
+        (0..count).fold(Self::default(), |sum, _| sum + self)
+    }
+}
+
+impl Add for Counted {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let bootstraps = self.bootstraps + other.bootstraps;
+        Self { bootstraps, seconds: self.seconds + other.seconds }
+    }
+}
+
+impl Sub for Counted {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        let bootstraps = self.bootstraps - other.bootstraps;
+        Self { bootstraps, seconds: self.seconds - other.seconds }
+    }
 }
 
 /// A model of one kind of attention, with its plans.
@@ -104,6 +134,10 @@ impl Subject {
             inference: Counted { bootstraps: forward.bootstraps, seconds: forward.seconds },
             iteration: trained(&training)?,
             batch: trained(&batch)?,
+            step: Counted {
+                bootstraps: training.report.step_bootstraps,
+                seconds: training.report.step_seconds,
+            },
         };
         Ok(Self { costs, model, inference, training })
     }

@@ -13,7 +13,8 @@ use he_lora::parameters::Shape;
 use he_nn::model::Model;
 use serde::Serialize;
 
-use self::cost::Costs;
+pub(crate) use self::cost::Costs;
+pub(crate) use self::pass::shape;
 use self::pass::{Pass, Subject};
 use crate::report::KeysReport;
 

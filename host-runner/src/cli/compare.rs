@@ -1,4 +1,4 @@
-//! `host-runner compare`: a softmax beside the Gaussian kernel.
+//! `host-runner compare`: a softmax beside the Gaussian kernel, and full fine-tuning beside an adapter.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use clap::Args;
 use he_core::params::Params;
 use serde::Serialize;
 
+use crate::compare::full::Full;
 use crate::compare::measured::{Bench, Measured, Sentence, What};
 use crate::compare::{BATCH, Costs, Counted, Subject};
 use crate::finetune::settings::Settings;
@@ -22,11 +23,13 @@ Examples:
   host-runner compare
   host-runner compare --measure inference
   host-runner compare --measure inference --measure iteration --json -
+  host-runner compare --measure inference --measure iteration --full
 
-Without --measure it counts, in some seconds. To measure it makes keys of its own, in about a minute, and takes 9 GB.
-The softmax is a timing model: the matrices of the Gaussian model, in the circuit of a softmax.";
+Without --measure it counts, in some seconds. To measure it makes keys of its own, in about a minute, and takes 9 GB;
+--full takes some minutes more. The softmax is a timing model: the matrices of the Gaussian model, in the circuit of a
+softmax. Full fine-tuning is that pass, and all its products with encrypted matrices.";
 
-/// Compares softmax attention with the Gaussian kernel: bootstraps, expected and measured seconds
+/// Compares full fine-tuning, adapters, softmax and Gaussian kernel: bootstraps, expected and measured seconds
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Compare {
@@ -39,6 +42,9 @@ pub(super) struct Compare {
     /// Time this on ciphertexts, with both
     #[arg(long, value_name = "WHAT")]
     measure: Vec<What>,
+    /// Measure full fine-tuning besides
+    #[arg(long, requires = "measure")]
+    full: bool,
     /// Write the comparison as JSON to this file (`-` is standard output)
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -48,8 +54,13 @@ pub(super) struct Compare {
 struct Report<'a> {
     preset: &'a str,
     costs: [&'a Costs; 2],
+    full: &'a Full,
     measured: Vec<Pair>,
+    /// Each part of full fine-tuning, as `full.parts` are in order.
+    measured_parts: Vec<Measured>,
 }
+
+type Times = (Vec<Pair>, Vec<Measured>);
 
 /// A measurement with each kind of attention, as `costs` are in order.
 #[derive(Debug, Serialize)]
@@ -68,13 +79,14 @@ impl Compare {
             progress.step(attention);
         })?;
         let _ = progress.finish();
-        let measured = match self.measure.is_empty() {
-            true => Vec::new(),
-            false => self.measured(&params, &folder, &settings, &subjects)?,
-        };
         let [gaussian, softmax] = &subjects;
+        let full = &Full::new(&params, folder.model(), &settings, &softmax.costs)?;
+        let (measured, measured_parts) = match self.measure.is_empty() {
+            true => Times::default(),
+            false => self.measured(&params, &folder, &settings, (&subjects, full))?,
+        };
         let costs = [&gaussian.costs, &softmax.costs];
-        let report = Report { preset: &self.preset, costs, measured };
+        let report = Report { preset: &self.preset, costs, full, measured, measured_parts };
         match &self.json {
             Some(path) => super::write_json(path, &report),
             None => {
@@ -89,16 +101,17 @@ impl Compare {
         params: &Params,
         folder: &ModelFolder,
         settings: &Settings,
-        subjects: &[Subject; 2],
-    ) -> Result<Vec<Pair>> {
+        (subjects, full): (&[Subject; 2], &Full),
+    ) -> Result<Times> {
         let sentence = Sentence::new(folder, SENTENCE)?;
         let mut keys: Option<Progress> = None;
-        let wanted = (&subjects[..], &self.measure[..]);
+        let wanted = (&subjects[..], &self.measure[..], self.full.then_some(full));
         let mut bench = Bench::new(params, wanted, random::generator()?, &mut |count| {
             keys.get_or_insert_with(|| Progress::new("keys", count)).step("made");
         })?;
         let _ = keys.map(Progress::finish);
-        let mut progress = Progress::new("comparison", 2 * self.measure.len());
+        let parts = if self.full { full.parts.len() } else { 0 };
+        let mut progress = Progress::new("comparison", 2 * self.measure.len() + parts);
         let mut time = |subject: &Subject, what| {
             progress.note(subject.costs.attention);
             let time = match what {
@@ -110,65 +123,106 @@ impl Compare {
         };
         let [gaussian, softmax] = subjects;
         let pair = |&what| Ok(Pair { what, times: [time(gaussian, what)?, time(softmax, what)?] });
-        let pairs = self.measure.iter().map(pair).collect();
+        let pairs = self.measure.iter().map(pair).collect::<Result<_>>()?;
+        let parts = match self.full {
+            true => bench.full(softmax, settings, &sentence, &mut |name| progress.step(name))?,
+            false => Vec::new(),
+        };
         let _ = progress.finish();
-        pairs
+        Ok((pairs, parts))
     }
 }
 
 impl Report<'_> {
     /// Tables in Markdown.
     fn print(&self) {
-        let [gaussian, softmax] = self.costs;
+        let ([gaussian, softmax], full) = (self.costs, self.full);
         println!(
             "Expected processor seconds; the softmax is a timing model, whose answers mean nothing.\n"
         );
         let names = [gaussian.attention, softmax.attention];
         println!(
-            "| | {}: bootstraps | seconds | {}: bootstraps | seconds | factor |",
-            names[0], names[1]
+            "| | {}: bootstraps | seconds | {}: bootstraps | seconds | factor | full and {}: bootstraps | seconds | factor |",
+            names[0], names[1], names[1]
         );
-        println!("|---|---|---|---|---|---|");
+        println!("|---|---|---|---|---|---|---|---|---|");
         let batch = format!("an iteration of {BATCH} examples");
-        for (name, less, more) in [
-            ("inference", gaussian.inference, softmax.inference),
-            ("an iteration of one example", gaussian.iteration, softmax.iteration),
-            (&batch, gaussian.batch, softmax.batch),
+        for (name, less, more, full) in [
+            ("inference", gaussian.inference, softmax.inference, full.inference),
+            ("an iteration of one example", gaussian.iteration, softmax.iteration, full.iteration),
+            (&batch, gaussian.batch, softmax.batch, full.batch),
         ] {
-            line(name, less, more);
+            println!("{}{} |", line(name, less, more), columns(less, full));
         }
         for (less, more) in gaussian.stages.iter().zip(&softmax.stages) {
             let [a, b] = [less, more]
                 .map(|x| Counted { bootstraps: x.bootstraps.len(), seconds: x.seconds });
-            line(less.name, a, b);
+            println!("{} | | | |", line(less.name, a, b));
         }
-        for Pair { what, times: [less, more] } in &self.measured {
-            println!("\n{what:?}, measured on one sentence:");
-            for (costs, time) in [(gaussian, less), (softmax, more)] {
-                println!(
-                    "{:<16} {:7.2} s, {:7.2} s of processor time, off by 2^{:.1}",
-                    costs.attention,
-                    time.seconds,
-                    time.processor_seconds,
-                    time.error.log2()
-                );
+        self.print_parts();
+        for pair in &self.measured {
+            self.print_measured(pair);
+        }
+    }
+
+    /// What full fine-tuning does besides.
+    fn print_parts(&self) {
+        println!(
+            "\n| full fine-tuning | bootstraps | expected | runs | measured a run | all runs |"
+        );
+        println!("|---|---|---|---|---|---|");
+        for (index, one) in self.full.parts.iter().enumerate() {
+            let Counted { bootstraps, seconds } = one.counted;
+            print!("| {} | {bootstraps} | {seconds:.2} s | {} |", one.part.name(), one.times);
+            match self.measured_parts.get(index) {
+                None => println!(" | |"),
+                Some(time) => {
+                    let once = time.processor_seconds;
+                    println!(" {once:.2} s | {:.2} s |", once * as_f64(one.times));
+                }
             }
+        }
+        if let Some(time) = self.measured_parts.first() {
+            println!("\nProducts and gradients are off by 2^{:.1}.", time.error.log2());
+        }
+    }
+
+    fn print_measured(&self, Pair { what, times: [less, more] }: &Pair) {
+        let [gaussian, softmax] = self.costs;
+        println!("\n{what:?}, measured on one sentence:");
+        let mut all =
+            vec![(gaussian.attention.to_owned(), *less), (softmax.attention.to_owned(), *more)];
+        if let Some(full) = self.full.measured(*what, more, &self.measured_parts, softmax) {
+            all.push((format!("full, {}", softmax.attention), full));
+        }
+        for (name, time) in &all {
             println!(
-                "factor {:.2} in wall-clock time, {:.2} in processor time",
-                more.seconds / less.seconds,
-                more.processor_seconds / less.processor_seconds
+                "{name:<16} {:7.2} s, {:7.2} s of processor time, off by 2^{:.1}",
+                time.seconds,
+                time.processor_seconds,
+                time.error.log2()
+            );
+        }
+        for (name, time) in all.iter().skip(1) {
+            println!(
+                "factor of {name}: {:.2} in wall-clock time, {:.2} in processor time",
+                time.seconds / less.seconds,
+                time.processor_seconds / less.processor_seconds
             );
         }
     }
 }
 
-fn line(name: &str, less: Counted, more: Counted) {
-    println!(
-        "| {name} | {} | {:.2} s | {} | {:.2} s | {:.2} |",
-        less.bootstraps,
-        less.seconds,
-        more.bootstraps,
-        more.seconds,
-        more.seconds / less.seconds
-    );
+fn line(name: &str, less: Counted, more: Counted) -> String {
+    format!("| {name} | {} | {:.2} s{}", less.bootstraps, less.seconds, columns(less, more))
+}
+
+/// The columns of what takes more.
+fn columns(less: Counted, more: Counted) -> String {
+    format!(" | {} | {:.2} s | {:.2}", more.bootstraps, more.seconds, more.seconds / less.seconds)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+const fn as_f64(n: usize) -> f64 {
+    n as f64
 }

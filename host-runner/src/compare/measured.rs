@@ -1,5 +1,7 @@
 //! Inference and an iteration of training, timed on ciphertexts under fresh keys.
 
+mod full;
+
 use core::time::Duration;
 use std::time::Instant;
 
@@ -29,6 +31,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use super::Subject;
+use super::full::Full;
 use crate::finetune::settings::Settings;
 use crate::import::ModelFolder;
 use crate::threads::Rayon;
@@ -100,13 +103,13 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Makes keys for what is to be measured; `step` hears of each that there is, and of how many.
+    /// Makes keys for what is to be measured, and for full fine-tuning if that is; `step` hears of each that there is, and of how many.
     ///
     /// # Errors
     /// If the parameters have no room for a bootstrap.
     pub fn new(
         params: &Params,
-        (subjects, wanted): (&[Subject], &[What]),
+        (subjects, wanted, full): (&[Subject], &[What], Option<&Full>),
         mut rng: ChaCha20Rng,
         step: &mut dyn FnMut(usize),
     ) -> Result<Self> {
@@ -117,6 +120,9 @@ impl Bench {
         };
         for spec in subjects.iter().flat_map(keys) {
             plan.need(spec.kind, spec.level);
+        }
+        for &(step, level) in full.iter().flat_map(|full| &full.rotations) {
+            plan.need_rotation(params, step.cast_signed(), level);
         }
         let ring = Ring::new(params.log_degree(), params.primes(), he_simd::best(), &Rayon)?;
         let authority = KeyAuthority::generate(params, &mut rng)?;
@@ -200,9 +206,13 @@ impl Bench {
     }
 
     fn encrypt(&mut self, slots: &[Complex]) -> Result<Ciphertext> {
+        self.encrypt_at(slots, self.cpu.rows_level())
+    }
+
+    fn encrypt_at(&mut self, slots: &[Complex], level: usize) -> Result<Ciphertext> {
         let Self { authority, encoder, cpu, rng } = self;
         let encryptor = Encryptor { ring: cpu.ring(), params: cpu.params(), encoder };
-        let place = (cpu.rows_level(), cpu.default_scale());
+        let place = (level, cpu.default_scale());
         Ok(encryptor.encrypt(authority.big_secret(), slots, place, rng)?)
     }
 

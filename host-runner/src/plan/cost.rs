@@ -35,7 +35,7 @@ const TO_EDGE: f64 = 0.15;
 
 /// Costs under one parameter set.
 #[derive(Debug)]
-pub(super) struct Costs<'a> {
+pub(crate) struct Costs<'a> {
     params: &'a Params,
     /// What one transform to slots does.
     to_slots: Count,
@@ -60,7 +60,7 @@ impl<'a> Costs<'a> {
     ///
     /// # Errors
     /// If the parameters have no room for one.
-    pub(super) fn new(params: &'a Params) -> Result<Self> {
+    pub(crate) fn new(params: &'a Params) -> Result<Self> {
         let [encoded, to_slots, sine, to_coeffs] =
             [counter(params)?, counter(params)?, counter(params)?, counter(params)?];
         let (top, rows, scale) = (params.max_level(), params.rows_level(), sine.default_scale());
@@ -82,20 +82,20 @@ impl<'a> Costs<'a> {
 
     /// The parameters.
     #[must_use]
-    pub(super) const fn params(&self) -> &Params {
+    pub(crate) const fn params(&self) -> &Params {
         self.params
     }
 
     /// Bytes of the encoded diagonals between coefficients and slots.
     #[must_use]
-    pub(super) const fn transform_bytes(&self) -> u64 {
+    pub(crate) const fn transform_bytes(&self) -> u64 {
         self.transform_bytes
     }
 
     /// Seconds of all that was counted but bootstraps.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-    pub(super) fn counted(&self, count: &Count) -> f64 {
+    pub(crate) fn counted(&self, count: &Count) -> f64 {
         let weights = WEIGHT * relative_degree(self.params) * count.weights() as f64;
         seconds(count, self.params) + count.descents() as f64 * self.descent() + weights
     }
@@ -104,7 +104,7 @@ impl<'a> Costs<'a> {
     ///
     /// # Errors
     /// If there is no such level.
-    pub(super) fn bootstrap(&self, bootstrap: &Bootstrap, level: usize) -> Result<f64> {
+    pub(crate) fn bootstrap(&self, bootstrap: &Bootstrap, level: usize) -> Result<f64> {
         let chain = self.params.returning_to(level)?;
         let sines = match bootstrap.halves {
             Halves::Low => 1.0,

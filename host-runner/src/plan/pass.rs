@@ -148,7 +148,7 @@ fn trained(
     Ok(Trained::unpack(count, shape, 1.0, &state)?)
 }
 
-pub(super) fn shape(params: &Params, model: &Model) -> Result<Chain> {
+pub(crate) fn shape(params: &Params, model: &Model) -> Result<Chain> {
     let steps = (1..=params.max_level()).map(|level| params.step(level)).collect();
     let rows = RowShape {
         tokens: params.tokens(),

@@ -12,9 +12,7 @@ use he_nn::levels::Levels;
 use he_nn::model::Model;
 use serde::Serialize;
 
-use super::cost::Costs;
-use super::pass::shape;
-use super::{CIPHERTEXTS_AT_ONCE, OVERHEAD_BYTES, Plan};
+use super::{CIPHERTEXTS_AT_ONCE, Costs, OVERHEAD_BYTES, Plan, shape};
 use crate::report::KeysReport;
 
 /// What the tape of one trunk and that of a tail hold, at most, in ciphertexts over all primes.
