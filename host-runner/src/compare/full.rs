@@ -129,9 +129,9 @@ pub struct Full {
     pub iteration: Counted,
     /// With [`BATCH`] examples.
     pub batch: Counted,
-    /// Rotations, each with the highest level that it is used at.
+    /// What keys are needed for.
     #[serde(skip)]
-    pub(super) rotations: Vec<(usize, usize)>,
+    pub(super) rotations: Rotations,
 }
 
 impl Full {
@@ -204,13 +204,16 @@ pub const EXAMPLE: [Part; 3] = [Part::Forward, Part::Back, Part::Gradients];
 pub const ONCE: [Part; 5] =
     [Part::Weights, Part::Transposes, Part::Sums, Part::State, Part::Optimizer];
 
+/// Rotations, each with the highest level that it is used at.
+type Rotations = Vec<(usize, usize)>;
+
 /// What parts take with the matrices of these sites, and the rotations that they ask for.
 fn counted(
     params: &Params,
     model: &Model,
     optimizer: &AdamW,
     sites: &[Site],
-) -> Result<(Vec<PartCosts>, Vec<(usize, usize)>)> {
+) -> Result<(Vec<PartCosts>, Rotations)> {
     let costs = plan::Costs::new(params)?;
     let count = Count::new(plan::shape(params, model)?);
     let vectors = || count.input_rows(model.config().width);
