@@ -197,9 +197,9 @@ impl Decryption<'_> {
     /// If `position` is not below the degree.
     #[must_use]
     pub fn coefficient(&self, position: usize, b: u32) -> i32 {
-        let q = self.ring.modulus();
-        let product = self.ring.canonical(self.products[position].cast_signed());
-        q.centred(q.add(b, product))
+        // In signed words: of a reduced sum, here of secrets, compilers make branches.
+        let negated = self.products[position].wrapping_neg();
+        self.ring.modulus().centred(self.ring.difference(b.cast_signed(), negated))
     }
 }
 

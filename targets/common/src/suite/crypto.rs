@@ -204,10 +204,30 @@ fn generation<M: Machine>(bench: &mut Bench<'_, M>, seed: u8) -> Result<u64, Fai
     Ok(instructions)
 }
 
+/// Instructions of decrypting one prime, of another body for every seed under the same mask.
+#[inline(never)]
+fn decryption<M: Machine>(
+    bench: &mut Bench<'_, M>,
+    key: &EdgeKey<'_>,
+    workspace: &mut Workspace<'_>,
+    seed: u32,
+) -> u64 {
+    let q = key.rings()[0].modulus();
+    uniform(&Seed::new([1; 32]), domain::EDGE_MASK, 0, q, workspace.limb);
+    let (sum, instructions) = bench.count(|| {
+        let decryption = key.decrypt(0, workspace.limb);
+        let body = (0..DEGREE).zip((0..).step_by(0x155));
+        body.map(|(i, b)| decryption.coefficient(i, b * seed)).fold(0, i32::wrapping_add)
+    });
+    black_box(sum);
+    defmt::info!("{=u64} instructions to decrypt", instructions);
+    instructions
+}
+
 fn constant_time<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
-    let (mut counts, mut generations) = ([0; 4], [0; 4]);
-    for ((seed, count), generated) in (10..).zip(&mut counts).zip(&mut generations) {
-        *generated = generation(bench, seed)?;
+    let (mut counts, mut generations, mut decryptions) = ([0; 4], [0; 4], [0; 4]);
+    for (number, seed) in (10..14).enumerate() {
+        generations[number] = generation(bench, seed)?;
         // The mask is public and takes a time of its own; everything else differs.
         let seeds = MessageSeeds { mask: Seed::new([1; 32]), error: SecretSeed::new([seed; 32]) };
         defmt::info!("secrets and errors of {=u8}", seed);
@@ -219,7 +239,8 @@ fn constant_time<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
             let encrypt = || key.encrypt(&seeds, 0, message, workspace, &mut sink);
             let (Ok(()), instructions) = bench.count(encrypt);
             defmt::info!("{=u64} instructions", instructions);
-            *count = instructions;
+            counts[number] = instructions;
+            decryptions[number] = decryption(bench, key, workspace, u32::from(seed));
             Ok(())
         })?;
     }
@@ -227,5 +248,6 @@ fn constant_time<M: Machine>(bench: &mut Bench<'_, M>) -> Result<(), Failure> {
     bench.report("encrypt_spread_instructions", spread.unwrap_or(u64::MAX));
     check!(bench.is_constant(&counts));
     check!(bench.is_constant(&generations));
+    check!(bench.is_constant(&decryptions));
     Ok(())
 }
