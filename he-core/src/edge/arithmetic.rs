@@ -67,12 +67,12 @@ impl<'a> EdgeRing<'a> {
     /// `ψ^rev(i)` is `−ψ^−rev(3g − 1 − i)`. No sum is reduced before the end: compilers make branches
     /// of such reductions, and these are of secrets.
     pub(super) fn forward(&self, limb: &mut [u32]) {
-        let limit = (1 << 31) / self.modulus().value();
+        let q = u64::from(self.modulus().value());
         // Every word is at most `bound / 2 · q` in absolute value; a product is at most `3/2 · q`.
         let mut bound = 2;
         let (mut half, mut groups) = (limb.len() / 2, 1);
         while half > 0 {
-            if bound + 3 > 2 * limit {
+            if (bound + 3) * q > 1 << 32 {
                 self.shrink(limb);
                 bound = 2;
             }
