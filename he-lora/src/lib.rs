@@ -7,6 +7,7 @@ extern crate alloc;
 
 pub mod plain;
 pub mod parameters;
+pub mod matrices;
 pub mod reference;
 
 pub mod adapter;

@@ -27,6 +27,8 @@ pub mod layout;
 #[cfg(feature = "alloc")]
 pub mod levels;
 #[cfg(feature = "alloc")]
+pub mod update;
+#[cfg(feature = "alloc")]
 pub mod layer;
 #[cfg(feature = "alloc")]
 pub mod tape;

@@ -1,0 +1,89 @@
+//! Updates of whole matrices in the clear: full fine-tuning trains every entry of every linear layer.
+//!
+//! A layer from `a` to `b` times `d` features is `a · b` square matrices; all of them have numbers, layer by layer in the
+//! order of [`Linear::all`], and that from block `i` to block `o` of one layer is number `b i + o` of its own.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use he_nn::model::Config;
+use he_nn::update::Linear;
+use zeroize::Zeroize;
+
+/// The block of values among the outputs of [`Linear::Projections`].
+const VALUES: usize = 2;
+
+/// A number for each entry of every matrix, such as updates or a gradient. Zeroized on drop.
+#[expect(missing_debug_implementations, reason = "a person's weights are private")]
+pub struct Matrices {
+    width: usize,
+    layers: Vec<(Linear, [usize; 2])>,
+    all: Vec<Vec<f64>>,
+}
+
+impl Matrices {
+    /// All zero, for a model of this configuration.
+    #[must_use]
+    pub fn zeros(config: &Config) -> Self {
+        let linear = |linear: Linear| (linear, linear.blocks(config));
+        let layers: Vec<_> = Linear::all(config).into_iter().map(linear).collect();
+        let count = layers.iter().map(|(_, [inputs, outputs])| inputs * outputs).sum();
+        let all = vec![vec![0.0; config.width * config.width]; count];
+        Self { width: config.width, layers, all }
+    }
+
+    /// How many matrices there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The numbers of a layer's matrices; none if there is no such layer.
+    #[must_use]
+    pub fn of(&self, wanted: Linear) -> Range<usize> {
+        let mut first = 0;
+        for (linear, [inputs, outputs]) in &self.layers {
+            let next = first + inputs * outputs;
+            if *linear == wanted {
+                return first..next;
+            }
+            first = next;
+        }
+        first..first
+    }
+
+    /// Matrix `index`, row-major: `d` inputs, `d` outputs each.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[must_use]
+    pub fn matrix(&self, index: usize) -> &[f64] {
+        &self.all[index]
+    }
+
+    /// Matrix `index`, to change it.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    pub fn matrix_mut(&mut self, index: usize) -> &mut [f64] {
+        &mut self.all[index]
+    }
+
+    /// Whether the entries of an output of matrix `index` are trained: the last value of a token is a canary and stays
+    /// zero.
+    #[must_use]
+    pub fn is_trained(&self, index: usize, output: usize) -> bool {
+        let mut projections = self.layers.iter().filter_map(|(linear, _)| match linear {
+            Linear::Projections(_) => Some(self.of(*linear).start + VALUES),
+            _ => None,
+        });
+        output + 1 < self.width || projections.all(|values| values != index)
+    }
+}
+
+impl Drop for Matrices {
+    fn drop(&mut self) {
+        self.all.zeroize();
+    }
+}
