@@ -1,12 +1,18 @@
 //! The adapter in the forward pass: `scaling · Σ_r up_r · ⟨down_r, x⟩`, all three projections and
 //! all tokens at once.
 
+use alloc::vec::Vec;
+
+use he_core::eval::mul_values;
 use he_core::refresh::Refresh;
 use he_nn::Error;
-use he_nn::forward::QkvUpdate;
+use he_nn::layer::normalisation::{joined, layout};
+use he_nn::layer::update::Updates;
 use he_nn::layout::sum_rotations;
+use he_nn::model::Config;
 
 use crate::adapter::Adapter;
+use crate::plain::PROJECTIONS;
 
 /// Levels to leave to the caller beyond those of the way back to rows.
 const SPARE: usize = 1;
@@ -20,7 +26,31 @@ pub const fn level(rows_level: usize) -> usize {
     rows_level + SPARE + DEPTH
 }
 
-impl<E: Refresh> QkvUpdate<E> for Adapter<E> {
+impl<E: Refresh> Updates<E> for Adapter<E> {
+    fn projections(
+        &self,
+        eval: &E,
+        config: &Config,
+        layer: usize,
+        input: &E::Ciphertext,
+    ) -> Result<E::Rows, Error> {
+        let layout = layout(eval, config)?;
+        let mut update = self.update(eval, layer, input)?;
+        if layer + 1 == config.layers.len() {
+            let is_asked = |c, u, token| c != 0 || (u == 0 && token == 0);
+            let mask =
+                layout.values(|[u, c, _], token| if is_asked(c, u, token) { 1.0 } else { 0.0 });
+            update = mul_values(eval, &update, &mask, eval.default_scale())?;
+        }
+        let place = |c: usize, f: usize| joined(&layout, c, f, config.tokens);
+        let places = (0..PROJECTIONS).flat_map(|c| (0..config.width).map(move |f| place(c, f)));
+        Ok(eval.select(&eval.slots_to_rows(&update)?, &places.collect::<Vec<_>>())?)
+    }
+}
+
+impl<E: Refresh> Adapter<E> {
+    /// Updates of queries, keys and values in copies 0, 1 and 2, from the input in all three. At least the level of rows
+    /// is left, and one more.
     fn update(
         &self,
         eval: &E,
@@ -31,15 +61,15 @@ impl<E: Refresh> QkvUpdate<E> for Adapter<E> {
         let layer = layer.ok_or(Error::Unsupported("the adapter has fewer layers"))?;
         let top = eval.level(input).min(level(eval.rows_level()));
         let x = eval.drop_level(input, top)?;
-        let mut inner = alloc::vec::Vec::with_capacity(layer.rank());
+        let mut inner = Vec::with_capacity(layer.rank());
         for down in &layer.down {
             let down = eval.drop_level(down, top)?;
             let product = eval.mul_rescaled(&x, &down)?;
             inner.push(sum_rotations(eval, &product, self.step, 1..self.width)?);
         }
         let up = layer.up.iter().map(|up| eval.drop_level(up, top - 1));
-        let up = up.collect::<Result<alloc::vec::Vec<_>, _>>()?;
-        let pairs: alloc::vec::Vec<_> = inner.iter().zip(&up).collect();
+        let up = up.collect::<Result<Vec<_>, _>>()?;
+        let pairs: Vec<_> = inner.iter().zip(&up).collect();
         let update = eval.dot_rescaled(&pairs)?;
         Ok(eval.with_scale(&update, eval.scale(&update) / self.scaling))
     }

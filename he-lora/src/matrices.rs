@@ -7,8 +7,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use he_nn::layer::update::Linear;
 use he_nn::model::Config;
-use he_nn::update::Linear;
 use zeroize::Zeroize;
 
 /// The block of values among the outputs of [`Linear::Projections`].

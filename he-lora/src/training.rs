@@ -208,7 +208,7 @@ fn to_last_attention<E: Refresh>(
     levels: &mut Levels<'_>,
 ) -> Result<(E::Rows, (E::Rows, Tape<E>)), Error> {
     let mut silent = |_| {};
-    let forward = Forward::new(eval, model, &mut silent).with_adapter(&trained.adapter);
+    let forward = Forward::new(eval, model, &mut silent).with_updates(&trained.adapter);
     let trunk = forward.resuming(*levels).trunk(example.upload)?;
     levels.resume(trunk.bootstraps);
     Ok((trunk.stream, (trunk.mask, trunk.tape)))

@@ -211,7 +211,7 @@ fn serve<E: Refresh>(
     let trained = Trained::unpack(eval, shape, small::SCALING, &state)?;
     let mut silent = |_| {};
     Forward::new(eval, model, &mut silent)
-        .with_adapter(&trained.adapter)
+        .with_updates(&trained.adapter)
         .resuming(levels)
         .run_with_head(upload, |rows, mask, level| {
             trained.classify(eval, model, (rows, mask), level)

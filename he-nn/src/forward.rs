@@ -9,44 +9,30 @@ mod tail;
 
 use alloc::vec::Vec;
 
-use he_core::eval::mul_values;
 use he_core::refresh::{Refresh, Term, Weights};
 
 use crate::Error;
 use crate::layer::assembly::Assembly;
 use crate::layer::feed_forward::feed_forward;
 use crate::layer::head::classify;
-use crate::layer::normalisation::{Normalisation, Padding, joined, layout, refresh};
+use crate::layer::normalisation::{Normalisation, Padding, refresh};
 use crate::layer::token_attention::token_attention;
+use crate::layer::update::{Linear, Linears, Updates};
 use crate::layer::wide_attention::WideAttention;
 use crate::layout::{broadcast, row};
 use crate::levels::Levels;
-use crate::model::{AttentionWeights, Config, Kernel, LayerRanges, LayerWeights, Model, Window};
+use crate::model::{AttentionWeights, Config, Kernel, LayerRanges, Model, Window};
 use crate::stage::{Event, Stage};
 use crate::tape::Tape;
 
 pub use self::tail::{Features, Trunk};
-
-/// An encrypted update of queries, keys and values.
-pub trait QkvUpdate<E: Refresh> {
-    /// What to add to queries, keys and values of `layer`, given its normalised input: slots of
-    /// rows `u + 2·(c + 4·f)`, with the same input for `c = 0, 1, 2`, and the updates of queries,
-    /// keys and values in these places. At least [`Refresh::rows_level`] levels must be left, and
-    /// one more in the last layer.
-    ///
-    /// # Errors
-    /// If a key is missing or no level is left.
-    fn update(&self, eval: &E, layer: usize, input: &E::Ciphertext)
-    -> Result<E::Ciphertext, Error>;
-}
 
 /// One forward pass.
 #[expect(missing_debug_implementations, reason = "holds a function")]
 pub struct Forward<'a, E: Refresh> {
     eval: &'a E,
     model: &'a Model,
-    adapter: Option<&'a dyn QkvUpdate<E>>,
-    levels: Levels<'a>,
+    linears: Linears<'a, E>,
     tape: Option<Tape<E>>,
     progress: &'a mut dyn FnMut(Event),
     stage: usize,
@@ -55,27 +41,27 @@ pub struct Forward<'a, E: Refresh> {
 impl<'a, E: Refresh> Forward<'a, E> {
     /// A pass of `model` on `eval`, reporting to `progress`.
     pub fn new(eval: &'a E, model: &'a Model, progress: &'a mut dyn FnMut(Event)) -> Self {
-        let levels = Levels::default();
-        Self { eval, model, adapter: None, levels, tape: None, progress, stage: 0 }
+        let linears = Linears::frozen(Levels::default());
+        Self { eval, model, linears, tape: None, progress, stage: 0 }
     }
 
     /// With the level that each bootstrap returns to, in order of execution, as planned for this model
     /// and adapter; without, each returns to the highest.
     #[must_use]
     pub fn with_levels(self, levels: &'a [usize]) -> Self {
-        Self { levels: Levels::planned(levels), ..self }
+        self.resuming(Levels::planned(levels))
     }
 
     /// With the levels that are left of a plan for more than this pass.
     #[must_use]
     pub fn resuming(self, levels: Levels<'a>) -> Self {
-        Self { levels, ..self }
+        Self { linears: Linears { levels, ..self.linears }, ..self }
     }
 
-    /// With a personal update of the attention's projections.
+    /// With personal updates.
     #[must_use]
-    pub fn with_adapter(self, adapter: &'a dyn QkvUpdate<E>) -> Self {
-        Self { adapter: Some(adapter), ..self }
+    pub fn with_updates(self, updates: &'a dyn Updates<E>) -> Self {
+        Self { linears: Linears { updates: Some(updates), ..self.linears }, ..self }
     }
 
     /// The answer in slots, for an upload of `d` rows: all features but the last, and the mask.
@@ -104,7 +90,7 @@ impl<'a, E: Refresh> Forward<'a, E> {
         let [rows, zeros] = self.tail_rows(&[stream])?;
         let stage = self.begin();
         let mask = eval.add_rows(&mask, &zeros)?;
-        let answer = head(&rows, &mask, self.levels.next(eval)?)?;
+        let answer = head(&rows, &mask, self.linears.levels.next(eval)?)?;
         self.end(stage, eval.level(&answer));
         Ok(answer)
     }
@@ -124,7 +110,7 @@ impl<'a, E: Refresh> Forward<'a, E> {
         }
 
         let stream = self.first_attention(upload, &first.attention, first_ranges)?;
-        let stream = self.feed_forward(&stream, first, first_ranges, Padding::Masked)?;
+        let stream = self.feed_forward(&stream, 0, Padding::Masked)?;
         let stream = self.last_attention(&stream, &last.attention, last_ranges, window)?;
         let width = config.width;
         let part = |range| self.eval.select(&stream, &rows_of(range));
@@ -142,16 +128,15 @@ impl<'a, E: Refresh> Forward<'a, E> {
         let width = config.width;
         let stage = self.begin();
         let attention = WideAttention::new(eval, config)?;
-        let projections = match self.adapter {
+        let projections = match self.linears.updates {
             None => eval.matmul(upload, &upload_weights(config, weights, 0))?,
-            Some(adapter) => {
+            Some(updates) => {
                 let plain = eval.matmul(upload, &upload_weights(config, weights, 0))?;
                 let stream = eval.select(&plain, &rows_of(3 * width..4 * width + 1))?;
-                let level = self.levels.next(eval)?;
+                let level = self.linears.levels.next(eval)?;
                 let input = refresh(eval, config, &stream, Padding::None, level)?;
-                let update = eval.slots_to_rows(&adapter.update(eval, 0, &input)?)?;
+                let update = updates.projections(eval, config, 0, &input)?;
                 self.record(|tape| tape.inputs.push(input));
-                let update = eval.select(&update, &self.update_rows()?)?;
                 let all = eval.concat(upload, &update)?;
                 eval.matmul(&all, &upload_weights(config, weights, 3 * width))?
             }
@@ -159,21 +144,22 @@ impl<'a, E: Refresh> Forward<'a, E> {
         self.end(stage, 0);
 
         let stage = self.begin();
-        let levels = (0..attention.pack_count()).map(|_| self.levels.next(eval));
+        let levels = (0..attention.pack_count()).map(|_| self.linears.levels.next(eval));
         let levels = levels.collect::<Result<Vec<_>, _>>()?;
         let packs = attention.packs(eval, &projections, &levels)?;
         self.end(stage, packs.level(eval));
 
         let stage = self.begin();
         let (out, level, kernel) =
-            attention.attend(eval, config, &packs, &ranges.kernel, &mut self.levels)?;
+            attention.attend(eval, config, &packs, &ranges.kernel, &mut self.linears.levels)?;
         self.record(|tape| {
             tape.packs.push(packs);
             tape.wide.push(kernel);
         });
         let stream = eval.select(&projections, &rows_of(3 * width..4 * width + 1))?;
-        let stream =
-            eval.add_rows(&stream, &eval.matmul(&out, &output_weights(config, weights))?)?;
+        let product = eval.matmul(&out, &output_weights(config, weights))?;
+        let product = self.linears.output(eval, config, (Linear::Output(0), &out), product)?;
+        let stream = eval.add_rows(&stream, &product)?;
         self.end(stage, level);
         Ok(stream)
     }
@@ -187,25 +173,16 @@ impl<'a, E: Refresh> Forward<'a, E> {
         window: Window,
     ) -> Result<E::Rows, Error> {
         let (eval, config) = (self.eval, self.model.config());
-        let width = config.width;
+        let (width, last) = (config.width, config.layers.len() - 1);
         let stage = self.begin();
-        let level = self.levels.next(eval)?;
+        let level = self.linears.levels.next(eval)?;
         let padding = Padding::Masked;
         let normalisation = Normalisation::new(eval, config, stream, window, padding, level)?;
         let (mut inputs, level) = normalisation.first_token_rows(eval)?;
-        if let Some(adapter) = self.adapter {
-            let layer = self.model.layers().len() - 1;
+        if let Some(updates) = self.linears.updates {
             let input = normalisation.slots(eval)?;
-            let update = adapter.update(eval, layer, &input)?;
+            let update = updates.projections(eval, config, last, &input)?;
             self.record(|tape| tape.inputs.push(input));
-            let layout = layout(eval, config)?;
-            let mask = layout.values(
-                |[u, c, _], token| {
-                    if c != 0 || (u == 0 && token == 0) { 1.0 } else { 0.0 }
-                },
-            );
-            let update = mul_values(eval, &update, &mask, eval.default_scale())?;
-            let update = eval.select(&eval.slots_to_rows(&update)?, &self.update_rows()?)?;
             let queries = broadcast(eval, &eval.select(&update, &rows_of(0..width))?)?;
             inputs = eval.concat(&inputs, &queries)?;
             inputs = eval.concat(&inputs, &eval.select(&update, &rows_of(width..3 * width))?)?;
@@ -217,14 +194,15 @@ impl<'a, E: Refresh> Forward<'a, E> {
         let product = eval.matmul(&inputs, &self.last_weights(weights, &ranges.kernel))?;
         let all = eval.concat(&product, &eval.select(stream, &rows_of(width..width + 1))?)?;
         let (canary, mask) = (3 * width, eval.row_count(&product));
-        let (kernel, levels) = (&ranges.kernel, &mut self.levels);
+        let (kernel, levels) = (&ranges.kernel, &mut self.linears.levels);
         let (out, level, kernel) = token_attention(eval, config, kernel, &all, mask, levels)?;
         self.record(|tape| tape.token.push(kernel));
         let mut sums = rows_of(2 * width..3 * width);
         sums.push(alloc::vec![row(mask), row(canary)]);
         let stream = eval.select(&all, &sums)?;
-        let stream =
-            eval.add_rows(&stream, &eval.matmul(&out, &output_weights(config, weights))?)?;
+        let product = eval.matmul(&out, &output_weights(config, weights))?;
+        let product = self.linears.output(eval, config, (Linear::Output(last), &out), product)?;
+        let stream = eval.add_rows(&stream, &product)?;
         self.end(stage, level);
         Ok(stream)
     }
@@ -233,34 +211,26 @@ impl<'a, E: Refresh> Forward<'a, E> {
     fn feed_forward(
         &mut self,
         stream: &E::Rows,
-        weights: &LayerWeights,
-        ranges: &LayerRanges,
+        layer: usize,
         padding: Padding,
     ) -> Result<E::Rows, Error> {
         let (eval, config) = (self.eval, self.model.config());
+        let (weights, ranges) = (&self.model.layers()[layer], &config.layers[layer]);
         let stage = self.begin();
-        let (window, level) = (ranges.feed_forward_norm, self.levels.next(eval)?);
+        let (window, level) = (ranges.feed_forward_norm, self.linears.levels.next(eval)?);
         let normalisation = Normalisation::new(eval, config, stream, window, padding, level)?;
         let (normalised, level) = normalisation.rows(eval)?;
         self.record(|tape| tape.normalisations.push(normalisation));
         self.end(stage, level);
 
         let stage = self.begin();
-        let (weights, level) = (&weights.feed_forward, self.levels.next(eval)?);
+        let (weights, gate) = (&weights.feed_forward, ranges.gate);
         let (update, level, gates) =
-            feed_forward(eval, config, weights, ranges.gate, &normalised, level)?;
+            feed_forward(eval, config, (layer, weights), gate, &normalised, &mut self.linears)?;
         self.record(|tape| tape.gates.push(gates));
         let stream = eval.add_rows(stream, &update)?;
         self.end(stage, level);
         Ok(stream)
-    }
-
-    /// The updates of queries, keys and values as rows of all tokens.
-    fn update_rows(&self) -> Result<Vec<Vec<Term>>, Error> {
-        let config = self.model.config();
-        let layout = layout(self.eval, config)?;
-        let place = |c: usize, f: usize| joined(&layout, c, f, config.tokens);
-        Ok((0..3).flat_map(|c| (0..config.width).map(move |f| place(c, f))).collect())
     }
 
     /// From normalised features, those of the first token, the first token's stream and the canary
@@ -269,7 +239,7 @@ impl<'a, E: Refresh> Forward<'a, E> {
     fn last_weights(&self, weights: &AttentionWeights, kernel: &Kernel) -> Weights {
         let config = self.model.config();
         let width = config.width;
-        let updates = if self.adapter.is_some() { 3 * width } else { 0 };
+        let updates = if self.linears.updates.is_some() { 3 * width } else { 0 };
         let first = 3 * width + 1;
         let (sign, queries, outputs) = match kernel {
             Kernel::Gaussian { .. } => (-1, 0, first),

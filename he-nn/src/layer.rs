@@ -1,6 +1,7 @@
 //! The layers of the encrypted forward pass, one a file.
 
 pub mod assembly;
+pub mod update;
 pub mod feed_forward;
 pub mod head;
 pub mod normalisation;

@@ -27,8 +27,6 @@ pub mod layout;
 #[cfg(feature = "alloc")]
 pub mod levels;
 #[cfg(feature = "alloc")]
-pub mod update;
-#[cfg(feature = "alloc")]
 pub mod layer;
 #[cfg(feature = "alloc")]
 pub mod tape;

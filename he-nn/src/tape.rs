@@ -7,6 +7,7 @@ use he_core::refresh::Refresh;
 use crate::layer::feed_forward::Gates;
 use crate::layer::normalisation::Normalisation;
 use crate::layer::token_attention::TokenKernel;
+use crate::layer::update::Input;
 use crate::layer::wide_attention::{Packs, WideKernel};
 
 /// Intermediate values, in order of execution.
@@ -25,6 +26,8 @@ pub struct Tape<E: Refresh> {
     pub normalisations: Vec<Normalisation<E>>,
     /// The feed-forward networks.
     pub gates: Vec<Gates<E>>,
+    /// The inputs of other linear layers that have updates.
+    pub linears: Vec<Input<E>>,
 }
 
 impl<E: Refresh> Default for Tape<E> {
@@ -36,6 +39,7 @@ impl<E: Refresh> Default for Tape<E> {
             token: Vec::new(),
             normalisations: Vec::new(),
             gates: Vec::new(),
+            linears: Vec::new(),
         }
     }
 }

@@ -12,10 +12,12 @@ use he_core::eval::position::{RowShape, Shape};
 use he_core::refresh::{Refresh, Weights};
 use he_nn::backward;
 use he_nn::backward::bootstraps::{Bootstraps, RANGE};
+use he_nn::backward::linears::Linears;
 use he_nn::layer::assembly::as_product;
 use he_nn::layer::feed_forward::feed_forward;
 use he_nn::layer::normalisation::{Normalisation, Padding};
 use he_nn::layer::token_attention::token_attention;
+use he_nn::layer::update;
 use he_nn::layer::wide_attention::WideAttention;
 use he_nn::layout::row;
 use he_nn::levels::Levels;
@@ -43,7 +45,7 @@ fn insecure() -> Clear {
 /// Bootstraps to [`LEVEL`].
 macro_rules! to_top {
     () => {
-        &mut Bootstraps::new(&mut Levels::default())
+        &mut Linears::frozen(&mut Bootstraps::new(&mut Levels::default()))
     };
 }
 
@@ -141,10 +143,12 @@ fn back_through_a_feed_forward_network() {
     let with_zero: Vec<f64> =
         x.chunks_exact(WIDTH).flat_map(|row| row.iter().copied().chain([0.0])).collect();
     let given = rows(&eval, &with_zero, WIDTH + 1);
-    let (_, _, tape) = feed_forward(&eval, &config, weights, 6.0, &given, LEVEL).unwrap();
+    let linears = &mut update::Linears::frozen(Levels::default());
+    let (_, _, tape) = feed_forward(&eval, &config, (0, weights), 6.0, &given, linears).unwrap();
     let g = random(4, TOKENS * WIDTH);
     let back = backward::feed_forward::feed_forward;
-    let found = back(&eval, &config, weights, &tape, &halves(&eval, &g), LEVEL).unwrap();
+    let given = halves(&eval, &g);
+    let found = back(&eval, &config, (0, weights), &tape, &given, to_top!()).unwrap();
     check(&matrix(&found), &x, &|x| {
         let (gates, values) = (times(x, &weights.gate), times(x, &weights.value));
         let units: Vec<f64> = gates.iter().zip(&values).map(|(&g, v)| gelu(g) * v).collect();

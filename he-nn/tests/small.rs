@@ -15,6 +15,7 @@ use he_nn::layer::feed_forward::feed_forward;
 use he_nn::layer::head::{CANARY_ROW, class_row};
 use he_nn::layer::normalisation::{Normalisation, Padding};
 use he_nn::layer::token_attention::token_attention;
+use he_nn::layer::update::Linears;
 use he_nn::layer::wide_attention::WideAttention;
 use he_nn::levels::Levels;
 use he_nn::model::{Element, Kernel, Model, Tensor, Window};
@@ -309,8 +310,8 @@ fn feed_forward_updates_the_stream_and_passes_canaries_on() {
     let values: Vec<f64> = n.chunks_exact(WIDTH).enumerate().flat_map(with_canary).collect();
     let feature = |f: usize| values.iter().skip(f).step_by(WIDTH + 1).copied().collect();
     let rows = eval.encrypt_rows(&(0..=WIDTH).map(feature).collect::<Vec<_>>()).unwrap();
-    let (update, ..) =
-        feed_forward(&eval, &config, weights, 6.0, &rows, eval.computing_level()).unwrap();
+    let linears = &mut Linears::frozen(Levels::default());
+    let (update, ..) = feed_forward(&eval, &config, (0, weights), 6.0, &rows, linears).unwrap();
     let unit = 2f64.powi(-10);
     let product = |x: &[f64], w: &Weights, g: usize| -> f64 {
         let column = w.entries.iter().skip(g).step_by(w.outputs);

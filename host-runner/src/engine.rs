@@ -176,12 +176,12 @@ impl Engine {
         let slots = match &self.adapter {
             Personal::Nothing => forward.with_levels(&self.levels.plain).run(&rows)?,
             Personal::Updates(adapter) => {
-                forward.with_levels(&self.levels.adapted).with_adapter(adapter).run(&rows)?
+                forward.with_levels(&self.levels.adapted).with_updates(adapter).run(&rows)?
             }
             Personal::Trained(trained) => {
                 // The first is that of the state.
                 let levels = self.levels.trained.get(1..).unwrap_or_default();
-                let forward = forward.with_levels(levels).with_adapter(&trained.adapter);
+                let forward = forward.with_levels(levels).with_updates(&trained.adapter);
                 forward.run_with_head(&rows, |rows, mask, level| {
                     trained.classify(&self.cpu, &self.model, (rows, mask), level)
                 })?

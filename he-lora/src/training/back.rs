@@ -7,6 +7,7 @@ use he_core::refresh::Refresh;
 use he_nn::Error;
 use he_nn::backward::bootstraps::Bootstraps;
 use he_nn::backward::feed_forward::feed_forward;
+use he_nn::backward::linears::Linears;
 use he_nn::backward::normalisation::{in_copies, normalisation, parted, stream_rows, through};
 use he_nn::backward::token_attention::token_attention;
 use he_nn::backward::wide_attention::wide_attention;
@@ -52,8 +53,9 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         };
         let by_head = in_copies(eval, config, head, rows, &mut self.bootstraps)?;
         let halves = stream_rows(eval, config, &by_head)?;
-        let level = self.bootstraps.levels().next(eval)?;
-        let rows = feed_forward(eval, config, &weights.feed_forward, gates, &halves, level)?;
+        let (weights, last) = (&weights.feed_forward, config.layers.len() - 1);
+        let linears = &mut Linears::frozen(&mut self.bootstraps);
+        let rows = feed_forward(eval, config, (last, weights), gates, &halves, linears)?;
         let by_network = in_copies(eval, config, inner, &rows, &mut self.bootstraps)?;
         parted(eval, config, &eval.add(&by_head, &by_network)?, count)
     }
@@ -70,8 +72,9 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         let copies = copied(eval, rows, 1..config.tokens / 2)?;
         let stream = eval.concat(&copies, &copies)?;
         let (width, attention) = (config.width, &weights.attention);
+        let linears = &mut Linears::frozen(&mut self.bootstraps);
         let (projected, first) =
-            token_attention(eval, config, attention, kernel, &stream, &mut self.bootstraps)?;
+            token_attention(eval, config, attention, kernel, &stream, linears)?;
         let sign = match config.layers.get(1).map(|layer| layer.kernel) {
             Some(Kernel::Softmax { .. }) => 1,
             _ => -1,
@@ -113,12 +116,14 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         ) else {
             return Err(UNRECORDED);
         };
-        let level = self.bootstraps.levels().next(eval)?;
-        let rows = feed_forward(eval, config, &weights.feed_forward, gates, stream, level)?;
+        let linears = &mut Linears::frozen(&mut self.bootstraps);
+        let network = (0, &weights.feed_forward);
+        let rows = feed_forward(eval, config, network, gates, stream, linears)?;
         let before = normalisation(eval, config, inner, &rows, &mut self.bootstraps)?;
         let stream = eval.add_rows(stream, &before)?;
         let (attention, tape) = (&weights.attention, (packs, kernel));
-        let rows = wide_attention(eval, config, attention, tape, &stream, &mut self.bootstraps)?;
+        let linears = &mut Linears::frozen(&mut self.bootstraps);
+        let rows = wide_attention(eval, config, attention, tape, &stream, linears)?;
         let projections = self.projections(0, input)?;
         let rows = eval.concat(&as_product(eval, config, &rows)?, canary)?;
         let g = projections.packed(&rows, &mut self.bootstraps)?;

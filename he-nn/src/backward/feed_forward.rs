@@ -6,34 +6,39 @@ use alloc::vec::Vec;
 use he_core::refresh::Refresh;
 
 use crate::Error;
+use crate::backward::linears::Linears;
 use crate::backward::normalisation::joined;
 use crate::layer::assembly::Assembly;
 use crate::layer::feed_forward::{Gates, slopes};
 use crate::layer::normalisation;
+use crate::layer::update::Linear;
 use crate::layout::{Layout, low_half, mul_to, row, upper_half};
 use crate::model::{Config, FeedForwardWeights};
 
 /// The derivative by the normalised stream as `d` rows of a product, from that by what the network adds to the
-/// stream, in halves. The bootstrap is to `level`.
+/// stream, in halves.
 ///
 /// # Errors
 /// If a key is missing or rows do not fit.
 pub fn feed_forward<E: Refresh>(
     eval: &E,
     config: &Config,
-    weights: &FeedForwardWeights,
+    (layer, weights): (usize, &FeedForwardWeights),
     tape: &Gates<E>,
     halves: &E::Rows,
-    level: usize,
+    linears: &mut Linears<'_, '_, '_, E>,
 ) -> Result<E::Rows, Error> {
     let (width, hidden, tokens) = (config.width, config.hidden, config.tokens);
     let layout = Layout::new([2, 2, hidden], tokens, eval.rows_per_pack())?;
     let outer = Assembly::new(width, hidden, config.weight_frac_bits)
         .with_transposed(0, 0, &weights.output, 1)
         .finish();
-    let units = eval.matmul(&joined(eval, config, halves)?, &outer)?;
+    let stream = joined(eval, config, halves)?;
+    let units = eval.matmul(&stream, &outer)?;
+    let units = linears.input(eval, config, (Linear::Units(layer), &stream), units)?;
     let sums =
         layout.pack(|[u, _, f]| alloc::vec![if u == 0 { row(f) } else { upper_half(f, tokens) }]);
+    let level = linears.bootstraps.levels().next(eval)?;
     let g = low_half(eval, &eval.select(&units, &sums)?, level)?;
     let g = mul_to(eval, &g, &slopes(eval, tape)?, eval.default_scale())?;
 
@@ -45,5 +50,6 @@ pub fn feed_forward<E: Refresh>(
         .with_transposed(0, 0, &weights.gate, 1)
         .with_transposed(hidden, 0, &weights.value, 1)
         .finish();
-    Ok(eval.matmul(&both, &inner)?)
+    let product = eval.matmul(&both, &inner)?;
+    linears.input(eval, config, (Linear::Gates(layer), &both), product)
 }

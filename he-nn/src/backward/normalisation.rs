@@ -129,7 +129,7 @@ pub fn stream_rows<E: Refresh>(
 /// # Errors
 /// If there are fewer rows.
 pub fn joined<E: Refresh>(eval: &E, config: &Config, halves: &E::Rows) -> Result<E::Rows, Error> {
-    let (width, tokens) = (config.width, config.tokens);
+    let (width, tokens) = (eval.row_count(halves) / 2, config.tokens);
     let place = |f| alloc::vec![row(f), to_upper_half(width + f, tokens)];
     Ok(eval.select(halves, &(0..width).map(place).collect::<Vec<_>>())?)
 }

@@ -13,12 +13,13 @@ use he_core::eval::mul_values;
 use he_core::refresh::{Refresh, Term};
 
 use crate::Error;
-use crate::backward::bootstraps::Bootstraps;
+use crate::backward::linears::Linears;
 use crate::backward::normalisation::joined;
 use crate::layer::assembly::{Assembly, as_product};
 use crate::layer::token_attention::{
     FEATURE, HALF, KEY, KIND, MASK, QUERY, TokenKernel, VALUE, Weights, indicator, only,
 };
+use crate::layer::update::Linear;
 use crate::layout::{mul_to, row, sum_rotations, to_upper_half, upper_half};
 use crate::model::{AttentionWeights, Config};
 
@@ -36,7 +37,7 @@ pub fn token_attention<E: Refresh>(
     weights: &AttentionWeights,
     tape: &TokenKernel<E>,
     halves: &E::Rows,
-    bootstraps: &mut Bootstraps<'_, '_, E>,
+    linears: &mut Linears<'_, '_, '_, E>,
 ) -> Result<(E::Rows, E::Rows), Error> {
     let (width, depth, tokens) = (config.width, config.head_width(), config.tokens);
     let layout = tape.layout;
@@ -54,11 +55,13 @@ pub fn token_attention<E: Refresh>(
         };
         alloc::vec![if u == 0 { row(index) } else { upper_half(index, tokens) }]
     });
-    let mut rows = eval.matmul(&joined(eval, config, halves)?, &output)?;
+    let (stream, last) = (joined(eval, config, halves)?, config.layers.len() - 1);
+    let rows = eval.matmul(&stream, &output)?;
+    let mut rows = linears.input(eval, config, (Linear::Output(last), &stream), rows)?;
     if let Weights::Shares { out, .. } = &tape.weights {
         rows = eval.concat(&rows, &as_product(eval, config, out)?)?;
     }
-    let g = bootstraps.low_half(eval, &eval.select(&rows, &sums)?)?;
+    let g = linears.bootstraps.low_half(eval, &eval.select(&rows, &sums)?)?;
     let out = derivatives(eval, tape, tokens, &g)?;
 
     let rows = eval.slots_to_rows(&out)?;

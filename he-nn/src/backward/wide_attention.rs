@@ -19,8 +19,10 @@ use he_core::ntt::bit_reversed;
 use he_core::refresh::{Halves, Refresh, Weights};
 
 use crate::Error;
-use crate::backward::bootstraps::Bootstraps;
+use crate::backward::linears::Linears;
+use crate::backward::normalisation::joined;
 use crate::layer::assembly::{Assembly, as_product};
+use crate::layer::update::Linear;
 use crate::layer::wide_attention::{
     Both, COPY, FEATURE, HEAD, KEYS, KINDS, Operands, Order, Packs, QUERIES, VALUES, WideAttention,
     WideKernel, offset_at, offsets, split,
@@ -39,14 +41,14 @@ pub fn wide_attention<E: Refresh>(
     weights: &AttentionWeights,
     (packs, kernel): (&Packs<E>, &WideKernel<E>),
     halves: &E::Rows,
-    bootstraps: &mut Bootstraps<'_, '_, E>,
+    linears: &mut Linears<'_, '_, '_, E>,
 ) -> Result<E::Rows, Error> {
     let attention = WideAttention::new(eval, config)?;
     if attention.layout.size(COPY) < KINDS || config.head_width() < 2 * attention.variants {
         return Err(Error::Unsupported("copies and features do not hold what is bootstrapped"));
     }
     let pack = Pack { eval, config, attention };
-    let [pairs, g] = pack.refreshed(&kernel.pairs, &weights.output, halves, bootstraps)?;
+    let [pairs, g] = pack.refreshed(&kernel.pairs, &weights.output, halves, linears)?;
 
     let back = Back { eval, attention, packs, pairs, g };
     let weights = back.spread(&back.pairs)?;
@@ -91,7 +93,7 @@ impl<E: Refresh> Pack<'_, E> {
         pairs: &Both<E>,
         output: &Weights,
         halves: &E::Rows,
-        bootstraps: &mut Bootstraps<'_, '_, E>,
+        linears: &mut Linears<'_, '_, '_, E>,
     ) -> Result<[Both<E>; 2], Error> {
         let (eval, layout, width) = (self.eval, self.attention.layout, self.config.width);
         let (copies, period) = (layout.size(COPY), 2 * self.attention.variants);
@@ -100,19 +102,22 @@ impl<E: Refresh> Pack<'_, E> {
             .with_transposed(0, 0, output, 1)
             .with_transposed(width, width, output, 1)
             .finish();
-        let rows = eval.concat(&kernel, &eval.matmul(halves, &back)?)?;
+        let stream = joined(eval, self.config, halves)?;
+        let (layer, product) = ((Linear::Output(0), &stream), eval.matmul(halves, &back)?);
+        let derivative = linears.input_halves(eval, self.config, layer, product)?;
+        let rows = eval.concat(&kernel, &derivative)?;
         let first = eval.row_count(&kernel);
         let sums = layout.pack(|[h, c, f]| {
             let pair = (h * copies + c) * period + f % period;
             let derivative = first + c % 2 * width + h * layout.size(FEATURE) + f;
             alloc::vec![row(pair), to_upper_half(derivative, self.config.tokens)]
         });
-        let level = bootstraps.levels().next(eval)?;
+        let level = linears.bootstraps.levels().next(eval)?;
         let both = eval.rows_to_slots_at(&eval.select(&rows, &sums)?, Halves::Both, level)?;
         let [kernel, derivative] = &both[..] else {
             return Err(Error::Unsupported("not two halves came back"));
         };
-        bootstraps.watch(eval, derivative)?;
+        linears.bootstraps.watch(eval, derivative)?;
         let variants = self.attention.variants;
         let step = layout.step(FEATURE) * variants.cast_signed();
         let parted = |x, step, is_first: &dyn Fn([usize; 3]) -> bool| {

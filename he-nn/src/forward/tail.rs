@@ -48,8 +48,8 @@ impl<E: Refresh> Forward<'_, E> {
     pub fn trunk(mut self, upload: &E::Rows) -> Result<Trunk<E>, Error> {
         self.tape = Some(Tape::default());
         let [stream, mask] = self.trunk_rows(upload)?;
-        let tape = self.tape.unwrap_or_default();
-        Ok(Trunk { stream, mask, tape, bootstraps: self.levels.used() })
+        let tape = Tape { linears: self.linears.inputs, ..self.tape.unwrap_or_default() };
+        Ok(Trunk { stream, mask, tape, bootstraps: self.linears.levels.used() })
     }
 
     /// From the streams of a power of two of sentences ([`Trunk::stream`]) to the head, with what the way back needs.
@@ -59,24 +59,23 @@ impl<E: Refresh> Forward<'_, E> {
     pub fn tail(mut self, streams: &[E::Rows]) -> Result<Features<E>, Error> {
         (self.tape, self.stage) = (Some(Tape::default()), TAIL);
         let [rows, zeros] = self.tail_rows(streams)?;
-        let tape = self.tape.unwrap_or_default();
-        Ok(Features { rows, zeros, tape, bootstraps: self.levels.used() })
+        let tape = Tape { linears: self.linears.inputs, ..self.tape.unwrap_or_default() };
+        Ok(Features { rows, zeros, tape, bootstraps: self.linears.levels.used() })
     }
 
     /// Normalised features with a row of zeros, and what else is zero.
     pub(super) fn tail_rows(&mut self, streams: &[E::Rows]) -> Result<[E::Rows; 2], Error> {
         let (eval, model) = (self.eval, self.model);
         let (config, width) = (model.config(), model.config().width);
-        let ([.., last], [.., ranges]) = (model.layers(), &config.layers[..]) else {
-            return Err(Error::Unsupported("a model without layers"));
-        };
+        let last = model.layers().len().checked_sub(1);
+        let last = last.ok_or(Error::Unsupported("a model without layers"))?;
         let mut with_zeros = rows_of(0..width);
         with_zeros.push(Vec::new());
         let stream = eval.select(&merged(eval, streams)?, &with_zeros)?;
-        let stream = self.feed_forward(&stream, last, ranges, Padding::None)?;
+        let stream = self.feed_forward(&stream, last, Padding::None)?;
 
         let stage = self.begin();
-        let (window, level) = (config.head_norm, self.levels.next(eval)?);
+        let (window, level) = (config.head_norm, self.linears.levels.next(eval)?);
         let (padding, norm) = (Padding::None, Normalisation::new);
         let normalisation = norm(eval, config, &stream, window, padding, level)?;
         let (rows, level) = normalisation.rows(eval)?;

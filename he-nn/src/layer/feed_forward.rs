@@ -13,6 +13,7 @@ use super::assembly::Assembly;
 use super::normalisation::joined;
 use crate::Error;
 use crate::approx::{error_linear, error_linear_slope};
+use crate::layer::update::{Linear, Linears};
 use crate::layout::{Layout, factor_scale, low_half, row, upper_half};
 use crate::model::{Config, FeedForwardWeights};
 
@@ -34,18 +35,17 @@ pub struct Gates<E: Refresh> {
 }
 
 /// What to add to the residual stream, mask row included, the level that was reached, and the gates. `rows`
-/// are the normalised features and a row of zeros; canaries are added to the mask row. The bootstrap is
-/// to `level`.
+/// are the normalised features and a row of zeros; canaries are added to the mask row.
 ///
 /// # Errors
 /// If a key is missing or rows do not fit.
 pub fn feed_forward<E: Refresh>(
     eval: &E,
     config: &Config,
-    weights: &FeedForwardWeights,
+    (layer, weights): (usize, &FeedForwardWeights),
     largest_gate: f64,
     rows: &E::Rows,
-    level: usize,
+    linears: &mut Linears<'_, E>,
 ) -> Result<(E::Rows, usize, Gates<E>), Error> {
     let (width, hidden, tokens) = (config.width, config.hidden, config.tokens);
     let layout = Layout::new([2, 2, hidden], tokens, eval.rows_per_pack())?;
@@ -55,11 +55,14 @@ pub fn feed_forward<E: Refresh>(
         .with_identity(width, 2 * hidden, 1)
         .finish();
     let product = eval.matmul(rows, &inner)?;
+    let features =
+        eval.select(rows, &(0..width).map(|f| alloc::vec![row(f)]).collect::<Vec<_>>())?;
+    let product = linears.output(eval, config, (Linear::Gates(layer), &features), product)?;
     let sums = layout.pack(|[u, kind, f]| {
         let index = kind * hidden + f;
         alloc::vec![if u == 0 { row(index) } else { upper_half(index, tokens) }]
     });
-    let x = low_half(eval, &eval.select(&product, &sums)?, level)?;
+    let x = low_half(eval, &eval.select(&product, &sums)?, linears.levels.next(eval)?)?;
     let (slots, gates) = gated(eval, layout, largest_gate, x)?;
 
     let units: Vec<_> = (0..hidden).map(|f| joined(&layout, GATE, f, tokens)).collect();
@@ -69,6 +72,7 @@ pub fn feed_forward<E: Refresh>(
         .with_identity(hidden - 1, width, 1)
         .finish();
     let update = eval.matmul(&units, &outer)?;
+    let update = linears.output(eval, config, (Linear::Units(layer), &units), update)?;
     // The canary that came in goes out through the mask row, too.
     let both = eval.concat(&update, &eval.select(&product, &[alloc::vec![row(2 * hidden)]])?)?;
     let mut sums: Vec<_> = (0..width).map(|f| alloc::vec![row(f)]).collect();

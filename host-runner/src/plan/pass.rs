@@ -84,7 +84,7 @@ impl Pass {
         let rows = count.input_rows(model.config().width)?;
         let mut forward = Forward::new(&count, model, &mut note).resuming(levels);
         if let Some(adapter) = adapter.as_ref().or(trained.as_ref().map(|all| &all.adapter)) {
-            forward = forward.with_adapter(adapter);
+            forward = forward.with_updates(adapter);
         }
         let answer = match &trained {
             None => forward.run(&rows),
