@@ -226,18 +226,19 @@ fn an_owner_who_is_gone_finds_the_upload_and_the_job_where_the_server_has_come_t
 }
 
 #[test]
-fn results_that_are_damaged_are_computed_again() {
+fn results_that_are_damaged_or_gone_are_computed_again() {
     let setup = Setup::insecure("finetune-results", |_| {});
     let (jobs, owner) = (setup.path("jobs"), setup.owner());
-    let damage = |number: u32| {
-        let path = Setup::job(&jobs).join(format!("results/{number:06}"));
+    let path = |number: u32| Setup::job(&jobs).join(format!("results/{number:06}"));
+    let damage = |number| {
+        let path = path(number);
         let mut bytes = fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(&path, bytes).unwrap();
     };
     setup.while_serving(&jobs, |address| setup.follow(address, 1)).unwrap();
-    // One that was looked at, and one that was not.
+    // One that was not looked at, then two that were.
     setup.while_serving(&jobs, |address| {
         let mut remote = setup.remote(&owner, address);
         remote.ask(Ask::Allow(Permission { good: 1, until: 2 }), &[]).unwrap();
@@ -256,7 +257,8 @@ fn results_that_are_damaged_are_computed_again() {
             setup.check(&found.unwrap().1);
         };
         follow();
-        [1, 2].into_iter().for_each(damage);
+        damage(1);
+        fs::remove_file(path(2)).unwrap();
         follow();
         assert_eq!(again, [2, 2, 1]);
     });

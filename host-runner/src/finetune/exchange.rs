@@ -34,7 +34,7 @@ pub enum Ask {
     Declare,
     /// Keeps a part of it; with the part.
     Put(Part),
-    /// For a part.
+    /// For a part. Of a result that is gone nothing comes, which its owner finds damaged.
     Fetch(Part),
     /// How far it is. If nothing has changed since the version `seen`, the answer may take some seconds.
     Status {
