@@ -116,7 +116,6 @@ fn a_destroyed_state_is_taken_back_and_the_clear_run_says_what_left_its_range() 
     assert!(text.contains("layer 2: the largest exponent left 0.00 to 16.00"), "{text}");
     // The state before it is there, and nothing after it.
     let good = number.parse::<u32>().unwrap() - 1;
-    let states = fs::read_dir(Setup::job(&jobs).join("states")).unwrap();
-    let names = states.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert_eq!(names.max().unwrap_or_default(), format!("{good:06}.state"), "{text}");
+    let states = Setup::states(&jobs);
+    assert_eq!(states.last().cloned().unwrap_or_default(), format!("{good:06}.state"), "{text}");
 }

@@ -127,9 +127,8 @@ fn a_server_killed_at_any_moment_ends_with_the_same_bytes_and_loses_at_most_one_
             while events.recv().unwrap().1.is_none() {}
             thread::park_timeout(Duration::from_millis(rng.next_u64() % 700));
             drop(process.take());
-            let states = fs::read_dir(Setup::job(&jobs).join("states")).unwrap();
-            let names = states.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-            let last = names.filter(|name| name.ends_with(".state")).max();
+            let states = Setup::states(&jobs);
+            let last = states.iter().rfind(|name| name.ends_with(".state"));
             let kept: u32 = last.map_or(0, |name| name[..6].parse().unwrap());
             assert!(kept >= done, "{kept} states after {done}");
             done = kept;
@@ -172,8 +171,7 @@ fn a_full_disk_is_named_with_the_file_and_loses_nothing() {
     assert!(text.contains("000002.state") && text.contains("too large"), "{text}");
     drop(process);
     assert_eq!(fs::read(&path).unwrap(), before);
-    let names = fs::read_dir(folder.join("states")).unwrap();
-    assert_eq!(names.count(), 1, "something is left of what was not written");
+    assert_eq!(Setup::states(&jobs), ["000001.state"], "something is left of what was not written");
 
     let process = Process::start(&setup, &jobs, "127.0.0.1:0", None);
     setup.check(&setup.follow(&process.address, 2).unwrap().1);
@@ -262,4 +260,54 @@ fn results_that_are_damaged_or_gone_are_computed_again() {
         follow();
         assert_eq!(again, [2, 2, 1]);
     });
+}
+
+/// A model of which the way back through the attention of layer 2 is steep and the way forward is not.
+fn steep(name: &str, bytes: &mut Vec<u8>) {
+    let entry = |(index, w): (usize, i16)| match name {
+        "layers.1.attention.value" => w >> 6,
+        "layers.1.attention.output" if index % 2 == 0 => 1 << 14,
+        "layers.1.attention.output" => -(1 << 14),
+        _ => w,
+    };
+    let words = bytes.chunks_exact(2).map(|w| i16::from_le_bytes([w[0], w[1]]));
+    *bytes = words.enumerate().map(entry).flat_map(i16::to_le_bytes).collect();
+}
+
+#[test]
+fn a_derivative_that_leaves_its_range_stops_the_job_at_the_last_good_state_and_its_layer_is_named()
+{
+    let setup = Setup::insecure_with("finetune-back", steep, |settings| {
+        // Of the adapter next to nothing, so that all else keeps its range; the columns of the classes grow.
+        (settings.rate, settings.alpha, settings.targets) = (1.0, 0.125, Vec::new());
+    });
+    let report = setup.rehearse().report;
+    assert!(report.beyond.keys().all(|what| what.contains("the derivative")), "{report:?}");
+    assert!(report.window < 1.0 && report.scores < 1.0, "{report:?}");
+    let jobs = setup.path("jobs");
+    let error = setup.while_serving(&jobs, |address| setup.follow(address, 2)).err().unwrap();
+    let text = format!("{error:#}");
+    assert!(text.starts_with("iteration 2: layer 2: the derivative by its attention"), "{text}");
+    assert_eq!(Setup::states(&jobs), ["000001.state"]);
+}
+
+#[test]
+fn a_state_that_is_changed_on_the_server_is_not_blamed_on_the_settings() {
+    let setup = Setup::insecure("finetune-changed", |_| {});
+    let other = Setup::insecure("finetune-other-keys", |_| {});
+    let jobs = setup.path("jobs");
+    setup.while_serving(&jobs, |address| setup.follow(address, 1)).unwrap();
+    // Whole, of this iteration, and under other keys: what an error of the machine would make of it.
+    let mut later = setup.declared.clone();
+    later.number += 1;
+    let foreign = other.owner().first(&later).unwrap();
+    let path = Setup::job(&jobs).join("states/000001.state");
+    let good = fs::read(&path).unwrap();
+    fs::write(&path, foreign).unwrap();
+    let follow = || setup.while_serving(&jobs, |address| setup.follow(address, 2));
+    let text = format!("{:#}", follow().err().unwrap());
+    assert!(text.contains("iteration 2") && text.contains("nothing leaves its range"), "{text}");
+    assert_eq!(Setup::states(&jobs), ["000001.state"]);
+    fs::write(&path, good).unwrap();
+    setup.check(&follow().unwrap().1);
 }

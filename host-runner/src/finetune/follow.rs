@@ -163,8 +163,9 @@ impl Follower<'_> {
         let found = rehearsal::explain((folder, &training), number, before, &batch)?;
         ensure!(
             !found.is_empty(),
-            "iteration {number} destroyed the state, and in the clear, from the last good state, nothing leaves its \
-             range: do not trust this server with the same job again"
+            "iteration {number} destroyed the state, but run again in the clear, from the last good state, nothing \
+             leaves its range: the server's machine made an error, or something was changed there. The same command \
+             tries again; if it ends here once more, take another server"
         );
         bail!(
             "iteration {number}: {} (run again in the clear from the last good state); a lower --rate or --alpha \

@@ -41,9 +41,18 @@ pub(crate) struct Setup {
 impl Setup {
     /// With keys of their own, and a job of two iterations an epoch.
     pub(crate) fn insecure(name: &str, change: impl Fn(&mut Settings)) -> Self {
+        Self::insecure_with(name, |_, _| {}, change)
+    }
+
+    /// The same for a model of which `matrix` alters the bytes of matrices.
+    pub(crate) fn insecure_with(
+        name: &str,
+        matrix: impl Fn(&str, &mut Vec<u8>),
+        change: impl Fn(&mut Settings),
+    ) -> Self {
         let scratch = Scratch::new(name);
         let model = scratch.path().join("model");
-        small::write_model_of(&["no", "yes"], &model, |_, _| {});
+        small::write_model_of(&["no", "yes"], &model, matrix);
         let (folder, params) = (ModelFolder::open(&model).unwrap(), small::params());
         let mut settings = Settings { rank: 1, batch: 2, rate: 0.05, ..Settings::default() };
         change(&mut settings);
@@ -128,6 +137,15 @@ impl Setup {
         let [owner] = &folders(jobs)[..] else { panic!("not one owner") };
         let [job] = &folders(owner)[..] else { panic!("not one job") };
         job.clone()
+    }
+
+    /// The files of the only job's states, sorted.
+    pub(crate) fn states(jobs: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(Self::job(jobs).join("states")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        names
     }
 
     /// Serves with jobs in a folder while `ask` is asking, over one connection.
