@@ -14,29 +14,25 @@ use zeroize::Zeroize;
 /// The block of values among the outputs of [`Linear::Projections`].
 const VALUES: usize = 2;
 
-/// A number for each entry of every matrix, such as updates or a gradient. Zeroized on drop.
-#[expect(missing_debug_implementations, reason = "a person's weights are private")]
-pub struct Matrices {
+/// Which matrix has which number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
     width: usize,
     layers: Vec<(Linear, [usize; 2])>,
-    all: Vec<Vec<f64>>,
 }
 
-impl Matrices {
-    /// All zero, for a model of this configuration.
+impl Order {
+    /// That of a model of this configuration.
     #[must_use]
-    pub fn zeros(config: &Config) -> Self {
-        let linear = |linear: Linear| (linear, linear.blocks(config));
-        let layers: Vec<_> = Linear::all(config).into_iter().map(linear).collect();
-        let count = layers.iter().map(|(_, [inputs, outputs])| inputs * outputs).sum();
-        let all = vec![vec![0.0; config.width * config.width]; count];
-        Self { width: config.width, layers, all }
+    pub fn new(config: &Config) -> Self {
+        let layer = |linear: Linear| (linear, linear.blocks(config));
+        Self { width: config.width, layers: Linear::all(config).into_iter().map(layer).collect() }
     }
 
     /// How many matrices there are.
     #[must_use]
-    pub const fn count(&self) -> usize {
-        self.all.len()
+    pub fn count(&self) -> usize {
+        self.layers.iter().map(|(_, [inputs, outputs])| inputs * outputs).sum()
     }
 
     /// The numbers of a layer's matrices; none if there is no such layer.
@@ -51,6 +47,52 @@ impl Matrices {
             first = next;
         }
         first..first
+    }
+
+    /// Whether the entries of an output of matrix `index` are trained: the last value of a token is a canary and stays
+    /// zero.
+    #[must_use]
+    pub fn is_trained(&self, index: usize, output: usize) -> bool {
+        let mut projections = self.layers.iter().filter_map(|(linear, _)| match linear {
+            Linear::Projections(_) => Some(self.of(*linear).start + VALUES),
+            _ => None,
+        });
+        output + 1 < self.width || projections.all(|values| values != index)
+    }
+}
+
+/// A number for each entry of every matrix, such as updates or a gradient. Zeroized on drop.
+#[expect(missing_debug_implementations, reason = "a person's weights are private")]
+pub struct Matrices {
+    order: Order,
+    all: Vec<Vec<f64>>,
+}
+
+impl Matrices {
+    /// All zero, for a model of this configuration.
+    #[must_use]
+    pub fn zeros(config: &Config) -> Self {
+        let order = Order::new(config);
+        let all = vec![vec![0.0; config.width * config.width]; order.count()];
+        Self { order, all }
+    }
+
+    /// Which has which number.
+    #[must_use]
+    pub const fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// How many matrices there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The numbers of a layer's matrices; none if there is no such layer.
+    #[must_use]
+    pub fn of(&self, wanted: Linear) -> Range<usize> {
+        self.order.of(wanted)
     }
 
     /// Matrix `index`, row-major: `d` inputs, `d` outputs each.
@@ -70,15 +112,10 @@ impl Matrices {
         &mut self.all[index]
     }
 
-    /// Whether the entries of an output of matrix `index` are trained: the last value of a token is a canary and stays
-    /// zero.
+    /// As [`Order::is_trained`].
     #[must_use]
     pub fn is_trained(&self, index: usize, output: usize) -> bool {
-        let mut projections = self.layers.iter().filter_map(|(linear, _)| match linear {
-            Linear::Projections(_) => Some(self.of(*linear).start + VALUES),
-            _ => None,
-        });
-        output + 1 < self.width || projections.all(|values| values != index)
+        self.order.is_trained(index, output)
     }
 }
 
