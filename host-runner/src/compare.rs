@@ -1,33 +1,21 @@
 //! A softmax beside the Gaussian kernel: what inference and an iteration of training take with each, on one engine.
-//!
-//! The softmax is a *timing model*: the matrices of a Gaussian model in the circuit of a softmax, with queries scaled
-//! down until scores keep a declared range. How long it takes does not depend on its weights; what it answers means
-//! nothing, so it exists here alone and nothing can serve it.
 
 pub mod full;
 pub mod measured;
 
 use core::ops::{Add, Sub};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, ensure};
 use he_core::params::Params;
-use he_core::refresh::Weights;
-use he_nn::TensorName;
-use he_nn::model::{Element, Kernel, Model, Tensor, Window};
+use he_nn::model::{Config, Kernel, Model};
 use serde::Serialize;
 
 use crate::finetune::settings::Settings;
 use crate::plan::training::TrainingPlan;
 use crate::plan::{Plan, PlannedStage};
 
-/// Scores of the timing model are in `±SCORE`.
-const SCORE: f64 = 4.0;
-/// Its sums of exponentials: of 3 to 64 tokens, most of them.
-const SUM: Window = Window { low: 1.5, high: 192.0 };
 /// Examples of the larger iteration.
 pub const BATCH: usize = 8;
-/// Bits that its queries lose.
-const SHIFT: u32 = 2;
 
 /// What one kind of attention takes.
 #[derive(Clone, Debug, Serialize)]
@@ -91,24 +79,29 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// The Gaussian model as it is, then its timing model with a softmax, both trained as `settings` say; `step` hears
-    /// of each.
+    /// A model with a Gaussian kernel, then one of its shape with a softmax, both trained as `settings` say; `step`
+    /// hears of each.
     ///
     /// # Errors
-    /// If the model has no Gaussian kernel, or does not fit the parameters.
+    /// If the models are other ones, or do not fit the parameters.
     pub fn both(
         params: &Params,
-        model: &Model,
+        [gaussian, softmax]: [&Model; 2],
         settings: &Settings,
         step: &mut dyn FnMut(&'static str),
     ) -> Result<[Self; 2]> {
-        let twin = timing_model(model)?;
-        let mut subject = |attention, model| {
-            let subject = Self::new(attention, params, model, settings)?;
+        let shapes = [gaussian, softmax].map(|model| shape(model.config()));
+        ensure!(shapes[0] == shapes[1], "the two models have different shapes");
+        ensure!(
+            is_softmax(gaussian).all(|is| !is) && is_softmax(softmax).all(|is| is),
+            "--model has a Gaussian kernel and --softmax-model a softmax; these are other models"
+        );
+        let mut subject = |attention, model: &Model| {
+            let subject = Self::new(attention, params, model.clone(), settings)?;
             step(attention);
             Ok::<_, anyhow::Error>(subject)
         };
-        Ok([subject("Gaussian kernel", model.clone())?, subject("softmax", twin)?])
+        Ok([subject("Gaussian kernel", gaussian)?, subject("softmax", softmax)?])
     }
 
     fn new(
@@ -143,52 +136,16 @@ impl Subject {
     }
 }
 
-/// The matrices of a Gaussian model with a softmax over them.
-fn timing_model(model: &Model) -> Result<Model> {
-    let mut config = model.config().clone();
-    for layer in &mut config.layers {
-        if let Kernel::Softmax { .. } = layer.kernel {
-            bail!("the model has a softmax already; name one with a Gaussian kernel with --model");
-        }
-        layer.kernel = Kernel::Softmax { score: SCORE, sum: SUM };
-    }
-    let tensors = tensors(model)?;
-    let find = |name: TensorName| {
-        let (_, shape, bytes) = tensors.iter().find(|(found, ..)| *found == name)?;
-        Some(Tensor { shape, element: Element::I16, bytes })
-    };
-    Ok(Model::from_tensors(config, &find)?)
+/// What two models share of which only the attention differs.
+const fn shape(config: &Config) -> [usize; 6] {
+    let Config { layers, width, heads, hidden, tokens, classes, .. } = config;
+    [layers.len(), *width, *heads, *hidden, *tokens, *classes]
 }
 
-type Named = (TensorName, [usize; 2], Vec<u8>);
-
-/// All matrices by name, queries scaled down.
-fn tensors(model: &Model) -> Result<Vec<Named>> {
-    let mut all = Vec::new();
-    let mut push = |name, weights: &Weights, shift: u32| {
-        let words = weights.entries.iter().map(|&w| i16::try_from(w >> shift));
-        let words = words.collect::<Result<Vec<_>, _>>().context("a weight beyond 16 bits")?;
-        let bytes = words.into_iter().flat_map(i16::to_le_bytes).collect();
-        all.push((name, [weights.inputs, weights.outputs], bytes));
-        Ok::<_, anyhow::Error>(())
-    };
-    for (layer, weights) in model.layers().iter().enumerate() {
-        let (attention, feed_forward) = (&weights.attention, &weights.feed_forward);
-        for (part, matrix, shift) in [
-            ("attention.query", &attention.query, SHIFT),
-            ("attention.key", &attention.key, 0),
-            ("attention.value", &attention.value, 0),
-            ("attention.output", &attention.output, 0),
-            ("feed_forward.value", &feed_forward.value, 0),
-            ("feed_forward.gate", &feed_forward.gate, 0),
-            ("feed_forward.output", &feed_forward.output, 0),
-        ] {
-            push(TensorName::Layer { layer, part }, matrix, shift)?;
-        }
-    }
-    push(TensorName::Single("head.dense"), &model.head().dense, 0)?;
-    push(TensorName::Single("head.classes"), &model.head().classes, 0)?;
-    Ok(all)
+/// Of each layer.
+fn is_softmax(model: &Model) -> impl Iterator<Item = bool> {
+    let layers = model.config().layers.iter();
+    layers.map(|layer| matches!(layer.kernel, Kernel::Softmax { .. }))
 }
 
 #[cfg(test)]
@@ -197,35 +154,37 @@ mod tests {
 
     use super::*;
     use crate::import::ModelFolder;
-    use crate::{clear, dataset, preset};
+    use crate::preset;
 
-    fn folder() -> ModelFolder {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/edge");
-        ModelFolder::open(&path).unwrap()
+    /// Both models as they lie in the repository.
+    pub(super) fn folders() -> [ModelFolder; 2] {
+        ["edge", "edge-softmax"].map(|name| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name);
+            ModelFolder::open(&path).unwrap()
+        })
     }
 
-    #[test]
-    fn the_timing_model_keeps_its_ranges_on_the_sample() {
-        let folder = folder();
-        let twin = timing_model(folder.model()).unwrap();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/edge/sst2-dev-64.tsv");
-        for example in dataset::read(&path, 2, Some(16)).unwrap() {
-            let sentence = measured::Sentence::new(&folder, &example.sentence).unwrap();
-            let trace = sentence.trace(&twin);
-            let beyond = clear::beyond_ranges(twin.config(), &trace);
-            assert!(beyond.is_empty(), "{}: {beyond:?}", example.sentence);
-        }
+    fn both([one, other]: [&ModelFolder; 2]) -> Result<[Subject; 2]> {
+        let (params, settings) = (preset::params(preset::EDGE_128)?, Settings::default());
+        Subject::both(&params, [one.model(), other.model()], &settings, &mut |_| {})
     }
 
     #[test]
     fn a_softmax_takes_a_bootstrap_more_for_each_layer() {
-        let params = preset::params(preset::EDGE_128).unwrap();
-        let [gaussian, softmax] =
-            Subject::both(&params, folder().model(), &Settings::default(), &mut |_| {}).unwrap();
+        let folders = folders();
+        let [gaussian, softmax] = both(folders.each_ref()).unwrap();
         let (less, more) = (gaussian.costs, softmax.costs);
         assert_eq!(more.inference.bootstraps, less.inference.bootstraps + 2);
         assert_eq!(more.iteration.bootstraps, less.iteration.bootstraps + 2);
         assert_eq!(more.batch.bootstraps, less.batch.bootstraps + 2 * BATCH);
         assert!(more.inference.seconds > less.inference.seconds);
+    }
+
+    #[test]
+    fn models_with_the_same_attention_are_not_compared() {
+        let folders = folders();
+        for folder in &folders {
+            assert!(both([folder, folder]).unwrap_err().to_string().contains("--softmax-model"));
+        }
     }
 }

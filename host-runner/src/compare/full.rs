@@ -241,24 +241,23 @@ fn counted(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::compare::Subject;
+    use crate::compare::tests::folders;
     use crate::import::ModelFolder;
     use crate::preset;
 
     #[test]
     fn a_model_of_344_064_trained_entries_takes_what_its_sites_ask_for() {
         let params = preset::params(preset::EDGE_128).unwrap();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/edge");
-        let (folder, settings) = (ModelFolder::open(&path).unwrap(), Settings::default());
-        let config = folder.model().config();
+        let (folders, settings) = (folders(), Settings::default());
+        let models = folders.each_ref().map(ModelFolder::model);
+        let config = models[0].config();
         let matrices = sites(config).iter().map(|site| site.inputs * site.outputs).sum::<usize>();
         assert_eq!(matrices * config.width * config.width, 344_064);
-        let both = Subject::both(&params, folder.model(), &settings, &mut |_| {}).unwrap();
+        let both = Subject::both(&params, models, &settings, &mut |_| {}).unwrap();
         let softmax = &both[1].costs;
-        let full = Full::new(&params, folder.model(), &settings, softmax).unwrap();
+        let full = Full::new(&params, models[0], &settings, softmax).unwrap();
         let of = |part| full.parts.iter().find(|one| one.part == part).unwrap();
         for part in [Part::Inference, Part::Forward, Part::Back] {
             assert_eq!(of(part).counted.bootstraps, 9, "{part:?}");

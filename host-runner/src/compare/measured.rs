@@ -78,8 +78,7 @@ impl Sentence {
     }
 
     /// What a model makes of it in double precision.
-    #[must_use]
-    pub fn trace(&self, model: &Model) -> Trace {
+    fn trace(&self, model: &Model) -> Trace {
         reference::forward(model, &self.embedding, self.length)
     }
 
