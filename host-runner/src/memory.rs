@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// Refuses to start a job that needs more memory than there is.
 ///
@@ -50,23 +50,27 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
-/// Parses a size as people write it: `800M`, `12G`, `12GB`, `4096`.
+/// Parses a size as people write it: `800M`, `12G`, `7.4GB`, `4096`.
 ///
 /// # Errors
-/// If it is not a number with one of the suffixes k, M, G, T.
+/// If it is not a number with one of the suffixes k, M, G, T, or more than an exabyte.
 pub fn parse_bytes(text: &str) -> Result<u64> {
+    let wrong = || format!("'{text}' is not a size; write 800M or 7.4G");
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 =
-        digits.parse().with_context(|| format!("'{text}' is not a size; write 800M or 12G"))?;
+    ensure!(digits.bytes().all(|b| b.is_ascii_digit() || b == b'.'), wrong());
+    let number: f64 = digits.parse().with_context(wrong)?;
     let factor = match text[digits.len()..].to_ascii_lowercase().trim_end_matches('b') {
-        "" => 1,
-        "k" => 1_000,
-        "m" => 1_000_000,
-        "g" => 1_000_000_000,
-        "t" => 1_000_000_000_000,
-        _ => bail!("'{text}' is not a size; write 800M or 12G"),
+        "" => 1.0,
+        "k" => 1e3,
+        "m" => 1e6,
+        "g" => 1e9,
+        "t" => 1e12,
+        _ => bail!(wrong()),
     };
-    number.checked_mul(factor).with_context(|| format!("'{text}' is too large"))
+    let bytes = (number * factor).round();
+    ensure!(bytes <= 1e18, "'{text}' is too large");
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 10^18")]
+    Ok(bytes as u64)
 }
 
 fn kilobytes(text: &str, field: &str) -> Option<u64> {
@@ -89,12 +93,16 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_people_write_them() {
-        for (text, value) in
-            [("4096", 4096), ("12k", 12_000), ("800M", 800_000_000), ("3GB", 3_000_000_000)]
-        {
+        for (text, value) in [
+            ("4096", 4096),
+            ("12k", 12_000),
+            ("800M", 800_000_000),
+            ("3GB", 3_000_000_000),
+            ("7.4G", 7_400_000_000),
+        ] {
             assert_eq!(parse_bytes(text).unwrap(), value);
         }
-        for text in ["", "G", "1.5G", "12X", "-1", "99999999999T"] {
+        for text in ["", "G", ".", "1.5.2G", "1e3", "12X", "-1", "99999999999T"] {
             assert!(parse_bytes(text).is_err(), "{text}");
         }
     }
