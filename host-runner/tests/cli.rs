@@ -60,6 +60,16 @@ fn every_command_has_help_with_examples() {
 }
 
 #[test]
+fn a_table_whose_reader_has_gone_ends_without_a_word() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_host-runner"));
+    let output = command.arg("params").stdout(writer).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), &*said), (Some(141), ""));
+}
+
+#[test]
 fn a_missing_model_file_is_named() {
     let text = error(&["infer", "--clear", "--model", "no/such/folder"]);
     assert!(text.contains("no/such/folder") && text.contains("--model"), "{text}");
