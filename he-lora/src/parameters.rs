@@ -2,9 +2,9 @@
 //!
 //! All of them are vectors over features: rows `down` and columns `up` of queries, keys, values and the
 //! head's dense layer, and one column for each class. A block of slots, one for each feature and copy
-//! `c < 4`, has `P = 4·rank` places for each kind of state: projection `c < 3` has place
+//! `c < 4`, has `P` places for each kind of state, a quarter of the tokens at most: projection `c < 3` has place
 //! `(2·layer + side)·rank + r`, and `c = 3` has the head: `r` down, `rank + r` up, `2·rank + k` for
-//! class `k`.
+//! class `k`, and after them the canary. So `P` is `4·rank`, or one more than the head takes.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -90,20 +90,22 @@ pub struct Shape {
     rank: usize,
     width: usize,
     classes: usize,
+    places: usize,
 }
 
 impl Shape {
     /// For a model of this configuration.
     ///
     /// # Errors
-    /// If the rank is 0, there are more than `2·rank` classes, or the places of all four kinds of
-    /// state are more than the tokens.
+    /// If the rank is 0, or a quarter of the tokens has no room for a copy's vectors.
     pub fn new(rank: usize, config: &Config) -> Result<Self, Error> {
-        let shape = Self { rank, width: config.width, classes: config.classes };
-        if rank == 0 || config.classes > 2 * rank || 4 * shape.places() > config.tokens {
+        let (room, width, classes) = (config.tokens / 4, config.width, config.classes);
+        let (projections, head) = (2 * LAYERS * rank, 2 * rank + classes);
+        if rank == 0 || projections.max(head) > room {
             return Err(Error::Unsupported("the trained vectors do not fit their places"));
         }
-        Ok(shape)
+        let places = projections.max(head + 1).min(room);
+        Ok(Self { rank, width, classes, places })
     }
 
     /// The rank of every update.
@@ -127,7 +129,7 @@ impl Shape {
     /// Places of one kind of state in one copy, `P`.
     #[must_use]
     pub const fn places(&self) -> usize {
-        2 * LAYERS * self.rank
+        self.places
     }
 
     /// Numbers, those of unused places included.
@@ -148,7 +150,8 @@ impl Shape {
         }
     }
 
-    /// The copy and the place of the canary, in feature 0, if one is left: a number whose derivative is known.
+    /// The copy and the place of the canary, in feature 0: a number whose derivative is known. There is none if the head's
+    /// vectors take a quarter of the tokens.
     #[must_use]
     pub const fn canary(&self) -> Option<(usize, usize)> {
         let place = 2 * self.rank + self.classes;
@@ -241,5 +244,54 @@ impl Parameters {
 impl Drop for Parameters {
     fn drop(&mut self) {
         self.numbers.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use he_nn::model::Window;
+
+    use super::*;
+
+    /// With 64 tokens.
+    fn shape(rank: usize, classes: usize) -> Result<Shape, Error> {
+        let config = Config {
+            vocabulary: 1,
+            tokens: 64,
+            width: 8,
+            heads: 2,
+            hidden: 16,
+            classes,
+            weight_frac_bits: 10,
+            layers: Vec::new(),
+            head_norm: Window { low: 0.5, high: 2.0 },
+            tanh: 4.0,
+        };
+        Shape::new(rank, &config)
+    }
+
+    #[test]
+    fn every_vector_and_the_canary_have_places_of_their_own() {
+        for (rank, classes) in (1..=4).flat_map(|rank| (1..=7).map(move |k| (rank, k))) {
+            let shape = shape(rank, classes).unwrap();
+            let vectors = shape.vectors().into_iter().map(|vector| shape.place(vector));
+            let mut all: Vec<_> = vectors.chain(shape.canary()).collect();
+            let count = all.len();
+            assert_eq!(count, 14 * rank + classes + 1, "rank {rank}, {classes} classes");
+            assert!(all.iter().all(|&(copy, place)| copy < COPIES && place < shape.places()));
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!(all.len(), count, "rank {rank}, {classes} classes");
+        }
+    }
+
+    #[test]
+    fn a_quarter_of_the_tokens_is_the_most() {
+        for (rank, places) in [(1, 5), (2, 8), (3, 12), (4, 16)] {
+            assert_eq!(shape(rank, 2).unwrap().places(), places);
+        }
+        let full = shape(4, 8).unwrap();
+        assert_eq!((full.places(), full.canary()), (16, None));
+        assert!(shape(4, 9).is_err() && shape(5, 2).is_err() && shape(0, 2).is_err());
     }
 }
