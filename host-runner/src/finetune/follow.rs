@@ -164,8 +164,8 @@ impl Follower<'_> {
         ensure!(
             !found.is_empty(),
             "iteration {number} destroyed the state, but run again in the clear, from the last good state, nothing \
-             leaves its range: the server's machine made an error, or something was changed there. The same command \
-             tries again; if it ends here once more, take another server"
+             leaves its range: the server's machine made an error, or something was changed there. Give the same \
+             command again only if you trust this server: each attempt could tell a dishonest one something"
         );
         bail!(
             "iteration {number}: {} (run again in the clear from the last good state); a lower --rate or --alpha \
