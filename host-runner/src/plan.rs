@@ -76,6 +76,8 @@ pub struct PlanReport {
     pub transform_bytes: u64,
     /// Everything in memory together: what `serve` asks for.
     pub memory_bytes: u64,
+    /// Of it, what is there while something is computed; users of one server share it.
+    pub work_bytes: u64,
 }
 
 /// One stage.
@@ -205,7 +207,7 @@ impl PlanReport {
         let (count, transform_bytes) = (&pass.count, costs.transform_bytes());
         let keys = keys_report(params, keys);
         let ciphertext = 2 * 4 * ((params.primes().len() as u64) << params.log_degree());
-        let work = CIPHERTEXTS_AT_ONCE * ciphertext;
+        let work_bytes = CIPHERTEXTS_AT_ONCE * ciphertext + OVERHEAD_BYTES;
         Self {
             computing_levels: params.computing_level() - params.rows_level(),
             stages: Vec::new(),
@@ -227,7 +229,8 @@ impl PlanReport {
             keys,
             rotations: count.rotations().len(),
             transform_bytes,
-            memory_bytes: keys.resident_bytes + transform_bytes + work + OVERHEAD_BYTES,
+            memory_bytes: keys.resident_bytes + transform_bytes + work_bytes,
+            work_bytes,
         }
     }
 }

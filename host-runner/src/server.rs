@@ -4,33 +4,28 @@
 //! so questions wait for their turn. A question that does not arrive in time or is not what it
 //! claims to be gets a refusal and ends its connection; so does a panic in the forward pass. Nothing
 //! here has a type that can hold a secret of the encryption scheme.
+//!
+//! A server may have several [users](User). Whose a frame is, its tag says: it is good under one transport key.
 
 mod limits;
 mod session;
+mod user;
 
 use alloc::sync::Arc;
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::net::TcpListener;
 use std::thread;
 
 use anyhow::Result;
-use he_core::wire::{TransportKey, Upload, UploadShape};
-use he_nn::stage::Event;
 
 pub use limits::Limits;
 pub use session::Answered;
+pub use user::{Answerer, User};
 
-use self::session::Received;
 use crate::connection::{self, Connection};
-use crate::engine::EncryptedAnswer;
 use crate::finetune::jobs::Jobs;
 use crate::turn::Turn;
-
-/// What answers an upload, and reports its stages.
-pub type Answerer<'a> =
-    dyn Fn(Upload, &mut dyn FnMut(Event)) -> Result<EncryptedAnswer> + Sync + 'a;
 
 /// How long to wait after a connection could not be taken.
 const RETRY: Duration = Duration::from_millis(100);
@@ -43,15 +38,8 @@ pub struct Server<'a> {
     listener: TcpListener,
     address: SocketAddr,
     limits: Limits,
-    shape: UploadShape,
-    digest: u64,
-    transport: TransportKey,
-    answerer: &'a Answerer<'a>,
-    jobs: Option<&'a Jobs<'a>>,
+    users: Vec<User<'a>>,
     turn: Turn,
-    largest_sequence: AtomicU64,
-    /// Requests about jobs count for themselves: a poll is not to overtake a question that takes a while to encrypt.
-    largest_request: AtomicU64,
 }
 
 impl core::fmt::Debug for Server<'_> {
@@ -72,38 +60,13 @@ pub enum Until {
 }
 
 impl<'a> Server<'a> {
-    /// A server at `address` for uploads of `shape` under parameters with this digest.
+    /// A server at `address` for these users.
     ///
     /// # Errors
     /// If the address is taken or not one of this machine's.
-    pub fn bind(
-        address: &str,
-        limits: Limits,
-        (shape, digest): (UploadShape, u64),
-        transport: TransportKey,
-        answerer: &'a Answerer<'a>,
-    ) -> Result<Self> {
+    pub fn bind(address: &str, limits: Limits, users: Vec<User<'a>>) -> Result<Self> {
         let (listener, address) = connection::listen(address)?;
-        let [largest_sequence, largest_request] = [(); 2].map(|()| AtomicU64::new(0));
-        Ok(Self {
-            listener,
-            address,
-            limits,
-            shape,
-            digest,
-            transport,
-            answerer,
-            jobs: None,
-            turn: Turn::default(),
-            largest_sequence,
-            largest_request,
-        })
-    }
-
-    /// With jobs of training, which are worked at between questions while [`Self::run`] runs.
-    #[must_use]
-    pub fn with_jobs(self, jobs: &'a Jobs<'a>) -> Self {
-        Self { jobs: Some(jobs), ..self }
+        Ok(Self { listener, address, limits, users, turn: Turn::default() })
     }
 
     /// Where it listens.
@@ -118,7 +81,8 @@ impl<'a> Server<'a> {
     /// If the socket fails for good.
     pub fn run(&self, until: Until, done: &(dyn Fn(&Answered) + Sync)) -> Result<()> {
         thread::scope(|scope| {
-            if let Some(jobs) = self.jobs {
+            let jobs = || self.users.iter().filter_map(|user| user.jobs);
+            for jobs in jobs() {
                 scope.spawn(|| jobs.run(&self.turn));
             }
             let served = match until {
@@ -126,9 +90,7 @@ impl<'a> Server<'a> {
                 Until::HungUp => self.run_in_turn(0, done),
                 Until::Stopped => self.run_for_good(done),
             };
-            if let Some(jobs) = self.jobs {
-                jobs.stop();
-            }
+            jobs().for_each(Jobs::stop);
             served
         })
     }
@@ -178,14 +140,5 @@ impl<'a> Server<'a> {
                 connected => return connected,
             }
         }
-    }
-
-    /// Whether an exchange is newer than all of its kind that were answered before; if so, it is the newest.
-    fn is_new(&self, sequence: u64, received: &Received) -> bool {
-        let largest = match received {
-            Received::Upload(_) => &self.largest_sequence,
-            Received::Request(..) => &self.largest_request,
-        };
-        largest.fetch_max(sequence, Ordering::SeqCst) < sequence
     }
 }

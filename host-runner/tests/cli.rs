@@ -12,6 +12,8 @@ use std::process::{Command, Output};
 
 use he_core::params::Params;
 use host_runner::connection::Connection;
+use host_runner::finetune::job::{Declared, Job};
+use host_runner::finetune::settings::Settings;
 use host_runner::plan::Plan;
 use host_runner::store::{DEVICE, Manifest, SERVER};
 use small::Scratch;
@@ -40,7 +42,10 @@ fn json(arguments: &[&str]) -> serde_json::Value {
 
 /// A server's folder of the real preset, without any key in it.
 fn empty_server(scratch: &Scratch) -> PathBuf {
-    let folder = scratch.path().join(SERVER);
+    empty_server_at(scratch.path().join(SERVER))
+}
+
+fn empty_server_at(folder: PathBuf) -> PathBuf {
     std::fs::create_dir_all(&folder).unwrap();
     let params = Params::edge_128().unwrap();
     let model = host_runner::import::ModelFolder::open(&model()).unwrap();
@@ -141,6 +146,44 @@ fn a_server_without_memory_says_how_much_it_needs_before_it_loads_a_key() {
     // With memory enough the first thing missing is a key.
     let text = error(&["serve", "--keys", folder, "--model", model, "--memory", "100G"]);
     assert!(text.contains(".key"), "{text}");
+}
+
+#[test]
+fn a_server_of_two_users_counts_the_memory_of_both_and_gives_an_adapter_to_its_owner() {
+    let scratch = Scratch::new("users");
+    let (model, params) = (model(), Params::edge_128().unwrap());
+    let servers = ["one", "two", "three"].map(|name| {
+        let server = empty_server_at(scratch.path().join(name).join(SERVER));
+        let seed = [name.as_bytes()[1]; 32];
+        host_runner::store::write_transport(&server, &seed).unwrap();
+        server
+    });
+    let folder = host_runner::import::ModelFolder::open(&model).unwrap();
+    let declared = Declared {
+        preset: "edge-128".to_owned(),
+        model: format!("{:016x}", host_runner::adapter::digest(folder.model())),
+        examples: 8,
+        number: 1,
+        settings: Settings::default(),
+    };
+    let (job, text) = (scratch.path().join("job"), declared.to_text().unwrap());
+    let transport = host_runner::store::read_transport(&servers[1]).unwrap();
+    Job::declare(&job, (&transport, params.digest()), &text).unwrap();
+
+    let [one, two, three] = servers.each_ref().map(|path| path.to_str().unwrap());
+    let model = ["--model", model.to_str().unwrap(), "--memory", "8G"];
+    let adapter = ["--adapter", job.to_str().unwrap()];
+    let serve = |keys: &[&str], more: &[&str]| {
+        let keys: Vec<_> = keys.iter().flat_map(|keys| ["--keys", *keys]).collect();
+        error(&[&["serve"], &keys[..], &model, more].concat())
+    };
+    // One of them would fit, and lacks a key.
+    assert!(serve(&[one], &[]).contains(".key"));
+    let text = serve(&[one, two], &adapter);
+    assert!(text.contains("to 2 users needs") && text.contains("8.00 GB is the limit"), "{text}");
+    assert!(serve(&[one], &adapter).contains("of another owner"));
+    let text = serve(&[one, three], &adapter);
+    assert!(text.contains("of none of these users"), "{text}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use host_runner::connection::Connection;
 use host_runner::engine::Engine;
 use host_runner::import::ModelFolder;
 use host_runner::plan::Plan;
-use host_runner::server::{Limits, Server, Until};
+use host_runner::server::{Limits, Server, Until, User};
 use host_runner::store::{self, DEVICE, Manifest, SERVER, device};
 use host_runner::{clear, precision};
 use small::Scratch;
@@ -41,8 +41,8 @@ fn ask(
     let answerer = |upload, notify: &mut dyn FnMut(_)| engine.answer(upload, notify);
     let about = (engine.upload_shape().unwrap(), params.digest());
     let transport = store::read_transport(&keys.join(SERVER)).unwrap();
-    let server =
-        Server::bind("127.0.0.1:0", Limits::default(), about, transport, &answerer).unwrap();
+    let users = vec![User::new(about, &transport, &answerer)];
+    let server = Server::bind("127.0.0.1:0", Limits::default(), users).unwrap();
     let address = server.address().to_string();
     thread::scope(|scope| {
         scope.spawn(|| server.run(Until::HungUp, &|_| {}).unwrap());

@@ -1,5 +1,5 @@
-//! What happens to a job when its server is killed, its disk is full, or its owner goes away, at an INSECURE size. The
-//! server is a process of its own: this one, started again.
+//! What happens to a job when its server is killed, its disk is full, it has another user, or its owner goes away, at an
+//! INSECURE size. The server is a process of its own: this one, started again.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -13,7 +13,7 @@ use core::time::Duration;
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -27,14 +27,16 @@ use host_runner::server::Until;
 use host_runner::{clear, precision};
 use job::Setup;
 
-/// Names the folder of keys, the folder of jobs and the address for [`serves_when_another_test_asks`].
+/// Names the folders of keys, the folder of jobs and the address for [`serves_when_another_test_asks`].
 const VARIABLES: [&str; 3] = ["FINETUNE_KEYS", "FINETUNE_JOBS", "FINETUNE_ADDRESS"];
 
 /// Not a test: what the others start as their server.
 #[test]
 fn serves_when_another_test_asks() {
     let [Ok(keys), Ok(jobs), Ok(address)] = VARIABLES.map(std::env::var) else { return };
-    job::serve(Path::new(&keys), Path::new(&jobs), &address, |server| {
+    let keys: Vec<_> = std::env::split_paths(&keys).collect();
+    let keys: Vec<_> = keys.iter().map(PathBuf::as_path).collect();
+    job::serve(&keys, Path::new(&jobs), &address, |server| {
         println!("\nlistening on {}", server.address());
         server.run(Until::Stopped, &|_| {}).unwrap();
     });
@@ -50,13 +52,14 @@ struct Process {
 
 impl Process {
     /// With files of at most so many blocks of 512 bytes, if a number is given.
-    fn start(setup: &Setup, jobs: &Path, address: &str, blocks: Option<u32>) -> Self {
+    fn start(users: &[&Setup], jobs: &Path, address: &str, blocks: Option<u32>) -> Self {
+        let keys = std::env::join_paths(users.iter().map(|user| user.scratch.path())).unwrap();
         let limit = blocks.map_or(String::new(), |n| format!("trap '' XFSZ; ulimit -f {n}; "));
         let mut child = Command::new("sh")
             .args(["-c", &format!("{limit}exec \"$0\" \"$@\"")])
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", "serves_when_another_test_asks", "--nocapture"])
-            .env(VARIABLES[0], setup.scratch.path())
+            .env(VARIABLES[0], keys)
             .env(VARIABLES[1], jobs)
             .env(VARIABLES[2], address)
             .stdout(Stdio::piped())
@@ -100,7 +103,7 @@ fn upload(setup: &Setup, address: &str) {
 fn a_server_killed_at_any_moment_ends_with_the_same_bytes_and_loses_at_most_one_step() {
     let setup = Setup::insecure("finetune-killed", |settings| settings.epochs = 2);
     let (jobs, undisturbed) = (setup.path("jobs"), setup.path("undisturbed"));
-    let mut process = Some(Process::start(&setup, &jobs, "127.0.0.1:0", None));
+    let mut process = Some(Process::start(&[&setup], &jobs, "127.0.0.1:0", None));
     let address = process.as_ref().unwrap().address.clone();
     upload(&setup, &address);
     copy(&jobs, &undisturbed);
@@ -132,7 +135,7 @@ fn a_server_killed_at_any_moment_ends_with_the_same_bytes_and_loses_at_most_one_
             let kept: u32 = last.map_or(0, |name| name[..6].parse().unwrap());
             assert!(kept >= done, "{kept} states after {done}");
             done = kept;
-            process = Some(Process::start(setup, &jobs, address, None));
+            process = Some(Process::start(&[setup], &jobs, address, None));
             events.try_iter().for_each(drop);
         }
         let followed = follower.join().unwrap();
@@ -153,7 +156,7 @@ fn a_server_killed_at_any_moment_ends_with_the_same_bytes_and_loses_at_most_one_
 fn a_full_disk_is_named_with_the_file_and_loses_nothing() {
     let setup = Setup::insecure("finetune-full", |_| {});
     let jobs = setup.path("jobs");
-    let process = Process::start(&setup, &jobs, "127.0.0.1:0", None);
+    let process = Process::start(&[&setup], &jobs, "127.0.0.1:0", None);
     let (number, ..) = setup.follow(&process.address, 1).unwrap();
     assert_eq!(number, 1);
     drop(process);
@@ -165,7 +168,7 @@ fn a_full_disk_is_named_with_the_file_and_loses_nothing() {
     let bytes = |path: &str| fs::metadata(folder.join(path)).unwrap().len();
     let blocks = (bytes("results/000001") + bytes("states/000001.state")) / 2 / 512;
     let process =
-        Process::start(&setup, &jobs, "127.0.0.1:0", Some(u32::try_from(blocks).unwrap()));
+        Process::start(&[&setup], &jobs, "127.0.0.1:0", Some(u32::try_from(blocks).unwrap()));
     let error = setup.follow(&process.address, 2).err().unwrap();
     let text = format!("{error:#}");
     assert!(text.contains("000002.state") && text.contains("too large"), "{text}");
@@ -173,7 +176,7 @@ fn a_full_disk_is_named_with_the_file_and_loses_nothing() {
     assert_eq!(fs::read(&path).unwrap(), before);
     assert_eq!(Setup::states(&jobs), ["000001.state"], "something is left of what was not written");
 
-    let process = Process::start(&setup, &jobs, "127.0.0.1:0", None);
+    let process = Process::start(&[&setup], &jobs, "127.0.0.1:0", None);
     setup.check(&setup.follow(&process.address, 2).unwrap().1);
 }
 
@@ -181,7 +184,7 @@ fn a_full_disk_is_named_with_the_file_and_loses_nothing() {
 fn an_owner_who_is_gone_finds_the_upload_and_the_job_where_the_server_has_come_to() {
     let setup = Setup::insecure("finetune-gone", |settings| settings.epochs = 2);
     let (jobs, owner) = (setup.path("jobs"), setup.owner());
-    let process = Process::start(&setup, &jobs, "127.0.0.1:0", None);
+    let process = Process::start(&[&setup], &jobs, "127.0.0.1:0", None);
     let remote = || setup.remote(&owner, &process.address);
 
     // Gone in the middle of the second example: what came before it is kept, and not sent again.
@@ -221,6 +224,35 @@ fn an_owner_who_is_gone_finds_the_upload_and_the_job_where_the_server_has_come_t
     let (number, state, seen) = setup.follow(&process.address, 4).unwrap();
     assert_eq!((number, seen.len()), (4, 4));
     setup.check(&state);
+}
+
+#[test]
+fn questions_and_jobs_of_two_users_of_one_process_run_side_by_side_and_do_not_mix() {
+    let first = Setup::insecure("finetune-user", |_| {});
+    let mut second = Setup::insecure("finetune-other-user", |settings| settings.seed = 2);
+    second.examples.iter_mut().for_each(|example| example.label = 1 - example.label);
+    let process = Process::start(&[&first, &second], &first.path("jobs"), "127.0.0.1:0", None);
+    thread::scope(|scope| {
+        for setup in [&first, &second] {
+            let address = process.address.as_str();
+            scope.spawn(move || {
+                let (owner, sentence) = (setup.owner(), "a fine film .");
+                let follower = setup.follower(&owner, 2);
+                let mut remote = setup.remote(&owner, address);
+                follower.upload(&mut remote, &mut |_| {}).unwrap();
+                remote.ask(Ask::Allow(Permission { good: 0, until: 1 }), &[]).unwrap();
+                let mut connection = Connection::connect(address, Duration::from_mins(1)).unwrap();
+                let asked = owner.client().ask(&mut connection, sentence, &mut |_| {}).unwrap();
+                let plain = clear::logits(&setup.folder, sentence).unwrap();
+                let bits = precision::error_bits(&asked.logits, &plain);
+                assert!(bits > 6.0, "{:?} and {plain:?}", asked.logits);
+                setup.check(&follower.follow(&mut remote, &mut |_| {}).unwrap().1);
+            });
+        }
+    });
+    let stranger = Setup::insecure("finetune-stranger", |_| {});
+    let refused = stranger.follow(&process.address, 1).err().unwrap();
+    assert!(format!("{refused:#}").contains("not under these keys"), "{refused:#}");
 }
 
 #[test]

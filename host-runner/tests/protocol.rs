@@ -18,7 +18,7 @@ use he_core::wire::{
 };
 use he_nn::stage::Event;
 use host_runner::engine::EncryptedAnswer;
-use host_runner::server::{Answerer, Limits, Server, Until};
+use host_runner::server::{Answerer, Limits, Server, Until, User};
 
 const DIGEST: u64 = 0x1234_5678_9abc_def0;
 const DEGREE: usize = 64;
@@ -34,8 +34,12 @@ fn shape() -> UploadShape {
 
 /// An upload as it travels.
 fn upload(sequence: u64) -> Vec<u8> {
-    let (key, mut bytes) = (transport(), Vec::new());
-    let mut link = Link::new(&key, DIGEST, sequence);
+    upload_of(&transport(), sequence)
+}
+
+fn upload_of(key: &TransportKey, sequence: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut link = Link::new(key, DIGEST, sequence);
     let write = |piece: &[u8]| {
         bytes.extend_from_slice(piece);
         Ok::<_, he_core::Error>(())
@@ -67,8 +71,9 @@ fn serve_until(limits: Limits, talk: impl FnOnce(&dyn Fn() -> TcpStream) + Send)
         let entries = vec![AnswerEntry::default(); 3];
         Ok(EncryptedAnswer { scale: 1.0, mask: vec![0; DEGREE], entries })
     };
-    let about = (shape(), DIGEST);
-    let server = Server::bind("127.0.0.1:0", limits, about, transport(), &answerer).unwrap();
+    let transport = transport();
+    let users = vec![User::new((shape(), DIGEST), &transport, &answerer)];
+    let server = Server::bind("127.0.0.1:0", limits, users).unwrap();
     let address = server.address();
     thread::scope(|scope| {
         scope.spawn(|| server.run(Until::Answered, &|_| {}).unwrap());
@@ -175,8 +180,15 @@ fn one_that_stops_in_the_middle_does_not_hold_the_server() {
 
 /// A server that serves for as long as the tests run.
 fn stay(limits: Limits, answerer: &'static Answerer<'static>) -> SocketAddr {
-    let about = (shape(), DIGEST);
-    let server = Server::bind("127.0.0.1:0", limits, about, transport(), answerer).unwrap();
+    stay_for(limits, vec![(transport(), answerer)])
+}
+
+/// The same for several users.
+fn stay_for(limits: Limits, users: Vec<(TransportKey, &'static Answerer<'static>)>) -> SocketAddr {
+    let users = users.into_iter().map(|(transport, answerer)| {
+        User::new((shape(), DIGEST), Box::leak(Box::new(transport)), answerer)
+    });
+    let server = Server::bind("127.0.0.1:0", limits, users.collect()).unwrap();
     let address = server.address();
     thread::spawn(move || server.run(Until::Stopped, &|_| {}).unwrap());
     address
@@ -218,4 +230,35 @@ fn a_panic_in_the_forward_pass_costs_one_answer_and_no_more() {
     assert_eq!(kinds(&reply), [Kind::Refusal]);
     let reply = say(TcpStream::connect(address).unwrap(), &upload(2));
     assert_eq!(kinds(&reply), [Kind::Answer]);
+}
+
+#[test]
+fn each_user_is_answered_with_what_is_theirs_and_counts_for_themselves() {
+    static CALLS: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    let count = |place: usize| CALLS[place].load(Ordering::SeqCst);
+    let first: &Answerer<'_> = &|upload, notify| {
+        CALLS[0].fetch_add(1, Ordering::SeqCst);
+        zeros(upload, notify)
+    };
+    let second: &Answerer<'_> = &|upload, notify| {
+        CALLS[1].fetch_add(1, Ordering::SeqCst);
+        zeros(upload, notify)
+    };
+    let keys = || [1, 2, 3].map(|byte| TransportKey::new(SecretSeed::new([byte; 32])));
+    let [one, other, _] = keys();
+    let address = stay_for(Limits::default(), vec![(one, first), (other, second)]);
+    let [one, other, stranger] = keys();
+    let ask = |key, sequence| {
+        kinds(&say(TcpStream::connect(address).unwrap(), &upload_of(key, sequence)))
+    };
+    assert_eq!(ask(&one, 5), [Kind::Answer]);
+    assert_eq!(ask(&other, 4), [Kind::Answer]);
+    assert_eq!((count(0), count(1)), (1, 1));
+    assert_eq!(ask(&other, 4), [Kind::Refusal]);
+    assert_eq!(ask(&stranger, 6), [Kind::Refusal]);
+    // Several over one connection.
+    let both = [upload_of(&other, 6), upload_of(&one, 6)].concat();
+    let both = kinds(&say(TcpStream::connect(address).unwrap(), &both));
+    assert_eq!(both, [Kind::Answer, Kind::Answer]);
+    assert_eq!((count(0), count(1)), (2, 2));
 }

@@ -146,6 +146,7 @@ fn the_servers_code_names_no_type_that_holds_a_secret() {
         include_str!("../src/finetune/worker.rs"),
         include_str!("../src/server.rs"),
         include_str!("../src/server/session.rs"),
+        include_str!("../src/server/user.rs"),
         include_str!("../src/store/evaluation.rs"),
         include_str!("../src/store/manifest.rs"),
     ];

@@ -14,7 +14,7 @@ use host_runner::client::Client;
 use host_runner::connection::Connection;
 use host_runner::engine::Engine;
 use host_runner::plan::Plan;
-use host_runner::server::{Limits, Server, Until};
+use host_runner::server::{Limits, Server, Until, User};
 use host_runner::store::{self, DEVICE, Manifest, SERVER, device};
 use host_runner::trace::{Category, Span, Trace};
 use small::Scratch;
@@ -29,8 +29,8 @@ fn traced(scratch: &Scratch) -> (Trace, Plan) {
     let answerer = |upload, notify: &mut dyn FnMut(_)| engine.answer(upload, notify);
     let about = (engine.upload_shape().unwrap(), params.digest());
     let transport = store::read_transport(&keys).unwrap();
-    let server =
-        Server::bind("127.0.0.1:0", Limits::default(), about, transport, &answerer).unwrap();
+    let users = vec![User::new(about, &transport, &answerer)];
+    let server = Server::bind("127.0.0.1:0", Limits::default(), users).unwrap();
     let secrets = device::read(&scratch.path().join(DEVICE), &params).unwrap();
     let client = Client::new(secrets, &params, &folder).unwrap();
     thread::scope(|scope| {

@@ -152,7 +152,7 @@ impl Eval {
         let (server, path) = (keys.join(SERVER), adapter.as_ref().map(HandedOver::path));
         let job = Job::load(&server, &self.model, path, self.memory)?;
         let job = job.traced(self.trace.as_deref());
-        job.while_serving(&server, |address| questions.ask_all(address))
+        job.while_serving(|address| questions.ask_all(address))
     }
 }
 

@@ -181,7 +181,7 @@ impl Finetune {
                 let engine = Job::load(&server, &self.model, None, self.memory)?;
                 let engine = engine.training(Some(&folder.join(job::SERVER)));
                 // Whoever looks at every state before the next iteration loses none.
-                engine.while_serving(&server, |address| self.follow(&job, address, 1))?
+                engine.while_serving(|address| self.follow(&job, address, 1))?
             }
         }) else {
             println!("stopped; the same command goes on");

@@ -110,7 +110,7 @@ impl Infer {
         let adapter = adapter.transpose()?;
         let job = Job::load(&server, &self.model, adapter.as_ref().map(HandedOver::path), None)?;
         let job = job.traced(self.trace.as_deref());
-        job.while_serving(&server, |address| self.ask(&client, asked, address))
+        job.while_serving(|address| self.ask(&client, asked, address))
     }
 
     fn ask(&self, client: &Client<'_>, asked: &Asked, server: &str) -> Result<()> {

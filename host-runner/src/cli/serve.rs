@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
-use he_core::wire::TransportKey;
+use he_core::keyswitch::KeyPlan;
+use he_core::params::Params;
+use he_core::wire::{TransportKey, Upload};
 use he_nn::stage::{Event, Stage};
 
-use crate::engine::Engine;
+use crate::engine::{EncryptedAnswer, Engine};
 use crate::files;
 use crate::finetune::jobs::Jobs;
 use crate::finetune::worker::Means;
@@ -18,7 +20,7 @@ use crate::memory;
 use crate::personal::Source;
 use crate::plan::Plan;
 use crate::report::{ParametersReport, ServeReport};
-use crate::server::{Answered, Answerer, Limits, Server, Until};
+use crate::server::{Answered, Answerer, Limits, Server, Until, User};
 use crate::store::{self, Manifest};
 
 const EXAMPLES: &str = "\
@@ -28,24 +30,26 @@ Examples:
   host-runner serve --keys keys/server --adapter mine.enc
   host-runner serve --keys keys/server --adapter job
   host-runner serve --keys keys/server --listen 0.0.0.0:7000 --jobs jobs
+  host-runner serve --keys hers/server --keys his/server --adapter hers.enc --jobs jobs
 
-Prints `listening on ADDRESS` on standard output when ready. `host-runner plan` says
+Several users' keys are in memory together; one question is answered at a time, and one iteration trained. Whose a
+question or a job is, its tag says, and whose an adapter is, the adapter. Prints `listening on ADDRESS` on standard output when ready. `host-runner plan` says
 beforehand how much memory it will take.";
 
 /// Answers encrypted questions
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
-    /// The `server` folder that keygen wrote
-    #[arg(long, value_name = "DIR")]
-    keys: PathBuf,
+    /// The `server` folder that keygen wrote; several for several users
+    #[arg(long, value_name = "DIR", required = true)]
+    keys: Vec<PathBuf>,
     /// The model's folder
     #[arg(long, value_name = "DIR", default_value = "models/edge")]
     model: PathBuf,
     /// A personal adapter that `adapter encrypt` wrote, or the folder of a job of `finetune`, whose newest state it
-    /// takes; every answer is then that of the adapted model
+    /// takes; every answer to its owner is then that of the adapted model
     #[arg(long, value_name = "PATH")]
-    adapter: Option<PathBuf>,
+    adapter: Vec<PathBuf>,
     /// The address to listen at; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: String,
@@ -68,16 +72,124 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(&self) -> Result<()> {
-        let job = Job::load(&self.keys, &self.model, self.adapter.as_deref(), self.memory)?;
-        let job = job.traced(self.trace.as_deref()).training(self.jobs.as_deref());
+        let open = |keys: &PathBuf| Planned::new(keys, &self.model);
+        let mut all = self.keys.iter().map(open).collect::<Result<Vec<_>>>()?;
+        self.adapter.iter().try_for_each(|path| give(&mut all, path))?;
+        let resident = check(&all, self.memory)?;
+        // Beside others' keys a job takes what is left of what there is now.
+        let limit =
+            if all.len() > 1 { self.memory.or_else(memory::available) } else { self.memory };
+        let load = |user: Planned| {
+            let others = resident - user.resident_bytes()?;
+            let job = user.load(limit.map(|limit| limit.saturating_sub(others)))?;
+            Ok(job.traced(self.trace.as_deref()).training(self.jobs.as_deref()))
+        };
+        let users = all.into_iter().map(load).collect::<Result<Vec<_>>>()?;
         let until = if self.once { Until::Answered } else { Until::Stopped };
-        job.serve(&self.listen, &self.keys, until, self.json.as_deref())
+        serve(&users, &self.listen, until, self.json.as_deref())
     }
 }
 
-/// A loaded engine and what there is to report of it.
-#[derive(Debug)]
+/// A user to be, of whom nothing heavy is loaded.
+struct Planned {
+    keys: PathBuf,
+    manifest: Manifest,
+    params: Params,
+    model: PathBuf,
+    folder: ModelFolder,
+    adapter: Option<Source>,
+    plan: Plan,
+}
+
+impl Planned {
+    fn new(keys: &Path, model: &Path) -> Result<Self> {
+        let manifest = Manifest::open(keys)?;
+        let (params, folder) = (manifest.params()?, ModelFolder::open(model)?);
+        let plan = Plan::new(&params, folder.model())?;
+        let (keys, model) = (keys.to_owned(), model.to_owned());
+        Ok(Self { keys, manifest, params, model, folder, adapter: None, plan })
+    }
+
+    /// The adapter at `path`, if it is this user's.
+    fn open(&self, path: &Path) -> Result<Source> {
+        Source::open(path, (&self.keys, &self.manifest), &self.params, self.folder.model())
+    }
+
+    fn adapt(&mut self, adapter: Source) -> Result<()> {
+        ensure!(self.adapter.is_none(), "two adapters for the keys in {}", self.keys.display());
+        let model = self.folder.model();
+        if let Some(shape) = adapter.shape(model)? {
+            let plan = Plan::new(&self.params, model)?;
+            self.plan = plan.with_trained(&self.params, model, shape)?;
+        }
+        self.adapter = Some(adapter);
+        Ok(())
+    }
+
+    /// Bytes that are there for as long as it is served: all keys of the folder, matrices, and its adapter.
+    fn resident_bytes(&self) -> Result<u64> {
+        let mut keys = KeyPlan::new(&self.params);
+        for spec in self.manifest.keys(&self.params)? {
+            keys.need(spec.kind, spec.level);
+        }
+        // Residues take whole words in memory, which is less than twice what they take in the file.
+        let adapter = match &self.adapter {
+            Some(Source::File(path, _)) => 2 * files::length(path)?,
+            _ => 0,
+        };
+        let report = &self.plan.report;
+        let others = report.memory_bytes - report.work_bytes - report.keys.resident_bytes;
+        Ok(others + keys.resident_bytes(&self.params) + adapter)
+    }
+
+    /// Loads keys, model and adapter, for a user whose jobs may take so much memory.
+    fn load(self, memory: Option<u64>) -> Result<Job> {
+        let Self { keys, manifest, params, folder, adapter, plan, .. } = self;
+        let mut engine = Engine::load(&keys, &manifest, &params, &plan, folder.into_model())?;
+        if let Some(adapter) = adapter {
+            let mut warn = |text: &str| eprintln!("warning: {text}; the state before it is taken");
+            let adapter = adapter.read(engine.target(), &mut warn)?;
+            engine = engine.with_adapter(adapter)?;
+        }
+        let parameters = ParametersReport::new(manifest.preset(), &params);
+        let transport = store::read_transport(&keys)?;
+        let (trace, jobs) = (None, None);
+        Ok(Job { keys, manifest, transport, engine, plan, parameters, trace, jobs, memory })
+    }
+}
+
+/// Gives an adapter to the user whose it is.
+fn give(all: &mut [Planned], path: &Path) -> Result<()> {
+    if let [user] = all {
+        return user.adapt(user.open(path)?);
+    }
+    let mut fitting = all.iter_mut().filter_map(|user| Some((user.open(path).ok()?, user)));
+    match (fitting.next(), fitting.next()) {
+        (Some((adapter, user)), None) => user.adapt(adapter),
+        (None, _) => bail!("{} is of none of these users, or damaged", path.display()),
+        _ => bail!("{} could be of more than one of these users", path.display()),
+    }
+}
+
+/// Checks that there is memory for all together, of whom one at a time is computed for; returns what stays there.
+fn check(all: &[Planned], limit: Option<u64>) -> Result<u64> {
+    let first = all.first().context("no --keys")?;
+    let preset = first.manifest.preset();
+    let mut name = format!("serving '{}' under '{preset}'", first.model.display());
+    if all.len() > 1 {
+        name = format!("{name} to {} users", all.len());
+    }
+    let resident = all.iter().map(Planned::resident_bytes).sum::<Result<u64>>()?;
+    let work = all.iter().map(|user| user.plan.report.work_bytes).max().unwrap_or(0);
+    memory::check(&name, resident + work, limit)?;
+    Ok(resident)
+}
+
+/// A loaded engine with what belongs to its user, and what there is to report of it.
 pub(super) struct Job {
+    keys: PathBuf,
+    manifest: Manifest,
+    transport: TransportKey,
     engine: Engine,
     plan: Plan,
     parameters: ParametersReport,
@@ -94,32 +206,11 @@ impl Job {
         adapter: Option<&Path>,
         memory: Option<u64>,
     ) -> Result<Self> {
-        let manifest = Manifest::open(keys)?;
-        let params = manifest.params()?;
-        let folder = ModelFolder::open(model)?;
-        let open = |path| Source::open(path, (keys, &manifest), &params, folder.model());
-        let adapter = adapter.map(open).transpose()?;
-        let mut plan = Plan::new(&params, folder.model())?;
-        let shape = adapter.as_ref().map(|adapter| adapter.shape(folder.model())).transpose()?;
-        if let Some(shape) = shape.flatten() {
-            plan = plan.with_trained(&params, folder.model(), shape)?;
-        }
-        let name = format!("serving '{}' under '{}'", model.display(), manifest.preset());
-        // Residues take whole words in memory, which is less than twice what they take in the file.
-        let adapter_bytes = match &adapter {
-            Some(Source::File(path, _)) => 2 * files::length(path)?,
-            _ => 0,
-        };
-        memory::check(&name, plan.report.memory_bytes + adapter_bytes, memory)?;
-        let model = folder.into_model();
-        let mut engine = Engine::load(keys, &manifest, &params, &plan, model)?;
-        if let Some(adapter) = adapter {
-            let mut warn = |text: &str| eprintln!("warning: {text}; the state before it is taken");
-            let adapter = adapter.read(engine.target(), &mut warn)?;
-            engine = engine.with_adapter(adapter)?;
-        }
-        let parameters = ParametersReport::new(manifest.preset(), &params);
-        Ok(Self { engine, plan, parameters, trace: None, jobs: None, memory })
+        let mut all = [Planned::new(keys, model)?];
+        adapter.map_or(Ok(()), |path| give(&mut all, path))?;
+        check(&all, memory)?;
+        let [user] = all;
+        user.load(memory)
     }
 
     /// With a trace written to `path` after each answer, if there is one.
@@ -133,21 +224,12 @@ impl Job {
         Self { jobs: jobs.map(Path::to_owned), ..self }
     }
 
-    /// What the folder of keys has besides keys.
-    fn bound(keys: &Path) -> Result<(Manifest, TransportKey)> {
-        Ok((Manifest::open(keys)?, store::read_transport(keys)?))
-    }
-
     /// The jobs in the folder, if there is one.
-    fn jobs<'a>(
-        &'a self,
-        keys: &'a Path,
-        (manifest, transport): &'a (Manifest, TransportKey),
-    ) -> Result<Option<Jobs<'a>>> {
+    fn jobs(&self) -> Result<Option<Jobs<'_>>> {
         let Some(folder) = &self.jobs else { return Ok(None) };
         let (cpu, model) = (self.engine.cpu(), self.engine.model());
-        let means = Means { cpu, model, transport };
-        let jobs = Jobs::open(folder, means, (keys, manifest), self.memory)?;
+        let means = Means { cpu, model, transport: &self.transport };
+        let jobs = Jobs::open(folder, means, (&self.keys, &self.manifest), self.memory)?;
         eprintln!("jobs are in {}", jobs.folder().display());
         Ok(Some(jobs))
     }
@@ -160,63 +242,53 @@ impl Job {
         }
     }
 
-    /// Serves at `address` and reports every answer.
-    fn serve(&self, address: &str, keys: &Path, until: Until, json: Option<&Path>) -> Result<()> {
-        let engine = &self.engine;
-        let answerer = |upload, notify: &mut dyn FnMut(Event)| {
+    /// Answers with this engine, and says how far it is.
+    fn answerer(&self) -> impl Fn(Upload, &mut dyn FnMut(Event)) -> Result<EncryptedAnswer> + Sync {
+        |upload, notify| {
             let begun = Instant::now();
-            engine.answer(upload, &mut |event| {
+            self.engine.answer(upload, &mut |event| {
                 show(event, begun);
                 notify(event);
             })
-        };
-        let bound = Self::bound(keys)?;
-        let jobs = self.jobs(keys, &bound)?;
-        let server = self.bind(address, keys, (&answerer, jobs.as_ref()))?;
-        println!("listening on {}", server.address());
-        server.run(until, &|answered| {
-            let Answered { server, upload_bytes, download_bytes } = answered.clone();
-            eprintln!(
-                "answered in {:.1} s, {} up, {} down",
-                server.seconds,
-                memory::bytes(upload_bytes as u64),
-                memory::bytes(download_bytes as u64)
-            );
-            let (keys, parameters) = (self.plan.report.keys, self.parameters.clone());
-            let report = ServeReport { server, keys, parameters, upload_bytes, download_bytes };
-            let written = json.map_or(Ok(()), |path| super::write_json(path, &report));
-            if let Err(error) = written.and_then(|()| self.write_trace()) {
-                eprintln!("warning: {error:#}");
-            }
+        }
+    }
+
+    /// Whom a server answers with this engine.
+    fn user<'a>(
+        &'a self,
+        answerer: &'a Answerer<'a>,
+        jobs: Option<&'a Jobs<'a>>,
+    ) -> Result<User<'a>> {
+        let about = (self.engine.upload_shape()?, self.engine.params().digest());
+        let user = User::new(about, &self.transport, answerer);
+        Ok(match jobs {
+            Some(jobs) => user.with_jobs(jobs),
+            None => user,
         })
     }
 
-    /// A socket for this engine.
-    fn bind<'a>(
-        &'a self,
-        address: &str,
-        keys: &Path,
-        (answerer, jobs): (&'a Answerer<'a>, Option<&'a Jobs<'a>>),
-    ) -> Result<Server<'a>> {
-        let transport = store::read_transport(keys)?;
-        let about = (self.engine.upload_shape()?, self.engine.params().digest());
-        let server = Server::bind(address, Limits::default(), about, transport, answerer)?;
-        Ok(match jobs {
-            Some(jobs) => server.with_jobs(jobs),
-            None => server,
-        })
+    /// Says what an answer took.
+    fn report(&self, answered: &Answered, json: Option<&Path>) -> Result<()> {
+        let Answered { server, upload_bytes, download_bytes, .. } = answered.clone();
+        eprintln!(
+            "{}: answered in {:.1} s, {} up, {} down",
+            self.keys.display(),
+            server.seconds,
+            memory::bytes(upload_bytes as u64),
+            memory::bytes(download_bytes as u64)
+        );
+        let (keys, parameters) = (self.plan.report.keys, self.parameters.clone());
+        let report = ServeReport { server, keys, parameters, upload_bytes, download_bytes };
+        json.map_or(Ok(()), |path| super::write_json(path, &report))?;
+        self.write_trace()
     }
 
     /// Serves whoever `ask` sends to the address that it is given, over one connection.
-    pub(super) fn while_serving<T>(
-        &self,
-        keys: &Path,
-        ask: impl FnOnce(&str) -> Result<T>,
-    ) -> Result<T> {
+    pub(super) fn while_serving<T>(&self, ask: impl FnOnce(&str) -> Result<T>) -> Result<T> {
         let answerer = |upload, notify: &mut dyn FnMut(_)| self.engine.answer(upload, notify);
-        let bound = Self::bound(keys)?;
-        let jobs = self.jobs(keys, &bound)?;
-        let server = self.bind("127.0.0.1:0", keys, (&answerer, jobs.as_ref()))?;
+        let jobs = self.jobs()?;
+        let users = vec![self.user(&answerer, jobs.as_ref())?];
+        let server = Server::bind("127.0.0.1:0", Limits::default(), users)?;
         let address = server.address().to_string();
         let result = thread::scope(|scope| {
             let serving = scope.spawn(|| server.run(Until::HungUp, &|_| {}));
@@ -227,6 +299,21 @@ impl Job {
         self.write_trace()?;
         result
     }
+}
+
+/// Serves users at `address` and reports every answer.
+fn serve(users: &[Job], address: &str, until: Until, json: Option<&Path>) -> Result<()> {
+    let answerers: Vec<_> = users.iter().map(Job::answerer).collect();
+    let jobs = users.iter().map(Job::jobs).collect::<Result<Vec<_>>>()?;
+    let parts = users.iter().zip(&answerers).zip(&jobs);
+    let all = parts.map(|((user, answerer), jobs)| user.user(answerer, jobs.as_ref()));
+    let server = Server::bind(address, Limits::default(), all.collect::<Result<_>>()?)?;
+    println!("listening on {}", server.address());
+    server.run(until, &|answered| {
+        if let Err(error) = users[answered.user].report(answered, json) {
+            eprintln!("warning: {error:#}");
+        }
+    })
 }
 
 /// Says which stage begins.

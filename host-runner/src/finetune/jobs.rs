@@ -255,6 +255,8 @@ impl<'a> Jobs<'a> {
     fn work(&self, job: &Job, turn: &Turn) -> Result<()> {
         let worker = Worker::new(self.means, job.declared(), self.bytes())?;
         while may_run(job)? {
+            // Questions go before its parts, iterations of other owners' jobs before or after all of it.
+            let _iterating = turn.iteration();
             let (done, state) = self.newest_state(job)?;
             self.note(job, 0)?;
             let mut taken = Some(turn.work());

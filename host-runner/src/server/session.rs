@@ -7,23 +7,30 @@ use std::io::{self, Read, Write};
 use std::panic::catch_unwind;
 use std::time::Instant;
 
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use he_core::Error;
 use he_core::wire::{Answer, Header, Kind, Link, Progress, Refusal, Text, Upload};
 use he_nn::stage::{Event, Stage};
 
-use super::Server;
+use super::user::Received;
+use super::{Server, User};
 use crate::connection::{Connection, refusal};
 use crate::engine::EncryptedAnswer;
-use crate::finetune::exchange::{self, Request, Said};
+use crate::finetune::exchange::{self, Said};
 use crate::memory;
 use crate::report;
 
 /// What is said about jobs where there are none.
 const NO_JOBS: &str = "this server trains nothing; start it with `host-runner serve --jobs DIR`";
 
+/// So much of a frame is read at once: what is not sent takes no memory.
+const PIECE: usize = 1 << 16;
+
 /// A question that was answered, and what that took.
 #[derive(Clone, Debug)]
 pub struct Answered {
+    /// Whose it was, by its place among the users.
+    pub user: usize,
     /// Times and memory.
     pub server: report::ServerReport,
     /// The upload as it travelled.
@@ -32,7 +39,7 @@ pub struct Answered {
     pub download_bytes: usize,
 }
 
-impl Server<'_> {
+impl<'a> Server<'a> {
     /// Serves one connection; returns how many questions were answered.
     pub(super) fn session(
         &self,
@@ -56,9 +63,11 @@ impl Server<'_> {
         }
     }
 
-    /// Tells one that came too late to come again.
+    /// Tells one that came too late to come again. Which of several users it is nobody knows yet, so it could not read
+    /// that: the connection just ends.
     pub(super) fn refuse_busy(&self, mut connection: Connection) {
-        let mut link = Link::new(&self.transport, self.digest, 0);
+        let [user] = &self.users[..] else { return };
+        let mut link = Link::new(user.transport, user.digest, 0);
         let needed = self.limits.connections as u64;
         let text = "too many connections; come again later";
         // Whether it hears that or not, it is gone.
@@ -74,8 +83,9 @@ impl Server<'_> {
             }
             connection.allow(self.limits.frame);
             let before = (connection.received(), connection.sent());
-            let (mut link, received) = self.receive(connection)?;
-            if !self.is_new(link.sequence(), &received) {
+            let (place, mut link, received) = self.receive(connection)?;
+            let user = &self.users[place];
+            if !user.is_new(link.sequence(), &received) {
                 let text = "this upload was answered before, or its device has lost count";
                 let needed = link.sequence().saturating_add(1);
                 send_refusal(connection, &mut link, refusal::REPLAYED, needed, text)?;
@@ -83,10 +93,10 @@ impl Server<'_> {
             }
             match received {
                 Received::Upload(upload) => {
-                    return self.answer(connection, before, (link, upload)).map(Some);
+                    return self.answer(connection, before, (place, link, upload)).map(Some);
                 }
                 Received::Request(request, bytes) => {
-                    let said = self.jobs.map(|jobs| jobs.answer(&request, &bytes));
+                    let said = user.jobs.map(|jobs| jobs.answer(&request, &bytes));
                     let none = || (Said::Failed(NO_JOBS.to_owned()), Vec::new());
                     let (said, bytes) = said.unwrap_or_else(none);
                     connection.allow(self.limits.frame);
@@ -97,65 +107,85 @@ impl Server<'_> {
         }
     }
 
-    /// Answers an upload.
+    /// Answers the upload of a user.
     fn answer(
         &self,
         connection: &mut Connection,
         (received, sent): (usize, usize),
-        (mut link, upload): (Link<'_>, Upload),
+        (place, mut link, upload): (usize, Link<'_>, Upload),
     ) -> Result<Answered> {
-        let begun = Instant::now();
+        let (begun, user) = (Instant::now(), &self.users[place]);
         let stages = Stages::new(begun);
-        let (answer, stages) = self.compute(connection, &mut link, upload, stages)?;
+        let (answer, stages) = self.compute(connection, user, (&mut link, upload), stages)?;
         connection.allow(self.limits.frame);
         let parts = Answer { scale: answer.scale, mask: &answer.mask, entries: &answer.entries };
-        parts.write(&mut link, self.shape.primes[0], |bytes| send(connection, bytes))?;
+        parts.write(&mut link, user.shape.primes[0], |bytes| send(connection, bytes))?;
         let seconds = begun.elapsed().as_secs_f64();
         Ok(Answered {
+            user: place,
             server: report::ServerReport { seconds, peak_bytes: memory::peak(), stages },
             upload_bytes: connection.received() - received,
             download_bytes: connection.sent() - sent,
         })
     }
 
-    /// Reads an upload or a request, or refuses it.
-    fn receive(&self, connection: &mut Connection) -> Result<(Link<'_>, Received)> {
-        let mut header = Vec::with_capacity(Header::BYTES);
-        let read = |bytes: &mut [u8]| {
-            connection.read_exact(bytes).context("the device stopped in the middle of a frame")?;
-            if header.len() < Header::BYTES {
-                header.extend_from_slice(bytes);
-            }
-            Ok::<_, Error>(())
-        };
-        let limit = self.jobs.map_or(0, |_| exchange::LIMIT).max(self.shape.length());
-        let received =
-            Link::accept(&self.transport, self.digest, limit, read).and_then(|(link, frame)| {
-                let received = match frame.header().kind {
-                    Kind::Request => {
-                        let (request, bytes) = exchange::read(frame, Kind::Request)?;
-                        Received::Request(request, bytes)
-                    }
-                    _ => Received::Upload(Upload::read(frame, &self.shape)?),
-                };
-                Ok((link, received))
-            });
+    /// Reads an upload or a request and finds whose it is, or refuses it.
+    fn receive(&self, connection: &mut Connection) -> Result<(usize, Link<'a>, Received)> {
+        let mut frame = Vec::new();
+        let received = self.take_frame(connection, &mut frame).and_then(|()| self.find(&frame));
         received.inspect_err(|error| {
-            let claimed = header.first_chunk().and_then(|header| Header::parse(header).ok());
-            let sequence = claimed.map_or(0, |header| header.sequence);
-            let mut link = Link::new(&self.transport, self.digest, sequence);
+            let header = frame.first_chunk().and_then(|header| Header::parse(header).ok());
+            let (digest, sequence) =
+                header.map_or((0, 0), |header| (header.digest, header.sequence));
+            // Where several have these parameters, the others cannot read it.
+            let found = self.users.iter().find(|user| user.digest == digest);
+            let Some(user) = found.or(self.users.first()) else { return };
+            let mut link = Link::new(user.transport, user.digest, sequence);
             // The connection ends in any case.
             let text = error.root_cause().to_string();
             let _ = send_refusal(connection, &mut link, refusal::MALFORMED, 0, &text);
         })
     }
 
+    /// Takes a whole frame from a connection.
+    fn take_frame(&self, connection: &mut Connection, frame: &mut Vec<u8>) -> Result<()> {
+        let mut take = |bytes: usize| {
+            let start = frame.len();
+            frame.resize(start + bytes, 0);
+            let taken = connection.read_exact(&mut frame[start..]);
+            taken.context("the device stopped in the middle of a frame")?;
+            Ok::<_, anyhow::Error>(frame.first_chunk().map(Header::parse))
+        };
+        let header = take(Header::BYTES)?.context("a frame without a header")??;
+        let limit = self.users.iter().map(User::limit).max().unwrap_or(0);
+        ensure!(u64::from(header.length) <= limit, Error::Malformed("a frame that is too long"));
+        let mut left = usize::try_from(header.length)? + Header::TAG;
+        while left > 0 {
+            let bytes = left.min(PIECE);
+            take(bytes)?;
+            left -= bytes;
+        }
+        Ok(())
+    }
+
+    /// Whose frame it is, and what is in it.
+    fn find(&self, frame: &[u8]) -> Result<(usize, Link<'a>, Received)> {
+        let mut refused = anyhow!("nobody is served");
+        for (place, user) in self.users.iter().enumerate() {
+            match user.read(frame) {
+                Ok((link, received)) => return Ok((place, link, received)),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
     /// Runs the forward pass when it is this question's turn, and says how far it is.
     fn compute(
         &self,
         connection: &mut Connection,
-        link: &mut Link<'_>,
-        upload: Upload,
+        user: &User<'_>,
+        (link, upload): (&mut Link<'_>, Upload),
         mut stages: Stages,
     ) -> Result<(EncryptedAnswer, Vec<report::Stage>)> {
         let result = {
@@ -167,7 +197,7 @@ impl Server<'_> {
                     let _ = progress.write(link, |bytes| send(connection, bytes));
                 }
             };
-            catch_unwind(AssertUnwindSafe(|| (self.answerer)(upload, &mut notify)))
+            catch_unwind(AssertUnwindSafe(|| (user.answerer)(upload, &mut notify)))
         };
         let error = match result {
             Ok(Ok(answer)) => return Ok((answer, stages.finished)),
@@ -178,14 +208,6 @@ impl Server<'_> {
         send_refusal(connection, link, refusal::FAILED, 0, &format!("{error:#}"))?;
         Err(error)
     }
-}
-
-/// What comes over a connection.
-pub(super) enum Received {
-    /// A question.
-    Upload(Upload),
-    /// Something about a job, and the bytes that belong to it.
-    Request(Request, Vec<u8>),
 }
 
 /// What a forward pass has reported so far.

@@ -9,7 +9,7 @@ use host_runner::client::{Client, Decrypted};
 use host_runner::connection::Connection;
 use host_runner::engine::Engine;
 use host_runner::import::ModelFolder;
-use host_runner::server::{Limits, Server, Until};
+use host_runner::server::{Limits, Server, Until, User};
 use host_runner::store::{self, DEVICE, SERVER, device};
 
 /// Asks `engine` with the secrets of a folder of keys.
@@ -24,8 +24,8 @@ pub(crate) fn ask(
     let answerer = |upload, notify: &mut dyn FnMut(_)| engine.answer(upload, notify);
     let about = (engine.upload_shape().unwrap(), params.digest());
     let transport = store::read_transport(&keys.join(SERVER)).unwrap();
-    let server =
-        Server::bind("127.0.0.1:0", Limits::default(), about, transport, &answerer).unwrap();
+    let users = vec![User::new(about, &transport, &answerer)];
+    let server = Server::bind("127.0.0.1:0", Limits::default(), users).unwrap();
     let address = server.address().to_string();
     thread::scope(|scope| {
         scope.spawn(|| server.run(Until::HungUp, &|_| {}).unwrap());

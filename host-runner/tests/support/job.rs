@@ -6,6 +6,7 @@ use std::thread;
 
 use he_core::keyswitch::KeyAuthority;
 use he_core::params::Params;
+use he_core::wire::TransportKey;
 use host_runner::adapter;
 use host_runner::authority::{self, Order};
 use host_runner::dataset::Example;
@@ -22,7 +23,7 @@ use host_runner::import::ModelFolder;
 use host_runner::plan::Plan;
 use host_runner::plan::training::TrainingPlan;
 use host_runner::random;
-use host_runner::server::{Limits, Server, Until};
+use host_runner::server::{Limits, Server, Until, User};
 use host_runner::store::{self, Existing, Manifest, SERVER};
 
 use crate::small::{self, Scratch};
@@ -150,7 +151,7 @@ impl Setup {
 
     /// Serves with jobs in a folder while `ask` is asking, over one connection.
     pub(crate) fn while_serving<T>(&self, jobs: &Path, ask: impl FnOnce(&str) -> T) -> T {
-        serve(self.scratch.path(), jobs, "127.0.0.1:0", |server| {
+        serve(&[self.scratch.path()], jobs, "127.0.0.1:0", |server| {
             let address = server.address().to_string();
             thread::scope(|scope| {
                 let serving = scope.spawn(|| server.run(Until::HungUp, &|_| {}).unwrap());
@@ -162,25 +163,49 @@ impl Setup {
     }
 }
 
-/// A server with the keys and the model in a folder.
+/// What belongs to a user of a server.
+struct Loaded {
+    folder: PathBuf,
+    manifest: Manifest,
+    transport: TransportKey,
+    engine: Engine,
+}
+
+impl Loaded {
+    fn new(keys: &Path) -> Self {
+        let (folder, params) = (keys.join(SERVER), small::params());
+        let manifest = Manifest::open(&folder).unwrap();
+        let model = ModelFolder::open(&keys.join("model")).unwrap().into_model();
+        let plan = Plan::new(&params, &model).unwrap();
+        let engine = Engine::load(&folder, &manifest, &params, &plan, model).unwrap();
+        let transport = store::read_transport(&folder).unwrap();
+        Self { folder, manifest, transport, engine }
+    }
+
+    fn jobs(&self, jobs: &Path) -> Jobs<'_> {
+        let (cpu, model) = (self.engine.cpu(), self.engine.model());
+        let means = Means { cpu, model, transport: &self.transport };
+        Jobs::open(jobs, means, (&self.folder, &self.manifest), None).unwrap()
+    }
+}
+
+/// A server with the keys and the models in some folders, one for each user.
 pub(crate) fn serve<T>(
-    keys: &Path,
+    keys: &[&Path],
     jobs: &Path,
     address: &str,
     run: impl FnOnce(&Server<'_>) -> T,
 ) -> T {
-    let (folder, params) = (keys.join(SERVER), small::params());
-    let manifest = Manifest::open(&folder).unwrap();
-    let model = ModelFolder::open(&keys.join("model")).unwrap().into_model();
-    let plan = Plan::new(&params, &model).unwrap();
-    let engine = Engine::load(&folder, &manifest, &params, &plan, model).unwrap();
-    let transport = store::read_transport(&folder).unwrap();
-    let (cpu, model) = (engine.cpu(), engine.model());
-    let means = Means { cpu, model, transport: &transport };
-    let jobs = Jobs::open(jobs, means, (&folder, &manifest), None).unwrap();
-    let answerer = |upload, notify: &mut dyn FnMut(_)| engine.answer(upload, notify);
-    let about = (engine.upload_shape().unwrap(), params.digest());
-    let transport = store::read_transport(&folder).unwrap();
-    let server = Server::bind(address, Limits::default(), about, transport, &answerer).unwrap();
-    run(&server.with_jobs(&jobs))
+    let users: Vec<_> = keys.iter().map(|keys| Loaded::new(keys)).collect();
+    let jobs: Vec<_> = users.iter().map(|user| user.jobs(jobs)).collect();
+    let answerers: Vec<_> = users
+        .iter()
+        .map(|user| |upload, notify: &mut dyn FnMut(_)| user.engine.answer(upload, notify))
+        .collect();
+    let parts = users.iter().zip(&answerers).zip(&jobs);
+    let users = parts.map(|((user, answerer), jobs)| {
+        let about = (user.engine.upload_shape().unwrap(), user.engine.params().digest());
+        User::new(about, &user.transport, answerer).with_jobs(jobs)
+    });
+    run(&Server::bind(address, Limits::default(), users.collect()).unwrap())
 }
