@@ -37,7 +37,7 @@ pub struct Cpu {
     ring: Arc<Ring>,
     encoder: Arc<Encoder>,
     keys: Arc<EvaluationKeys>,
-    bootstrap: Option<refresh::Bootstrap>,
+    bootstrap: Option<Arc<refresh::Bootstrap>>,
     observer: Option<Arc<dyn Observer>>,
     /// Primes that encoded vectors have beside those of their level.
     spare: Basis,
@@ -66,6 +66,13 @@ impl Cpu {
     #[must_use]
     pub fn with_keys(self, keys: EvaluationKeys) -> Self {
         Self { keys: Arc::new(keys), ..self }
+    }
+
+    /// Another one with these keys, which shares the ring and what was prepared.
+    #[must_use]
+    pub fn sharing(&self, keys: EvaluationKeys) -> Self {
+        let bootstrap = self.bootstrap.clone();
+        Self { keys: Arc::new(keys), bootstrap, observer: None, ..self.alike() }
     }
 
     /// With somebody who is told of every operation.

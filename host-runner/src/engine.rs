@@ -81,6 +81,19 @@ impl Engine {
         Ok(Self { cpu, model, adapter: Personal::Nothing, levels, recorder: None })
     }
 
+    /// Another one with the keys of a server's folder for the same model and parameters, which shares all else.
+    ///
+    /// # Errors
+    /// If a key is missing, damaged or of other parameters.
+    pub fn beside(&self, folder: &Path, manifest: &Manifest, plan: &Plan) -> Result<Self> {
+        let (params, ring) = (self.params(), self.cpu.ring());
+        manifest.check(params)?;
+        let specs = check_keys(folder, manifest, params, plan.keys())?;
+        let cpu = self.cpu.sharing(read_keys(folder, &specs, params, ring)?);
+        let (model, levels) = (self.model.clone(), plan.levels().clone());
+        Ok(Self { cpu, model, adapter: Personal::Nothing, levels, recorder: None })
+    }
+
     /// What an adapter has to be encrypted for.
     #[must_use]
     pub fn target(&self) -> Target<'_> {

@@ -120,8 +120,8 @@ impl Cpu {
             slots_to_coeffs: Transform::slots_to_coeffs(&self, to_coeffs)?,
         };
         let edge = edge_ring(&self.ring, &self.params)?;
-        self.bootstrap =
-            Some(Bootstrap { edge, dft, narrow: BTreeMap::new(), eval_mod, row_scale });
+        let bootstrap = Bootstrap { edge, dft, narrow: BTreeMap::new(), eval_mod, row_scale };
+        self.bootstrap = Some(Arc::new(bootstrap));
         Ok(self)
     }
 
@@ -130,7 +130,8 @@ impl Cpu {
     /// other coefficients, and a transform of that subring with few diagonals follows.
     ///
     /// # Errors
-    /// If [`Self::with_bootstrap`] did not come before, or the rows are too few or too many.
+    /// If [`Self::with_bootstrap`] did not come before or another one shares what it prepared, or the rows are too few
+    /// or too many.
     pub fn with_narrow_bootstrap(mut self, rows: usize) -> Result<Self, Error> {
         let all = self.rows_per_pack();
         if !rows.is_power_of_two() || rows >= all {
@@ -143,7 +144,7 @@ impl Cpu {
         let setting = Setting { at, constant: 0.5 };
         let transform =
             Transform::narrow_coeffs_to_slots(&self.for_every_chain(), period, setting)?;
-        let bootstrap = self.bootstrap.as_mut();
+        let bootstrap = self.bootstrap.as_mut().and_then(Arc::get_mut);
         let bootstrap = bootstrap.ok_or(Error::InvalidParameters(UNPREPARED))?;
         bootstrap.narrow.insert(rows, transform);
         Ok(self)
@@ -216,7 +217,7 @@ impl Cpu {
     }
 
     fn bootstrap(&self) -> Result<&Bootstrap, Error> {
-        self.bootstrap.as_ref().ok_or(Error::InvalidParameters(UNPREPARED))
+        self.bootstrap.as_deref().ok_or(Error::InvalidParameters(UNPREPARED))
     }
 
     /// `q0`, exactly.
@@ -267,7 +268,7 @@ impl Cpu {
     }
 
     /// The same ring and keys without transforms.
-    fn alike(&self) -> Self {
+    pub(super) fn alike(&self) -> Self {
         Self {
             params: self.params.clone(),
             ring: Arc::clone(&self.ring),

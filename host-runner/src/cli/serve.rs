@@ -1,5 +1,6 @@
 //! `host-runner serve`: the server, which holds evaluation keys and weights and no secret.
 
+use alloc::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
@@ -79,12 +80,15 @@ impl Serve {
         // Beside others' keys a job takes what is left of what there is now.
         let limit =
             if all.len() > 1 { self.memory.or_else(memory::available) } else { self.memory };
-        let load = |user: Planned| {
+        let mut users: Vec<Job> = Vec::new();
+        for user in all {
             let others = resident - user.resident_bytes()?;
-            let job = user.load(limit.map(|limit| limit.saturating_sub(others)))?;
-            Ok(job.traced(self.trace.as_deref()).training(self.jobs.as_deref()))
-        };
-        let users = all.into_iter().map(load).collect::<Result<Vec<_>>>()?;
+            let digest = user.params.digest();
+            let alike = users.iter().find(|other| other.engine.params().digest() == digest);
+            let limit = limit.map(|limit| limit.saturating_sub(others));
+            let job = user.load(alike.map(|other| &other.engine), limit)?;
+            users.push(job.traced(self.trace.as_deref()).training(self.jobs.as_deref()));
+        }
         let until = if self.once { Until::Answered } else { Until::Stopped };
         serve(&users, &self.listen, until, self.json.as_deref())
     }
@@ -142,10 +146,14 @@ impl Planned {
         Ok(others + keys.resident_bytes(&self.params) + adapter)
     }
 
-    /// Loads keys, model and adapter, for a user whose jobs may take so much memory.
-    fn load(self, memory: Option<u64>) -> Result<Job> {
+    /// Loads keys and adapter beside an engine for the same model and parameters, if there is one, for a user whose jobs
+    /// may take so much memory.
+    fn load(self, alike: Option<&Engine>, memory: Option<u64>) -> Result<Job> {
         let Self { keys, manifest, params, folder, adapter, plan, .. } = self;
-        let mut engine = Engine::load(&keys, &manifest, &params, &plan, folder.into_model())?;
+        let mut engine = match alike {
+            Some(engine) => engine.beside(&keys, &manifest, &plan)?,
+            None => Engine::load(&keys, &manifest, &params, &plan, folder.into_model())?,
+        };
         if let Some(adapter) = adapter {
             let mut warn = |text: &str| eprintln!("warning: {text}; the state before it is taken");
             let adapter = adapter.read(engine.target(), &mut warn)?;
@@ -163,15 +171,22 @@ fn give(all: &mut [Planned], path: &Path) -> Result<()> {
     if let [user] = all {
         return user.adapt(user.open(path)?);
     }
-    let mut fitting = all.iter_mut().filter_map(|user| Some((user.open(path).ok()?, user)));
-    match (fitting.next(), fitting.next()) {
-        (Some((adapter, user)), None) => user.adapt(adapter),
-        (None, _) => bail!("{} is of none of these users, or damaged", path.display()),
-        _ => bail!("{} could be of more than one of these users", path.display()),
+    let (mut fitting, mut refused) = (Vec::new(), Vec::new());
+    for user in all {
+        match user.open(path) {
+            Ok(adapter) => fitting.push((adapter, user)),
+            Err(error) => refused.push(format!("{}: {error:#}", user.keys.display())),
+        }
+    }
+    ensure!(fitting.len() < 2, "{} could be of more than one of these users", path.display());
+    match fitting.pop() {
+        Some((adapter, user)) => user.adapt(adapter),
+        None => bail!("{} is of none of these users: {}", path.display(), refused.join("; ")),
     }
 }
 
-/// Checks that there is memory for all together, of whom one at a time is computed for; returns what stays there.
+/// Checks that there is memory for all together, who share the matrices of a preset and of whom one at a time is computed
+/// for; returns what stays there.
 fn check(all: &[Planned], limit: Option<u64>) -> Result<u64> {
     let first = all.first().context("no --keys")?;
     let preset = first.manifest.preset();
@@ -179,7 +194,12 @@ fn check(all: &[Planned], limit: Option<u64>) -> Result<u64> {
     if all.len() > 1 {
         name = format!("{name} to {} users", all.len());
     }
-    let resident = all.iter().map(Planned::resident_bytes).sum::<Result<u64>>()?;
+    let (mut resident, mut presets) = (0, BTreeSet::new());
+    for user in all {
+        let is_new = presets.insert(user.params.digest());
+        let shared = if is_new { 0 } else { user.plan.report.transform_bytes };
+        resident += user.resident_bytes()? - shared;
+    }
     let work = all.iter().map(|user| user.plan.report.work_bytes).max().unwrap_or(0);
     memory::check(&name, resident + work, limit)?;
     Ok(resident)
@@ -210,7 +230,7 @@ impl Job {
         adapter.map_or(Ok(()), |path| give(&mut all, path))?;
         check(&all, memory)?;
         let [user] = all;
-        user.load(memory)
+        user.load(None, memory)
     }
 
     /// With a trace written to `path` after each answer, if there is one.

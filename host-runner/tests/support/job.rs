@@ -172,12 +172,16 @@ struct Loaded {
 }
 
 impl Loaded {
-    fn new(keys: &Path) -> Self {
+    /// Beside an engine for the same model and parameters, if there is one.
+    fn new(keys: &Path, alike: Option<&Engine>) -> Self {
         let (folder, params) = (keys.join(SERVER), small::params());
         let manifest = Manifest::open(&folder).unwrap();
         let model = ModelFolder::open(&keys.join("model")).unwrap().into_model();
         let plan = Plan::new(&params, &model).unwrap();
-        let engine = Engine::load(&folder, &manifest, &params, &plan, model).unwrap();
+        let engine = match alike {
+            Some(engine) => engine.beside(&folder, &manifest, &plan).unwrap(),
+            None => Engine::load(&folder, &manifest, &params, &plan, model).unwrap(),
+        };
         let transport = store::read_transport(&folder).unwrap();
         Self { folder, manifest, transport, engine }
     }
@@ -196,7 +200,11 @@ pub(crate) fn serve<T>(
     address: &str,
     run: impl FnOnce(&Server<'_>) -> T,
 ) -> T {
-    let users: Vec<_> = keys.iter().map(|keys| Loaded::new(keys)).collect();
+    let mut users: Vec<Loaded> = Vec::new();
+    for keys in keys {
+        let user = Loaded::new(keys, users.first().map(|user| &user.engine));
+        users.push(user);
+    }
     let jobs: Vec<_> = users.iter().map(|user| user.jobs(jobs)).collect();
     let answerers: Vec<_> = users
         .iter()
