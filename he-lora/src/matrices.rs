@@ -11,9 +11,6 @@ use he_nn::layer::update::Linear;
 use he_nn::model::Config;
 use zeroize::Zeroize;
 
-/// The block of values among the outputs of [`Linear::Projections`].
-const VALUES: usize = 2;
-
 /// Which matrix has which number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
@@ -27,6 +24,12 @@ impl Order {
     pub fn new(config: &Config) -> Self {
         let layer = |linear: Linear| (linear, linear.blocks(config));
         Self { width: config.width, layers: Linear::all(config).into_iter().map(layer).collect() }
+    }
+
+    /// Features.
+    #[must_use]
+    pub const fn width(&self) -> usize {
+        self.width
     }
 
     /// How many matrices there are.
@@ -49,15 +52,15 @@ impl Order {
         first..first
     }
 
-    /// Whether the entries of an output of matrix `index` are trained: the last value of a token is a canary and stays
-    /// zero.
+    /// Whether the entries of an output of matrix `index` are trained: the last value of an attention and that of a
+    /// feed-forward network are canaries and stay zero.
     #[must_use]
     pub fn is_trained(&self, index: usize, output: usize) -> bool {
-        let mut projections = self.layers.iter().filter_map(|(linear, _)| match linear {
-            Linear::Projections(_) => Some(self.of(*linear).start + VALUES),
-            _ => None,
-        });
-        output + 1 < self.width || projections.all(|values| values != index)
+        let is_values = |(linear, _): &(Linear, _)| {
+            let values = matches!(linear, Linear::Projections(_) | Linear::Gates(_));
+            values && index + 1 == self.of(*linear).end
+        };
+        output + 1 < self.width || !self.layers.iter().any(is_values)
     }
 }
 
