@@ -2,7 +2,8 @@
 //! training is compared with.
 //!
 //! With `y = x W + s·(x A) B` for queries, keys and values, and for the head's dense layer, the trained numbers
-//! are `A`, `B` and the columns of the classes. All else is frozen. Functions and their derivatives are
+//! are `A`, `B` and the columns of the classes; or, with `y = x (W + D)` for every linear layer, `D` and these columns. All
+//! else is frozen. Functions and their derivatives are
 //! exact to the last bits; the last layer is computed for the first token alone, as under encryption.
 
 mod block;
@@ -10,10 +11,15 @@ mod math;
 
 use alloc::vec::Vec;
 
+use he_nn::layer::update::Linear;
 use he_nn::model::Model;
 
 use self::block::Block;
-use self::math::{normalise, normalise_back, product, product_back, update, update_back};
+use self::math::{
+    add_products, normalise, normalise_back, product, product_back, products_back, update,
+    update_back,
+};
+use crate::matrices::{Matrices, Order};
 use crate::parameters::{Parameters, Side, Vector};
 
 /// What is minimised.
@@ -69,7 +75,32 @@ pub fn evaluate(
     example: Example<'_>,
     loss: Loss,
 ) -> Outcome {
-    let config = model.config();
+    evaluate_with(model, (parameters, None), scaling, example, loss).0
+}
+
+/// The same with updates of whole matrices, and the gradient by their trained entries.
+#[must_use]
+pub fn evaluate_full(
+    model: &Model,
+    (parameters, updates): (&Parameters, &Matrices),
+    scaling: f64,
+    example: Example<'_>,
+    loss: Loss,
+) -> (Outcome, Matrices) {
+    let updates = (parameters, Some(updates));
+    let (outcome, gradient) = evaluate_with(model, updates, scaling, example, loss);
+    (outcome, gradient.unwrap_or_else(|| Matrices::zeros(model.config())))
+}
+
+fn evaluate_with(
+    model: &Model,
+    (parameters, updates): (&Parameters, Option<&Matrices>),
+    scaling: f64,
+    example: Example<'_>,
+    loss: Loss,
+) -> (Outcome, Option<Matrices>) {
+    let (config, order) = (model.config(), Order::new(model.config()));
+    let mut matrices = updates.map(|_| Matrices::zeros(config));
     let width = config.width;
     let mask: Vec<f64> =
         (0..config.tokens).map(|t| if t < example.length { 1.0 } else { 0.0 }).collect();
@@ -77,7 +108,8 @@ pub fn evaluate(
     let mut blocks = Vec::new();
     for layer in 0..model.layers().len() {
         let asking = if layer == 0 { config.tokens } else { 1 };
-        let block = Block { model, parameters, scaling, layer, mask: &mask, asking };
+        let (mask, order) = (&mask[..], &order);
+        let block = Block { model, parameters, scaling, layer, mask, asking, updates, order };
         let (out, tape) = block.forward(&stream);
         stream = out;
         blocks.push((block, tape));
@@ -87,6 +119,9 @@ pub fn evaluate(
     let head = |side| (0..parameters.shape().rank()).map(move |r| Vector::Dense { side, r });
     let head = |side| head(side).map(|v| parameters.vector(v)).collect::<Vec<_>>();
     update(&head(Side::Down), &head(Side::Up), scaling, &n, &mut dense);
+    if let Some(updates) = updates {
+        add_products(updates, order.of(Linear::Dense), &n, &mut dense);
+    }
     let hidden: Vec<f64> = dense.iter().map(|&y| libm::tanh(y)).collect();
     let classes: Vec<&[f64]> =
         (0..config.classes).map(|k| parameters.vector(Vector::Class(k))).collect();
@@ -111,12 +146,17 @@ pub fn evaluate(
     let mut g_n = product_back(&g_dense, &model.head().dense);
     let vector = |side, r| Vector::Dense { side, r };
     update_back((parameters, &mut gradient), &vector, scaling, (&n, &g_dense), &mut g_n);
+    if let (Some(updates), Some(gradient)) = (updates, &mut matrices) {
+        let numbers = order.of(Linear::Dense);
+        products_back((updates, gradient), numbers, (&n, &g_dense), &mut g_n);
+    }
     see("normalised stream", &g_n);
     let mut g_stream = normalise_back(&n, &root, &g_n, width);
     for (block, tape) in blocks.iter().rev() {
-        g_stream = block.backward(tape, &g_stream, &mut gradient, &mut derivatives);
+        let gradients = (&mut gradient, matrices.as_mut());
+        g_stream = block.backward(tape, &g_stream, gradients, &mut derivatives);
     }
-    Outcome { scores, loss: value, gradient, derivatives }
+    (Outcome { scores, loss: value, gradient, derivatives }, matrices)
 }
 
 impl Loss {

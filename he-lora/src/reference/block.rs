@@ -1,14 +1,18 @@
 //! One block of the transformer and its derivative.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use he_core::refresh::Weights;
+use he_nn::layer::update::Linear;
 use he_nn::model::{LayerWeights, Model};
 use he_nn::reference::{gelu, gelu_slope};
 
 use super::math::{
-    Attention, add, largest, normalise, normalise_back, product, product_back, update, update_back,
+    Attention, add, add_products, largest, normalise, normalise_back, product, product_back,
+    products_back, update, update_back,
 };
+use crate::matrices::{Matrices, Order};
 use crate::parameters::{Parameters, Side, Vector};
 use crate::plain::PROJECTIONS;
 use crate::reference::Derivative;
@@ -21,17 +25,22 @@ pub(super) struct Block<'a> {
     pub(super) layer: usize,
     pub(super) mask: &'a [f64],
     pub(super) asking: usize,
+    /// Updates of whole matrices, if there are any, and their order.
+    pub(super) updates: Option<&'a Matrices>,
+    pub(super) order: &'a Order,
 }
 
 /// What a derivative needs.
 pub(super) struct Tape {
     n: Vec<f64>,
     roots: Vec<f64>,
+    out: Vec<f64>,
     projections: [Vec<f64>; PROJECTIONS],
     inner_n: Vec<f64>,
     inner_roots: Vec<f64>,
     gate: Vec<f64>,
     value: Vec<f64>,
+    hidden: Vec<f64>,
 }
 
 impl Block<'_> {
@@ -50,18 +59,26 @@ impl Block<'_> {
                 (0..self.parameters.shape().rank()).map(vector).collect::<Vec<_>>()
             });
             update(&down, &up, self.scaling, x, &mut y);
+            self.add_products(self.numbers(Linear::Projections, c..c + 1), x, &mut y);
             y
         });
         let out = self.attention(&projections).forward();
         let asked = self.asking * width;
         let mut stream = stream[..asked].to_vec();
-        add(&mut stream, 1.0, &product(&out, &weights.attention.output));
+        let linear = |x: &[f64], weights: &Weights, numbers| {
+            let mut y = product(x, weights);
+            self.add_products(numbers, x, &mut y);
+            y
+        };
+        let output = self.numbers(Linear::Output, 0..1);
+        add(&mut stream, 1.0, &linear(&out, &weights.attention.output, output));
         let (inner_n, inner_roots) = normalise(&stream, width, self.mask);
-        let gate = product(&inner_n, &weights.feed_forward.gate);
-        let value = product(&inner_n, &weights.feed_forward.value);
+        let (gates, values, units) = self.network();
+        let gate = linear(&inner_n, &weights.feed_forward.gate, gates);
+        let value = linear(&inner_n, &weights.feed_forward.value, values);
         let hidden: Vec<f64> = gate.iter().zip(&value).map(|(&g, v)| gelu(g) * v).collect();
-        add(&mut stream, 1.0, &product(&hidden, &weights.feed_forward.output));
-        (stream, Tape { n, roots, projections, inner_n, inner_roots, gate, value })
+        add(&mut stream, 1.0, &linear(&hidden, &weights.feed_forward.output, units));
+        (stream, Tape { n, roots, out, projections, inner_n, inner_roots, gate, value, hidden })
     }
 
     /// The derivative by the stream before this block, which the first one leaves out, from that by
@@ -70,37 +87,46 @@ impl Block<'_> {
         &self,
         tape: &Tape,
         g: &[f64],
-        gradient: &mut Parameters,
+        (gradient, mut matrices): (&mut Parameters, Option<&mut Matrices>),
         seen: &mut Vec<Derivative>,
     ) -> Vec<f64> {
         let (width, weights) = (self.width(), self.weights());
+        let mut back = |x: &[f64], g: &[f64], weights: &Weights, numbers| {
+            let mut g_x = product_back(g, weights);
+            if let (Some(updates), Some(gradient)) = (self.updates, &mut matrices) {
+                products_back((updates, gradient), numbers, (x, g), &mut g_x);
+            }
+            g_x
+        };
+        let (gates, values, units) = self.network();
         let mut see = |what, x: &[f64]| {
             seen.push(Derivative { layer: Some(self.layer), what, largest: largest(x) });
         };
         see("stream", g);
-        let g_hidden = product_back(g, &weights.feed_forward.output);
+        let g_hidden = back(&tape.hidden, g, &weights.feed_forward.output, units);
         see("units", &g_hidden);
-        let gates = tape.gate.iter().zip(&tape.value).zip(&g_hidden);
+        let triples = tape.gate.iter().zip(&tape.value).zip(&g_hidden);
         let g_gate: Vec<f64> =
-            gates.map(|((&gate, value), g)| g * value * gelu_slope(gate)).collect();
-        let values = tape.gate.iter().zip(&g_hidden);
-        let g_value: Vec<f64> = values.map(|(&gate, g)| g * gelu(gate)).collect();
-        let mut g_n = product_back(&g_gate, &weights.feed_forward.gate);
-        add(&mut g_n, 1.0, &product_back(&g_value, &weights.feed_forward.value));
+            triples.map(|((&gate, value), g)| g * value * gelu_slope(gate)).collect();
+        let pairs = tape.gate.iter().zip(&g_hidden);
+        let g_value: Vec<f64> = pairs.map(|(&gate, g)| g * gelu(gate)).collect();
+        let mut g_n = back(&tape.inner_n, &g_gate, &weights.feed_forward.gate, gates);
+        add(&mut g_n, 1.0, &back(&tape.inner_n, &g_value, &weights.feed_forward.value, values));
         see("normalised stream", &g_n);
         let mut g_stream = g.to_vec();
         add(&mut g_stream, 1.0, &normalise_back(&tape.inner_n, &tape.inner_roots, &g_n, width));
         see("stream after the attention", &g_stream);
 
-        let g_out = product_back(&g_stream, &weights.attention.output);
+        let output = self.numbers(Linear::Output, 0..1);
+        let g_out = back(&tape.out, &g_stream, &weights.attention.output, output);
         see("attention", &g_out);
         let derivatives = self.attention(&tape.projections).backward(&g_out);
         let mut g_n = alloc::vec![0.0; tape.n.len()];
         for (c, g) in derivatives.iter().enumerate() {
             see(["queries", "keys", "values"][c], g);
-            add(&mut g_n, 1.0, &product_back(g, self.projection(c)));
-            let vector = |side, r| self.vector(c, side, r);
-            let x = self.asked(c, &tape.n);
+            let (vector, x) = (|side, r| self.vector(c, side, r), self.asked(c, &tape.n));
+            let numbers = self.numbers(Linear::Projections, c..c + 1);
+            add(&mut g_n, 1.0, &back(x, g, self.projection(c), numbers));
             update_back((self.parameters, gradient), &vector, self.scaling, (x, g), &mut g_n);
         }
         see("attention's inputs", &g_n);
@@ -116,6 +142,25 @@ impl Block<'_> {
         let config = self.model.config();
         let kernel = config.layers[self.layer].kernel;
         Attention { kernel, heads: config.heads, width: config.width, mask: self.mask, q, k, v }
+    }
+
+    fn add_products(&self, numbers: Range<usize>, x: &[f64], y: &mut [f64]) {
+        if let Some(updates) = self.updates {
+            add_products(updates, numbers, x, y);
+        }
+    }
+
+    /// The numbers of some of the matrices of a linear layer of this block.
+    fn numbers(&self, linear: fn(usize) -> Linear, part: Range<usize>) -> Range<usize> {
+        let first = self.order.of(linear(self.layer)).start;
+        first + part.start..first + part.end
+    }
+
+    /// Those of gates, values and the output of the feed-forward network.
+    fn network(&self) -> (Range<usize>, Range<usize>, Range<usize>) {
+        let blocks = self.model.config().hidden / self.width();
+        let inner = |part| self.numbers(Linear::Gates, part);
+        (inner(0..blocks), inner(blocks..2 * blocks), self.order.of(Linear::Units(self.layer)))
     }
 
     /// The tokens that projection `c` is wanted of.

@@ -3,10 +3,12 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use he_core::refresh::Weights;
 use he_nn::model::Kernel;
 
+use crate::matrices::Matrices;
 use crate::parameters::{Parameters, Side, Vector};
 
 /// `x W`.
@@ -33,6 +35,54 @@ pub(super) fn product_back(g: &[f64], weights: &Weights) -> Vec<f64> {
     tokens
         .flat_map(|g| weights.entries.chunks_exact(weights.outputs).map(move |w| row(g, w)))
         .collect()
+}
+
+/// Adds `x D` to `y`, for matrices from all blocks of features of one to all blocks of the other.
+pub(super) fn add_products(all: &Matrices, numbers: Range<usize>, x: &[f64], y: &mut [f64]) {
+    let [inputs, outputs] = blocks(&numbers, x.len(), y.len());
+    let width = all.order().width();
+    for (x, y) in x.chunks_exact(inputs * width).zip(y.chunks_exact_mut(outputs * width)) {
+        for (i, x) in x.chunks_exact(width).enumerate() {
+            for (o, y) in y.chunks_exact_mut(width).enumerate() {
+                let matrix = all.matrix(numbers.start + outputs * i + o);
+                for (x, row) in x.iter().zip(matrix.chunks_exact(width)) {
+                    y.iter_mut().zip(row).for_each(|(y, w)| *y += x * w);
+                }
+            }
+        }
+    }
+}
+
+/// The derivatives of [`add_products`]: those by the trained entries, and what is added to that by `x`.
+pub(super) fn products_back(
+    (all, gradient): (&Matrices, &mut Matrices),
+    numbers: Range<usize>,
+    (x, g): (&[f64], &[f64]),
+    g_x: &mut [f64],
+) {
+    let [inputs, outputs] = blocks(&numbers, x.len(), g.len());
+    let width = all.order().width();
+    let tokens = x.chunks_exact(inputs * width).zip(g_x.chunks_exact_mut(inputs * width));
+    for ((x, g_x), g) in tokens.zip(g.chunks_exact(outputs * width)) {
+        for (i, x) in x.chunks_exact(width).enumerate() {
+            for (o, g) in g.chunks_exact(width).enumerate() {
+                let index = numbers.start + outputs * i + o;
+                let rows = all.matrix(index).chunks_exact(width).zip(&mut g_x[i * width..]);
+                rows.for_each(|(row, g_x)| *g_x += dot(row, g));
+                for (entry, sum) in gradient.matrix_mut(index).iter_mut().enumerate() {
+                    if all.is_trained(index, entry % width) {
+                        *sum += x[entry / width] * g[entry % width];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How many blocks of features go in and come out of a linear layer: on one side there is one.
+const fn blocks(numbers: &Range<usize>, input: usize, output: usize) -> [usize; 2] {
+    let count = numbers.end - numbers.start;
+    if input > output { [count, 1] } else { [1, count] }
 }
 
 /// Every token over the root of its mean square, padding's with 1 more, and the inverse roots.

@@ -6,8 +6,10 @@ use core::cell::RefCell;
 use core::ops::{Add, Mul, Sub};
 
 use he_core::refresh::Weights;
+use he_lora::matrices::Matrices;
 use he_lora::parameters::{Parameters, Side, Vector};
 use he_lora::reference::{Example, Loss};
+use he_nn::layer::update::Linear;
 use he_nn::model::{Kernel, Model};
 
 /// For each number, what it was made of and by what derivative.
@@ -113,12 +115,6 @@ fn dot(a: &[Number], b: &[Number]) -> Number {
     sum(a.iter().zip(b).map(|(a, b)| a * b))
 }
 
-fn product(x: &[Number], w: &Weights) -> Vec<Number> {
-    let unit = 1.0 / f64::from(1u32 << w.frac_bits);
-    let entry = |f: usize, g: usize| f64::from(w.entries[f * w.outputs + g]) * unit;
-    (0..w.outputs).map(|g| sum((0..w.inputs).map(|f| x[f].scaled(entry(f, g))))).collect()
-}
-
 fn norm(x: &[Number], extra: f64) -> Vec<Number> {
     let mean = dot(x, x).scaled(1.0 / f64::from(u32::try_from(x.len()).unwrap()));
     let root = mean.plus(extra).power(-0.5);
@@ -129,10 +125,11 @@ fn added(x: &[Number], y: &[Number]) -> Vec<Number> {
     x.iter().zip(y).map(|(x, y)| x + y).collect()
 }
 
-/// The model, with parameters as numbers.
+/// The model, with parameters and then updates of matrices as numbers.
 struct Net<'a> {
     model: &'a Model,
     parameters: &'a Parameters,
+    updates: &'a Matrices,
     trained: Vec<Number>,
     scaling: f64,
 }
@@ -145,13 +142,27 @@ impl Net<'_> {
         &self.trained[start..start + shape.width()]
     }
 
+    /// `x (W + D)`, with `D` in blocks from number `first` of a layer on.
+    fn product(&self, x: &[Number], w: &Weights, (linear, first): (Linear, usize)) -> Vec<Number> {
+        let (unit, width) = (1.0 / f64::from(1u32 << w.frac_bits), self.model.config().width);
+        let entry = |f: usize, g: usize| {
+            let block = f / width * (w.outputs / width) + g / width;
+            let matrix = self.updates.of(linear).start + first + block;
+            let inside = f % width * width + g % width;
+            let update = self.parameters.numbers().len() + matrix * width * width + inside;
+            self.trained[update].plus(f64::from(w.entries[f * w.outputs + g]) * unit)
+        };
+        (0..w.outputs).map(|g| sum((0..w.inputs).map(|f| &x[f] * &entry(f, g)))).collect()
+    }
+
     fn project(
         &self,
         x: &[Number],
         w: &Weights,
+        place: (Linear, usize),
         vector: &dyn Fn(Side, usize) -> Vector,
     ) -> Vec<Number> {
-        let mut y = product(x, w);
+        let mut y = self.product(x, w, place);
         for r in 0..self.parameters.shape().rank() {
             let inner = dot(self.vector(vector(Side::Down, r)), x).scaled(self.scaling);
             let up = self.vector(vector(Side::Up, r));
@@ -177,7 +188,8 @@ impl Net<'_> {
         let attention = &weights.attention;
         let projected = |c: usize, w: &Weights| -> Vec<Vec<Number>> {
             let vector = |side, r| Vector::Projection { layer, projection: c, side, r };
-            n.iter().map(|n| self.project(n, w, &vector)).collect()
+            let place = (Linear::Projections(layer), c);
+            n.iter().map(|n| self.project(n, w, place, &vector)).collect()
         };
         let q = projected(0, &attention.query);
         let k = projected(1, &attention.key);
@@ -204,38 +216,45 @@ impl Net<'_> {
                         h.map(|f| sum(kernel.iter().enumerate().map(|(j, p)| p * &v[j][f]))),
                     );
                 }
-                let x = added(&x[i], &product(&out, &attention.output));
+                let x = added(
+                    &x[i],
+                    &self.product(&out, &attention.output, (Linear::Output(layer), 0)),
+                );
                 let n = norm(&x, padding(i));
-                let gates = product(&n, &weights.feed_forward.gate);
-                let values = product(&n, &weights.feed_forward.value);
+                let (network, gates) = (&weights.feed_forward, Linear::Gates(layer));
+                let blocks = config.hidden / config.width;
+                let values = self.product(&n, &network.value, (gates, blocks));
+                let gates = self.product(&n, &network.gate, (gates, 0));
                 let hidden: Vec<_> =
                     gates.iter().zip(&values).map(|(g, v)| &g.gelu() * v).collect();
-                added(&x, &product(&hidden, &weights.feed_forward.output))
+                added(&x, &self.product(&hidden, &network.output, (Linear::Units(layer), 0)))
             })
             .collect()
     }
 }
 
-/// The loss and its derivative by every number among the parameters.
+/// The loss and its derivative by every number among the parameters, and then by every entry of the updates of matrices.
 pub(crate) fn loss_and_gradient(
     model: &Model,
-    parameters: &Parameters,
+    (parameters, updates): (&Parameters, &Matrices),
     scaling: f64,
     example: Example<'_>,
     loss: Loss,
 ) -> (f64, Vec<f64>) {
     let graph = Graph::default();
     let leaf = |&value: &f64| Number::new(&graph, value, Vec::new());
-    let trained: Vec<Number> = parameters.numbers().iter().map(leaf).collect();
+    let entries = (0..updates.count()).flat_map(|index| updates.matrix(index));
+    let trained: Vec<Number> = parameters.numbers().iter().chain(entries).map(leaf).collect();
     let count = trained.len();
-    let net = Net { model, parameters, trained, scaling };
+    let net = Net { model, parameters, updates, trained, scaling };
     let config = model.config();
     let tokens = example.embedding.chunks_exact(config.width);
     let x: Vec<Vec<Number>> = tokens.map(|row| row.iter().map(leaf).collect()).collect();
     let x = net.block(0, &x, config.tokens, example.length);
     let x = net.block(1, &x, 1, example.length);
     let n = norm(&x[0], 0.0);
-    let dense = net.project(&n, &model.head().dense, &|side, r| Vector::Dense { side, r });
+    let dense = net
+        .project(&n, &model.head().dense, (Linear::Dense, 0), &|side, r| Vector::Dense { side, r });
     let hidden: Vec<Number> = dense.iter().map(Number::tanh).collect();
     let scores: Vec<Number> =
         (0..config.classes).map(|k| dot(net.vector(Vector::Class(k)), &hidden)).collect();
