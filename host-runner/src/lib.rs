@@ -14,6 +14,7 @@ pub mod threads;
 pub mod turn;
 
 // What is read and written.
+pub mod objective;
 pub mod dataset;
 pub mod evidence;
 pub mod import;

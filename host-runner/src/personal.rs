@@ -19,6 +19,7 @@ use crate::adapter::encrypted::{self, Encrypted, Target};
 use crate::adapter::plain::PlainAdapter;
 use crate::finetune::job::Job;
 use crate::finetune::owner::Owner;
+use crate::finetune::settings::Settings;
 use crate::import::ModelFolder;
 use crate::random;
 use crate::store::{self, Manifest, OWNER, owner};
@@ -108,7 +109,8 @@ pub fn owned(path: &Path, keys: Option<&Path>, folder: &ModelFolder) -> Result<P
     let owner = Owner::open(keys, folder)?;
     let job = find(path, owner.client().identity(), folder.model())?;
     let parameters = owner.decrypt(&job).with_context(|| path.display().to_string())?;
-    PlainAdapter::trained(parameters, job.declared().settings.alpha, folder.model())
+    let Settings { alpha, loss, .. } = job.declared().settings;
+    PlainAdapter::trained(parameters, (alpha, loss), folder.model())
 }
 
 /// An adapter on its way to a server of this process; what was made for it is removed in the end.

@@ -87,11 +87,12 @@ pub struct ServeReport {
 pub struct ClearReport {
     /// The text.
     pub sentence: String,
-    /// The name of the class.
+    /// The name of the class, or the number that an adapter answers with.
     pub label: String,
     /// The classes' scores.
     pub logits: Vec<f64>,
-    /// The scores as probabilities.
+    /// The scores as probabilities; absent where they are not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub probabilities: Vec<f64>,
 }
 
@@ -100,11 +101,12 @@ pub struct ClearReport {
 pub struct InferReport {
     /// The text.
     pub sentence: String,
-    /// The name of the class.
+    /// The name of the class, or the number that an adapter answers with.
     pub label: String,
     /// The decrypted scores.
     pub logits: Vec<f64>,
-    /// The decrypted scores as probabilities.
+    /// The decrypted scores as probabilities; absent where they are not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub probabilities: Vec<f64>,
     /// The plaintext model's scores.
     pub plain_logits: Vec<f64>,

@@ -9,8 +9,12 @@ mod job;
 mod small;
 
 use std::fs;
+use std::process::Command;
 
+use he_lora::parameters::Vector;
+use host_runner::adapter::plain;
 use host_runner::finetune::exchange::Part;
+use host_runner::objective::Objective;
 use job::Setup;
 
 #[test]
@@ -42,7 +46,7 @@ fn a_job_with_a_damaged_state_ends_where_the_run_in_the_clear_does_and_tells_its
 fn jobs_of_two_owners_with_one_number_in_one_folder_do_not_mix() {
     let first = Setup::insecure("finetune-first", |_| {});
     let mut second = Setup::insecure("finetune-second", |settings| settings.seed = 2);
-    second.examples.iter_mut().for_each(|example| example.label = 1 - example.label);
+    second.examples.iter_mut().for_each(|example| example.label.reverse());
     let jobs = first.path("jobs");
     // Whoever has other keys is not listened to.
     let refused = first.while_serving(&jobs, |address| second.follow(address, 2)).err().unwrap();
@@ -118,4 +122,43 @@ fn a_destroyed_state_is_taken_back_and_the_clear_run_says_what_left_its_range() 
     let good = number.parse::<u32>().unwrap() - 1;
     let states = Setup::states(&jobs);
     assert_eq!(states.last().cloned().unwrap_or_default(), format!("{good:06}.state"), "{text}");
+}
+
+#[test]
+fn a_job_with_real_labels_ends_where_the_run_in_the_clear_does_and_answers_with_a_number() {
+    let loss = Objective::SquaredReal;
+    let mut setup = Setup::insecure("finetune-real", |settings| settings.loss = loss);
+    for (example, y) in setup.examples.iter_mut().zip(["0.75", "-0.5", "-1", "0.25"]) {
+        example.label = loss.label(y, 2).unwrap();
+    }
+    let (_, state, seen) =
+        setup.while_serving(&setup.path("jobs"), |address| setup.follow(address, 2)).unwrap();
+    setup.check(&state);
+    for (seen, loss) in seen.iter().zip(setup.rehearse().report.losses) {
+        assert!((seen.loss - loss).abs() < 1e-3, "{} and {loss}", seen.loss);
+    }
+    let other = state.parameters.vector(Vector::Class(1));
+    assert!(other.iter().all(|x| x.abs() < 1e-3), "{other:?}");
+
+    // Its file says what it is: one answer is a number, and a file of classes has nothing to say of it.
+    let (adapter, model, file) =
+        (setup.path("mine.safetensors"), setup.path("model"), setup.path("dev.tsv"));
+    let alpha = setup.declared.settings.alpha;
+    plain::save(&adapter, setup.folder.model(), (alpha, loss), &state.parameters).unwrap();
+    fs::write(&file, "sentence\tlabel\ndull\t1\n").unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_host-runner"));
+        command.args(arguments).arg("--clear").arg("--model").arg(&model);
+        let output = command.arg("--adapter").arg(&adapter).output().unwrap();
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap())
+    };
+    let [said, _] = run(&["infer", "a dull film"]);
+    let (answer, logits) = said.split_once('\n').unwrap();
+    let score = logits.strip_prefix("logits  ").unwrap().split_whitespace().next().unwrap();
+    assert!(
+        (answer.parse::<f64>().unwrap() - score.parse::<f64>().unwrap()).abs() < 1e-4,
+        "{said}"
+    );
+    let [_, refused] = run(&["eval", "--file", file.to_str().unwrap()]);
+    assert!(refused.contains("answers with a number"), "{refused}");
 }

@@ -230,7 +230,7 @@ fn an_owner_who_is_gone_finds_the_upload_and_the_job_where_the_server_has_come_t
 fn questions_and_jobs_of_two_users_of_one_process_run_side_by_side_and_do_not_mix() {
     let first = Setup::insecure("finetune-user", |_| {});
     let mut second = Setup::insecure("finetune-other-user", |settings| settings.seed = 2);
-    second.examples.iter_mut().for_each(|example| example.label = 1 - example.label);
+    second.examples.iter_mut().for_each(|example| example.label.reverse());
     let process = Process::start(&[&first, &second], &first.path("jobs"), "127.0.0.1:0", None);
     thread::scope(|scope| {
         for setup in [&first, &second] {

@@ -27,6 +27,7 @@ use host_runner::adapter::plain::{self, PlainAdapter};
 use host_runner::authority::{self, Order};
 use host_runner::client::Decrypted;
 use host_runner::engine::Engine;
+use host_runner::objective::Objective;
 use host_runner::personal::Source;
 use host_runner::plan::Plan;
 use host_runner::store::{Existing, Manifest, OWNER, SERVER, owner};
@@ -67,7 +68,8 @@ impl Setup {
 
     fn export(&self, parameters: &Parameters) -> PathBuf {
         let path = self.path("mine.safetensors");
-        plain::save(&path, self.job.folder.model(), ALPHA, parameters).unwrap();
+        plain::save(&path, self.job.folder.model(), (ALPHA, Objective::CrossEntropy), parameters)
+            .unwrap();
         path
     }
 
@@ -193,9 +195,15 @@ fn an_exported_head_comes_back_and_scores_as_the_reference_does() {
     let example = reference::Example { embedding: &embedding, length, label: &[0.0, 1.0] };
     let wanted =
         reference::evaluate(setup.job.folder.model(), read, ALPHA, example, Loss::Squared).scores;
-    for found in
-        [adapter, PlainAdapter::trained(parameters, ALPHA, setup.job.folder.model()).unwrap()]
-    {
+    for found in [
+        adapter,
+        PlainAdapter::trained(
+            parameters,
+            (ALPHA, Objective::CrossEntropy),
+            setup.job.folder.model(),
+        )
+        .unwrap(),
+    ] {
         let found = clear::logits_with(&setup.job.folder, Some(&found), SENTENCE).unwrap();
         let error = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(error < 1e-6, "{found:?} and {wanted:?}");

@@ -14,8 +14,8 @@
 //! base_model.model.head.classes.weight                           classes × width
 //! ```
 //!
-//! `lora_alpha` stands among the file's metadata, or
-//! in an `adapter_config.json` beside it, as PEFT writes it.
+//! `lora_alpha`, and as `loss` what it was trained for, stand among the file's metadata, or
+//! `lora_alpha` in an `adapter_config.json` beside it, as PEFT writes it.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -32,6 +32,7 @@ use zeroize::Zeroizing;
 
 use super::MAX_RANK;
 use crate::files::{self, Access};
+use crate::objective::Objective;
 
 /// No file of an adapter is larger.
 const LIMIT: u64 = 1 << 28;
@@ -45,6 +46,9 @@ const HEAD: &str = "base_model.model.head";
 /// Metadata: what `scaling` is times the rank.
 const ALPHA: &str = "lora_alpha";
 
+/// Metadata: what it was trained for, the cross-entropy of classes if nothing is said.
+const LOSS: &str = "loss";
+
 /// Metadata: the digest of the model that the adapter is for.
 const MODEL: &str = "model_digest";
 
@@ -54,6 +58,7 @@ const MODEL: &str = "model_digest";
 pub struct PlainAdapter {
     updates: Vec<Update>,
     scaling: f64,
+    objective: Objective,
     /// The updates again, with those of the head.
     trained: Option<Parameters>,
 }
@@ -89,6 +94,7 @@ impl PlainAdapter {
             );
         }
         let alpha = alpha(&metadata, beside)?;
+        let objective = metadata.get(LOSS).map(|name| Objective::named(name)).transpose()?;
         let width = model.config().width;
         let mut tensors: HashMap<String, TensorView<'_>> =
             SafeTensors::deserialize(bytes).context(whole)?.tensors().into_iter().collect();
@@ -114,14 +120,19 @@ impl PlainAdapter {
         }
         let count = u32::try_from(rank).context("a rank beyond all bounds")?;
         let trained = head.map(|head| with_projections(head, &updates));
-        Ok(Self { updates, scaling: alpha / f64::from(count), trained })
+        let (scaling, objective) = (alpha / f64::from(count), objective.unwrap_or_default());
+        Ok(Self { updates, scaling, objective, trained })
     }
 
     /// What training came to, with updates multiplied by `alpha / rank`.
     ///
     /// # Errors
     /// If the last value of an update is not zero.
-    pub fn trained(parameters: Parameters, alpha: f64, model: &Model) -> Result<Self> {
+    pub fn trained(
+        parameters: Parameters,
+        (alpha, objective): (f64, Objective),
+        model: &Model,
+    ) -> Result<Self> {
         let shape = parameters.shape();
         let update = |layer| {
             let matrices = |side| {
@@ -134,7 +145,7 @@ impl PlainAdapter {
         };
         let updates = (0..model.layers().len()).map(update).collect::<Result<_, _>>()?;
         let rank = f64::from(u32::try_from(shape.rank())?);
-        Ok(Self { updates, scaling: alpha / rank, trained: Some(parameters) })
+        Ok(Self { updates, scaling: alpha / rank, objective, trained: Some(parameters) })
     }
 
     /// One update a layer.
@@ -147,6 +158,12 @@ impl PlainAdapter {
     #[must_use]
     pub const fn scaling(&self) -> f64 {
         self.scaling
+    }
+
+    /// What it was trained for.
+    #[must_use]
+    pub const fn objective(&self) -> Objective {
+        self.objective
     }
 
     /// All that was trained, if it has a head of its own.
@@ -274,14 +291,19 @@ pub fn create(
             tensors.add(name(layer, part, "B"), [width, rank], zeros);
         }
     }
-    tensors.write(path, model, alpha)
+    tensors.write(path, model, (alpha, Objective::default()))
 }
 
 /// Writes what training came to: the projections' updates, that of the head's dense layer, and the classes.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn save(path: &Path, model: &Model, alpha: f64, parameters: &Parameters) -> Result<()> {
+pub fn save(
+    path: &Path,
+    model: &Model,
+    (alpha, objective): (f64, Objective),
+    parameters: &Parameters,
+) -> Result<()> {
     let shape = parameters.shape();
     let (rank, width) = (shape.rank(), shape.width());
     let mut tensors = Tensors::default();
@@ -300,7 +322,7 @@ pub fn save(path: &Path, model: &Model, alpha: f64, parameters: &Parameters) -> 
     update(&|side, r| Vector::Dense { side, r }, &dense_name);
     let classes = rows(parameters, (0..shape.classes()).map(Vector::Class));
     tensors.add(classes_name(), [shape.classes(), width], classes.into_iter());
-    tensors.write(path, model, alpha)
+    tensors.write(path, model, (alpha, objective))
 }
 
 /// Tensors on their way to a file, in single precision.
@@ -314,7 +336,12 @@ impl Tensors {
         self.0.push((name, shape, Zeroizing::new(bytes)));
     }
 
-    fn write(&self, path: &Path, model: &Model, alpha: f64) -> Result<()> {
+    fn write(
+        &self,
+        path: &Path,
+        model: &Model,
+        (alpha, objective): (f64, Objective),
+    ) -> Result<()> {
         let views = self.0.iter().map(|(name, shape, bytes)| {
             Ok((name, TensorView::new(Dtype::F32, shape.to_vec(), bytes.as_slice())?))
         });
@@ -322,6 +349,7 @@ impl Tensors {
         let metadata = HashMap::from([
             ("format".to_owned(), "pt".to_owned()),
             (ALPHA.to_owned(), alpha.to_string()),
+            (LOSS.to_owned(), objective.name()),
             (MODEL.to_owned(), format!("{:016x}", super::digest(model))),
         ]);
         let file = Zeroizing::new(safetensors::serialize(views, Some(metadata))?);

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use he_core::wire;
 use rayon::prelude::*;
@@ -19,6 +19,7 @@ use crate::connection::Connection;
 use crate::dataset::{self, Example};
 use crate::finetune::rehearsal;
 use crate::import::ModelFolder;
+use crate::objective::Objective;
 use crate::personal::{self, HandedOver};
 use crate::progress::Progress;
 use crate::store::{DEVICE, SERVER};
@@ -95,11 +96,16 @@ impl Eval {
         let folder = ModelFolder::open(&self.model)?;
         let own = |path: &PathBuf| personal::owned(path, self.keys.as_deref(), &folder);
         let adapter = self.adapter.as_ref().map(own).transpose()?;
+        ensure!(
+            !adapter.as_ref().is_some_and(|adapter| adapter.objective().is_real()),
+            "the adapter answers with a number, so it has no accuracy; `finetune --dev` measures its squared error, and \
+             `infer` says what it answers"
+        );
         let classes = match &adapter {
             None => self.task.classes(),
             Some(_) => folder.model().config().classes,
         };
-        let mut examples = dataset::read(&self.file, classes, None)?;
+        let mut examples = dataset::read(&self.file, (Objective::CrossEntropy, classes), None)?;
         let long = rehearsal::take_long(&folder, &mut examples)?;
         if long > 0 {
             eprintln!("{}: {long} sentences are too long and left out", self.file.display());
@@ -116,7 +122,7 @@ impl Eval {
         let Asked { folder, adapter, examples } = asked;
         let is_correct = |example: &Example| {
             let logits = clear::logits_with(folder, adapter, &example.sentence)?;
-            Ok(usize::from(precision::largest(&logits) == example.label))
+            Ok(usize::from(precision::largest(&logits) == precision::largest(&example.label)))
         };
         let counts: Vec<usize> = examples.par_iter().map(is_correct).collect::<Result<_>>()?;
         let summary = ClearSummary::new(examples.len(), counts.iter().sum());
@@ -211,7 +217,7 @@ impl Questions<'_> {
         let decrypted = self.client.ask(connection, &example.sentence, &mut note)?;
         Ok(Outcome {
             sentence: example.sentence.clone(),
-            label: example.label,
+            label: precision::largest(&example.label),
             predicted: precision::largest(&decrypted.logits),
             plain_predicted: precision::largest(&plain_logits),
             error_bits: precision::error_bits(&decrypted.logits, &plain_logits),

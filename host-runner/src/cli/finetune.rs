@@ -22,7 +22,7 @@ use crate::finetune::follow::{Event, Follower, Seen};
 use crate::finetune::job::{self, Declared};
 use crate::finetune::owner::Owner;
 use crate::finetune::record::Record;
-use crate::finetune::rehearsal::{self, Prepared, State};
+use crate::finetune::rehearsal::{self, Measure, Prepared, State};
 use crate::finetune::remote::Remote;
 use crate::finetune::settings::Settings;
 use crate::import::ModelFolder;
@@ -39,11 +39,11 @@ Examples:
   host-runner serve --keys keys/server --listen 0.0.0.0:7000 --jobs jobs         # on the server
   host-runner finetune --train spam.tsv --limit 256 --keys keys --job job --server host:7000 --out mine.safetensors
 
-FILE has a line of headings with the columns 'sentence' and 'label'. A dry run trains in the clear: the same
-examples in the same order, with the same polynomials in the optimizer. It says how good the adapter will
-be, whether a range is left, and what the encrypted run takes. An encrypted run goes on where it was stopped:
-give the same command again. While this program is away a server goes on for --ahead iterations; the losses of
-iterations are decrypted here.";
+FILE has a line of headings with the columns 'sentence' and 'label': a class, from 0, or with `--loss squared-real` a
+number in -1 to 1. A dry run trains in the clear: the same examples in the same order, with the same polynomials in the
+optimizer. It says how good the adapter will be, whether a range is left, and what the encrypted run takes. An encrypted
+run goes on where it was stopped: give the same command again. While this program is away a server goes on for --ahead
+iterations; the losses of iterations are decrypted here.";
 
 /// How long a server may be gone.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -55,7 +55,7 @@ pub(super) struct Finetune {
     /// Tab-separated sentences and labels to learn from
     #[arg(long, value_name = "FILE")]
     train: PathBuf,
-    /// Others, to measure accuracy on in the clear
+    /// Others, to measure accuracy on in the clear, or the squared error of real labels
     #[arg(long, value_name = "FILE")]
     dev: Option<PathBuf>,
     /// Learn from the first so many sentences only
@@ -110,10 +110,10 @@ struct Summary {
     rehearsal: Option<rehearsal::Report>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ran: Vec<Seen>,
+    #[serde(flatten)]
+    measured: Option<Measure>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    accuracy: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    clear_accuracy: Option<f64>,
+    clear: Option<Measure>,
     #[serde(skip_serializing_if = "Option::is_none")]
     largest_difference: Option<f64>,
 }
@@ -122,9 +122,9 @@ impl Finetune {
     pub(super) fn run(&self) -> Result<()> {
         let folder = ModelFolder::open(&self.model)?;
         let settings = self.declared.settings();
-        let classes = folder.model().config().classes;
+        let labels = (settings.loss, folder.model().config().classes);
         let read = |path: &PathBuf, limit: Option<usize>| {
-            let mut examples = dataset::read(path, classes, None)?;
+            let mut examples = dataset::read(path, labels, None)?;
             let long = rehearsal::take_long(&folder, &mut examples)?;
             if long > 0 {
                 eprintln!("{}: {long} sentences are too long and left out", path.display());
@@ -159,9 +159,9 @@ impl Finetune {
             TrainingPlan::new(&params, run.folder.model(), &run.training, run.settings.batch)?;
         eprint!("{}", Expected(&plan.report, run.iterations));
         summary.plan = Some(plan.report);
-        summary.accuracy = run.accuracy(&rehearsed);
-        if let Some(accuracy) = summary.accuracy {
-            println!("accuracy {:.1} % of {}", 100.0 * accuracy, run.dev_count());
+        summary.measured = run.measure(&rehearsed);
+        if let Some(measured) = summary.measured {
+            println!("{measured} of {}", run.dev_count());
         }
         self.save(run, &rehearsed)?;
         Ok(summary)
@@ -198,11 +198,9 @@ impl Finetune {
         let mut summary = run.summary(record.iterations()?);
         summary.largest_difference = Some(difference);
         summary.rehearsal = rehearsed.rehearsal;
-        summary.accuracy = run.accuracy(&found);
-        summary.clear_accuracy = run.accuracy(&clear);
-        if let (Some(encrypted), Some(clear)) = (summary.accuracy, summary.clear_accuracy) {
-            let (a, b) = (100.0 * encrypted, 100.0 * clear);
-            println!("accuracy {a:.1} % of {}; of the run in the clear {b:.1} %", run.dev_count());
+        (summary.measured, summary.clear) = (run.measure(&found), run.measure(&clear));
+        if let (Some(encrypted), Some(clear)) = (summary.measured, summary.clear) {
+            println!("{encrypted} of {}; the run in the clear: {clear}", run.dev_count());
         }
         self.save(run, &found)?;
         Ok(summary)
@@ -247,7 +245,8 @@ impl Finetune {
 
     fn save(&self, run: &Run, parameters: &Parameters) -> Result<()> {
         let Some(path) = &self.out else { return Ok(()) };
-        plain::save(path, run.folder.model(), run.settings.alpha, parameters)?;
+        let Settings { alpha, loss, .. } = run.settings;
+        plain::save(path, run.folder.model(), (alpha, loss), parameters)?;
         println!("{}: the adapter, private", path.display());
         Ok(())
     }
@@ -290,9 +289,9 @@ impl Run {
         Ok((rehearsed.parameters, Summary { rehearsal, ..self.summary(Vec::new()) }))
     }
 
-    fn accuracy(&self, parameters: &Parameters) -> Option<f64> {
-        let dev = self.dev.as_ref()?;
-        Some(rehearsal::accuracy(&self.folder, &self.training, parameters, dev))
+    fn measure(&self, parameters: &Parameters) -> Option<Measure> {
+        let both = (&self.folder, &self.training);
+        Some(rehearsal::measure(both, self.settings.loss, parameters, self.dev.as_ref()?))
     }
 
     fn dev_count(&self) -> usize {

@@ -12,6 +12,7 @@ use crate::adapter::plain::PlainAdapter;
 use crate::client::{Client, DEFAULT_SENTENCE};
 use crate::connection::Connection;
 use crate::import::ModelFolder;
+use crate::objective::Objective;
 use crate::personal::{self, HandedOver};
 use crate::report::{ClearReport, InferReport};
 use crate::store::{DEVICE, SERVER};
@@ -81,10 +82,10 @@ impl Infer {
     fn run_clear(&self, asked: &Asked) -> Result<()> {
         let logits = self.plain_logits(asked)?;
         let label = asked.label(&logits)?;
-        let probabilities = precision::probabilities(&logits);
+        let probabilities = asked.probabilities(&logits);
         let report = ClearReport { sentence: self.sentence.clone(), label, logits, probabilities };
         if self.json.as_deref() != Some(Path::new("-")) {
-            println!("{}  ({})", report.label, super::decimals(&report.probabilities, 4));
+            println!("{}", headline(&report.label, &report.probabilities));
             println!("logits  {}", super::decimals(&report.logits, 6));
         }
         self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &report))
@@ -126,7 +127,7 @@ impl Infer {
         let report = InferReport {
             sentence: self.sentence.clone(),
             label: asked.label(&decrypted.logits)?,
-            probabilities: precision::probabilities(&decrypted.logits),
+            probabilities: asked.probabilities(&decrypted.logits),
             error_bits: precision::error_bits(&decrypted.logits, &plain_logits),
             logits: decrypted.logits,
             plain_logits,
@@ -150,18 +151,43 @@ struct Asked {
 }
 
 impl Asked {
-    /// The name of the class with the highest score: its number, if the classes are the adapter's own.
+    /// The name of the class with the highest score: its number, if the classes are the adapter's own. The first score,
+    /// if the adapter was trained to answer with a number.
     fn label(&self, logits: &[f64]) -> Result<String> {
         let class = precision::largest(logits);
+        if self.objective().is_real() {
+            let value = logits.first().context("an answer without scores")?;
+            return Ok(format!("{value:.4}"));
+        }
         if self.adapter.as_ref().is_some_and(|adapter| adapter.parameters().is_some()) {
             return Ok(format!("class {class}"));
         }
         self.folder.labels().get(class).cloned().context("a class without a name")
     }
+
+    /// Scores as probabilities: none if they were not trained to be that.
+    fn probabilities(&self, logits: &[f64]) -> Vec<f64> {
+        match self.objective() {
+            Objective::CrossEntropy => precision::probabilities(logits),
+            Objective::Squared | Objective::SquaredReal => Vec::new(),
+        }
+    }
+
+    fn objective(&self) -> Objective {
+        self.adapter.as_ref().map(PlainAdapter::objective).unwrap_or_default()
+    }
+}
+
+/// A label, and the probabilities of all classes if there are any.
+fn headline(label: &str, probabilities: &[f64]) -> String {
+    match probabilities {
+        [] => label.to_owned(),
+        _ => format!("{label}  ({})", super::decimals(probabilities, 4)),
+    }
 }
 
 fn print(report: &InferReport) {
-    println!("{}  ({})", report.label, super::decimals(&report.probabilities, 4));
+    println!("{}", headline(&report.label, &report.probabilities));
     println!("logits, decrypted        {}", super::decimals(&report.logits, 6));
     println!("logits, plaintext model  {}", super::decimals(&report.plain_logits, 6));
     println!("largest difference       2^-{:.1}", report.error_bits);

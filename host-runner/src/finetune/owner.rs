@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use he_core::complex::Complex;
 use he_core::encode::Encoder;
 use he_core::encrypt::{Encryptor, PublicKey};
@@ -90,7 +90,7 @@ impl<'a> Owner<'a> {
     /// # Errors
     /// If the sentence is empty or too long.
     pub fn example(&self, example: &Example) -> Result<Vec<u8>> {
-        self.client.example(&example.sentence, &self.label(example)?)
+        self.client.example(&example.sentence, &example.label)
     }
 
     /// The state before the first iteration, as it is sent.
@@ -173,7 +173,7 @@ impl<'a> Owner<'a> {
     /// The mean loss of scores of some examples.
     ///
     /// # Errors
-    /// If a label is beyond the classes.
+    /// If the settings do not fit the model.
     pub fn loss(
         &self,
         declared: &Declared,
@@ -182,7 +182,7 @@ impl<'a> Owner<'a> {
     ) -> Result<f64> {
         let (training, mut sum) = (self.training(declared)?, 0.0);
         for (scores, example) in scores.iter().zip(examples) {
-            sum += training.loss.evaluate(scores, &self.label(example)?).0;
+            sum += training.loss.evaluate(scores, &example.label).0;
         }
         Ok(sum / f64::from(u32::try_from(scores.len().max(1))?))
     }
@@ -198,11 +198,5 @@ impl<'a> Owner<'a> {
     fn places(&self, declared: &Declared) -> Result<Places> {
         let shape = self.training(declared)?.shape;
         Ok(Places::of_slots(self.params.degree() / 2, self.params.tokens(), shape)?)
-    }
-
-    fn label(&self, example: &Example) -> Result<Vec<f64>> {
-        let mut label = vec![0.0; self.folder.model().config().classes];
-        *label.get_mut(example.label).context("a label beyond the classes")? = 1.0;
-        Ok(label)
     }
 }

@@ -60,7 +60,7 @@ impl Record {
         let path = self.folder.join("examples");
         let mut digest = Sha256::new();
         for Example { sentence, label } in examples {
-            digest.update(format!("{label}\t{sentence}\n"));
+            digest.update(format!("{label:?}\t{sentence}\n"));
         }
         let found = digest.finalize().to_vec();
         if !path.exists() {
@@ -109,12 +109,13 @@ mod tests {
     fn another_file_of_as_many_sentences_is_noticed() {
         let folder = std::env::temp_dir().join(format!("he-record-{}", std::process::id()));
         let record = Record::at(&folder).unwrap();
-        let one = |sentence: &str, label| Example { sentence: sentence.into(), label };
-        let examples = [one("fine", 1), one("dull", 0)];
+        let one =
+            |sentence: &str, y| Example { sentence: sentence.into(), label: vec![1.0 - y, y] };
+        let examples = [one("fine", 1.0), one("dull", 0.0)];
         record.check_examples(&examples).unwrap();
         record.check_examples(&examples).unwrap();
         let [first, second] = examples.clone();
-        for others in [[second, first.clone()], [first, one("dull", 1)]] {
+        for others in [[second, first.clone()], [first, one("dull", 0.25)]] {
             let error = record.check_examples(&others).unwrap_err().to_string();
             assert!(error.contains("another --job"), "{error}");
         }

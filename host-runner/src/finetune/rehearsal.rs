@@ -4,12 +4,13 @@
 //! reported, since under encryption it would destroy the run.
 
 use alloc::collections::BTreeMap;
+use core::fmt;
 
 use anyhow::{Context, Result};
 use he_lora::adamw::Moments;
 use he_lora::parameters::{Parameters, Side, Vector};
 use he_lora::plain;
-use he_lora::reference::{self, Derivative, Example};
+use he_lora::reference::{self, Derivative, Example, Loss};
 use he_lora::training::Training;
 use he_nn::backward::bootstraps::RANGE;
 use he_nn::reference::{embed, forward_with};
@@ -20,6 +21,7 @@ use super::settings::Settings;
 use crate::clear;
 use crate::dataset;
 use crate::import::ModelFolder;
+use crate::objective::Objective;
 use crate::precision;
 
 /// An example as numbers.
@@ -27,7 +29,7 @@ use crate::precision;
 pub struct Prepared {
     embedding: Vec<f64>,
     length: usize,
-    label: usize,
+    label: Vec<f64>,
 }
 
 /// What a run in the clear found.
@@ -46,7 +48,7 @@ pub struct Report {
     pub losses: Vec<f64>,
     /// The part of the optimizer's window that squares of gradients filled, at most; beyond 1 a run fails.
     pub window: f64,
-    /// The part of its range that differences of scores filled, at most; beyond 1 a run fails.
+    /// The part of the softmax's range that differences of scores filled, at most; beyond 1 a run fails. 0 without one.
     pub scores: f64,
     /// What left a range that the model declares, in how many examples, at worst.
     pub beyond: BTreeMap<String, usize>,
@@ -78,7 +80,7 @@ pub fn prepare(folder: &ModelFolder, examples: &[dataset::Example]) -> Result<Ve
         let length = tokenizer.sentence(&example.sentence, &mut ids);
         let length = length.with_context(|| format!("in sentence {number}"))?;
         let embedding = embed(&table, &ids[..length], tokens);
-        Ok(Prepared { embedding, length, label: example.label })
+        Ok(Prepared { embedding, length, label: example.label.clone() })
     };
     examples.iter().zip(1..).map(one).collect()
 }
@@ -139,7 +141,9 @@ fn step(
     for outcome in &outcomes {
         training.accumulate(&mut mean, &outcome.gradient, part);
         loss += part * outcome.loss;
-        report.scores = report.scores.max(outcome.spread / training.largest_score);
+        if training.loss == Loss::CrossEntropy {
+            report.scores = report.scores.max(outcome.spread / training.largest_score);
+        }
         for what in &outcome.beyond {
             *report.beyond.entry(what.clone()).or_default() += 1;
         }
@@ -178,19 +182,54 @@ pub fn explain(
     Ok(found)
 }
 
-/// The part of the examples that the adapted model classifies as people did.
+/// How close answers are to labels.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// The part of the examples that are classified as people did.
+    Accuracy(f64),
+    /// The mean of the squared differences.
+    SquaredError {
+        /// From the answers.
+        mean: f64,
+        /// From the mean of the labels: who answers with that alone has learned nothing.
+        constant: f64,
+    },
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accuracy(part) => write!(f, "accuracy {:.1} %", 100.0 * part),
+            Self::SquaredError { mean, constant } => {
+                write!(f, "mean squared error {mean:.4} (of the labels' mean {constant:.4})")
+            }
+        }
+    }
+}
+
+/// How close the adapted model's answers are to the labels of examples.
 #[must_use]
-pub fn accuracy(
-    folder: &ModelFolder,
-    training: &Training,
+pub fn measure(
+    (folder, training): (&ModelFolder, &Training),
+    objective: Objective,
     parameters: &Parameters,
     examples: &[Prepared],
-) -> f64 {
-    let is_right = |example: &Prepared| {
-        let scores = example.outcome(folder, training, parameters).scores;
-        usize::from(precision::largest(&scores) == example.label)
-    };
-    precision::ratio(examples.par_iter().map(is_right).sum(), examples.len())
+) -> Measure {
+    let outcomes =
+        || examples.par_iter().map(|one| (one, one.outcome(folder, training, parameters)));
+    if objective.is_real() {
+        let sum: f64 = outcomes().map(|(_, outcome)| outcome.loss).sum();
+        let part = precision::ratio(1, examples.len());
+        let labels = || examples.iter().filter_map(|example| example.label.first());
+        let middle = part * labels().sum::<f64>();
+        let constant = part * labels().map(|y| (y - middle) * (y - middle)).sum::<f64>();
+        return Measure::SquaredError { mean: part * sum, constant };
+    }
+    let right = outcomes().map(|(example, outcome)| {
+        usize::from(precision::largest(&outcome.scores) == precision::largest(&example.label))
+    });
+    Measure::Accuracy(precision::ratio(right.sum(), examples.len()))
 }
 
 /// What an iteration takes from an example.
@@ -208,11 +247,8 @@ impl Prepared {
         training: &Training,
         parameters: &Parameters,
     ) -> reference::Outcome {
-        let mut label = vec![0.0; training.shape.classes()];
-        if let Some(place) = label.get_mut(self.label) {
-            *place = 1.0;
-        }
-        let example = Example { embedding: &self.embedding, length: self.length, label: &label };
+        let Self { embedding, length, label } = self;
+        let example = Example { embedding, length: *length, label };
         reference::evaluate(folder.model(), parameters, training.scaling, example, training.loss)
     }
 
@@ -278,7 +314,8 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/edge");
         let folder = ModelFolder::open(&path).unwrap();
         let sentence = "add this track to my playlist".to_owned();
-        let examples = prepare(&folder, &[dataset::Example { sentence, label: 0 }]).unwrap();
+        let examples =
+            prepare(&folder, &[dataset::Example { sentence, label: vec![1.0, 0.0] }]).unwrap();
         let settings = Settings { batch: 1, ..Settings::default() };
         let training = settings.training(folder.model().config(), 1).unwrap();
         let found = |gain| {

@@ -6,13 +6,15 @@ use chacha20::rand_core::{Rng, SeedableRng};
 use clap::ValueEnum;
 use he_lora::adamw::{AdamW, Schedule};
 use he_lora::parameters::{Parameters, PerKind, Shape, Side, Vector};
-use he_lora::reference::Loss;
 use he_lora::training::Training;
 use he_nn::model::Config;
 use serde::{Deserialize, Serialize};
 
-/// What all gradients are multiplied by.
+use crate::objective::Objective;
+
+/// What all gradients are multiplied by, and those of squares of all scores, which are twice as steep.
 const GAIN: i32 = 8;
+const SQUARED_GAIN: i32 = 4;
 /// Besides: as the largest gradients of trained models differ.
 const PROJECTIONS: [f64; 3] = [1.0, 1.0, 4.0];
 const CLASSES: f64 = 0.25;
@@ -53,6 +55,8 @@ pub enum Fall {
 /// Everything that a run depends on besides the model and the examples.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Settings {
+    /// What labels are, and what is minimised.
+    pub loss: Objective,
     /// The rank of every update.
     pub rank: usize,
     /// Updates are multiplied by `alpha / rank`.
@@ -80,6 +84,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            loss: Objective::CrossEntropy,
             rank: 2,
             alpha: 2.0,
             targets: vec![Target::Q, Target::K, Target::V],
@@ -161,8 +166,8 @@ impl Settings {
         Ok(Training {
             shape,
             scaling: self.alpha / rank,
-            loss: Loss::CrossEntropy,
-            gain: GAIN,
+            loss: self.loss.loss(),
+            gain: if self.loss == Objective::Squared { SQUARED_GAIN } else { GAIN },
             gains: PerKind { projections, dense: 1.0, classes: CLASSES },
             largest_score: LARGEST_SCORE,
             optimizer: AdamW {
@@ -183,7 +188,7 @@ impl Settings {
     }
 
     /// The parameters before the first iteration: rows `down` uniform within `1/√width`, columns `up` zero,
-    /// columns of classes small.
+    /// columns of classes small, or zero where no label is for them: so they stay.
     #[must_use]
     pub fn first(&self, shape: Shape) -> Parameters {
         let mut rng = ChaCha20Rng::seed_from_u64(!self.seed);
@@ -193,6 +198,7 @@ impl Settings {
             let bound = match vector {
                 Vector::Projection { side: Side::Down, .. }
                 | Vector::Dense { side: Side::Down, .. } => 1.0 / width.sqrt(),
+                Vector::Class(k) if k > 0 && self.loss.is_real() => 0.0,
                 Vector::Class(_) => FIRST_CLASSES,
                 _ => 0.0,
             };

@@ -202,18 +202,22 @@ mod tests {
     use super::*;
     use crate::finetune::settings::Settings;
     use crate::import::ModelFolder;
+    use crate::objective::Objective;
     use crate::preset;
     use he_core::keyswitch::KeySpec;
     use std::path::Path;
 
     #[test]
-    fn the_keys_of_one_example_serve_every_batch_and_inference() {
+    fn the_keys_of_one_example_serve_every_batch_and_loss_and_inference() {
         let params = preset::params(preset::EDGE_128).unwrap();
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/edge");
         let folder = ModelFolder::open(&path).unwrap();
         let training = Settings::default().training(folder.model().config(), 10).unwrap();
         let plan = |batch| TrainingPlan::new(&params, folder.model(), &training, batch).unwrap();
         let (one, seven) = (plan(1), plan(7));
+        let squared = Settings { loss: Objective::Squared, ..Settings::default() };
+        let squared = squared.training(folder.model().config(), 10).unwrap();
+        let squared = TrainingPlan::new(&params, folder.model(), &squared, 1).unwrap();
         let serves = |plan: &TrainingPlan, keys: &KeyPlan| {
             let has = |wanted: KeySpec| {
                 plan.keys()
@@ -223,6 +227,7 @@ mod tests {
             keys.specs().all(has)
         };
         assert!(serves(&one, seven.keys()));
+        assert!(serves(&one, squared.keys()), "of a job with squared errors");
         assert!(serves(&one, Plan::new(&params, folder.model()).unwrap().keys()));
         assert!(seven.levels().iter().all(|level| *level <= params.computing_level()));
         let (report, groups) = (&seven.report, [4, 2, 1]);

@@ -65,7 +65,8 @@ impl Setup {
         let place = (scratch.path(), Existing::Keep);
         authority::write(order, &authority, &mut rng, place, &mut |_| {}).unwrap();
         let sentences = [("a fine film .", 1), ("a dull film", 0), ("dull .", 0), ("fine", 1)];
-        let example = |(text, label): (&str, usize)| Example { sentence: text.into(), label };
+        let label = |class| if class == 0 { vec![1.0, 0.0] } else { vec![0.0, 1.0] };
+        let example = |(text, y): (&str, _)| Example { sentence: text.into(), label: label(y) };
         let declared = Declared {
             preset: small::PRESET.to_owned(),
             model: format!("{:016x}", adapter::digest(folder.model())),

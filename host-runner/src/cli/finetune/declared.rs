@@ -3,10 +3,14 @@
 use clap::Args;
 
 use crate::finetune::settings::{Fall, Settings, Target};
+use crate::objective::Objective;
 
 /// What a run is declared with.
 #[derive(Debug, Args)]
 pub(super) struct DeclaredArguments {
+    /// What labels are, and what is minimised
+    #[arg(long, value_enum, default_value_t = Objective::CrossEntropy)]
+    loss: Objective,
     /// The rank of every update
     #[arg(long, default_value_t = 2)]
     rank: usize,
@@ -46,6 +50,7 @@ impl DeclaredArguments {
     /// The settings that they stand for.
     pub(super) fn settings(&self) -> Settings {
         Settings {
+            loss: self.loss,
             rank: self.rank,
             alpha: self.alpha,
             targets: self.targets.clone(),
