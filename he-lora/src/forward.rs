@@ -8,7 +8,7 @@ use he_core::refresh::Refresh;
 use he_nn::Error;
 use he_nn::layer::normalisation::{joined, layout};
 use he_nn::layer::update::Updates;
-use he_nn::layout::sum_rotations;
+use he_nn::layout::sum_pairs;
 use he_nn::model::Config;
 
 use crate::adapter::Adapter;
@@ -33,9 +33,9 @@ impl<E: Refresh> Updates<E> for Adapter<E> {
         config: &Config,
         layer: usize,
         input: &E::Ciphertext,
-    ) -> Result<E::Rows, Error> {
+    ) -> Result<(E::Rows, Vec<E::Ciphertext>), Error> {
         let layout = layout(eval, config)?;
-        let mut update = self.update(eval, layer, input)?;
+        let (mut update, inner) = self.update(eval, layer, input)?;
         if layer + 1 == config.layers.len() {
             let is_asked = |c, u, token| c != 0 || (u == 0 && token == 0);
             let mask =
@@ -44,33 +44,32 @@ impl<E: Refresh> Updates<E> for Adapter<E> {
         }
         let place = |c: usize, f: usize| joined(&layout, c, f, config.tokens);
         let places = (0..PROJECTIONS).flat_map(|c| (0..config.width).map(move |f| place(c, f)));
-        Ok(eval.select(&eval.slots_to_rows(&update)?, &places.collect::<Vec<_>>())?)
+        let rows = eval.select(&eval.slots_to_rows(&update)?, &places.collect::<Vec<_>>())?;
+        Ok((rows, inner))
     }
 }
 
 impl<E: Refresh> Adapter<E> {
-    /// Updates of queries, keys and values in copies 0, 1 and 2, from the input in all three. At least the level of rows
-    /// is left, and one more.
+    /// Updates of queries, keys and values in copies 0, 1 and 2, from the input in all three, and `⟨down_r, x⟩`
+    /// for each `r`. At least the level of rows is left, and one more.
     fn update(
         &self,
         eval: &E,
         layer: usize,
         input: &E::Ciphertext,
-    ) -> Result<E::Ciphertext, Error> {
+    ) -> Result<(E::Ciphertext, Vec<E::Ciphertext>), Error> {
         let layer = self.layers.get(layer);
         let layer = layer.ok_or(Error::Unsupported("the adapter has fewer layers"))?;
         let top = eval.level(input).min(level(eval.rows_level()));
         let x = eval.drop_level(input, top)?;
-        let mut inner = Vec::with_capacity(layer.rank());
-        for down in &layer.down {
-            let down = eval.drop_level(down, top)?;
-            let product = eval.mul_rescaled(&x, &down)?;
-            inner.push(sum_rotations(eval, &product, self.step, 1..self.width)?);
-        }
+        let products = layer.down.iter();
+        let products = products.map(|down| eval.mul_rescaled(&x, &eval.drop_level(down, top)?));
+        let products = products.collect::<Result<Vec<_>, _>>()?;
+        let inner = sum_pairs(eval, &products, self.step, 1..self.width)?;
         let up = layer.up.iter().map(|up| eval.drop_level(up, top - 1));
         let up = up.collect::<Result<Vec<_>, _>>()?;
         let pairs: Vec<_> = inner.iter().zip(&up).collect();
         let update = eval.dot_rescaled(&pairs)?;
-        Ok(eval.with_scale(&update, eval.scale(&update) / self.scaling))
+        Ok((eval.with_scale(&update, eval.scale(&update) / self.scaling), inner))
     }
 }

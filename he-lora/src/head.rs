@@ -19,7 +19,7 @@ use he_nn::Error;
 use he_nn::approx::tangent;
 use he_nn::layer::assembly::Assembly;
 use he_nn::layer::normalisation::layout;
-use he_nn::layout::{low_half, mul_to, row, sum_rotations};
+use he_nn::layout::{low_half, mul_to, row, sum_pairs, sum_rotations};
 use he_nn::model::{Config, Model};
 
 use crate::state::Trained;
@@ -56,11 +56,9 @@ impl<E: Refresh> Trained<E> {
     ) -> Result<Hidden<E>, Error> {
         let layout = layout(eval, config)?;
         let features = eval.rotate(x, layout.step(HALF))?;
-        let inner = self.down.iter().map(|down| {
-            let product = eval.mul_rescaled(&features, down)?;
-            sum_rotations(eval, &product, layout.step(FEATURE), 1..config.width)
-        });
-        let inner = inner.collect::<Result<Vec<_>, _>>()?;
+        let products = self.down.iter().map(|down| eval.mul_rescaled(&features, down));
+        let products = products.collect::<Result<Vec<_>, _>>()?;
+        let inner = sum_pairs(eval, &products, layout.step(FEATURE), 1..config.width)?;
         let pairs: Vec<_> = inner.iter().zip(&self.up).collect();
         let update = eval.dot_rescaled(&pairs)?;
         let update = eval.with_scale(&update, eval.scale(&update) / self.adapter.scaling);

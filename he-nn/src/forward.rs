@@ -135,8 +135,11 @@ impl<'a, E: Refresh> Forward<'a, E> {
                 let stream = eval.select(&plain, &rows_of(3 * width..4 * width + 1))?;
                 let level = self.linears.levels.next(eval)?;
                 let input = refresh(eval, config, &stream, Padding::None, level)?;
-                let update = updates.projections(eval, config, 0, &input)?;
-                self.record(|tape| tape.inputs.push(input));
+                let (update, inner) = updates.projections(eval, config, 0, &input)?;
+                self.record(|tape| {
+                    tape.inputs.push(input);
+                    tape.inner.push(inner);
+                });
                 let all = eval.concat(upload, &update)?;
                 eval.matmul(&all, &upload_weights(config, weights, 3 * width))?
             }
@@ -181,8 +184,11 @@ impl<'a, E: Refresh> Forward<'a, E> {
         let (mut inputs, level) = normalisation.first_token_rows(eval)?;
         if let Some(updates) = self.linears.updates {
             let input = normalisation.slots(eval)?;
-            let update = updates.projections(eval, config, last, &input)?;
-            self.record(|tape| tape.inputs.push(input));
+            let (update, inner) = updates.projections(eval, config, last, &input)?;
+            self.record(|tape| {
+                tape.inputs.push(input);
+                tape.inner.push(inner);
+            });
             let queries = broadcast(eval, &eval.select(&update, &rows_of(0..width))?)?;
             inputs = eval.concat(&inputs, &queries)?;
             inputs = eval.concat(&inputs, &eval.select(&update, &rows_of(width..3 * width))?)?;

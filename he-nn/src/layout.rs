@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 
+use he_core::bootstrap::dft;
 use he_core::complex::Complex;
 use he_core::eval::{Evaluator, SCALE_TOLERANCE};
 use he_core::ntt::bit_reversed;
@@ -240,6 +241,30 @@ pub fn sum_rotations<E: Evaluator>(
         count *= 2;
     }
     Ok(total)
+}
+
+/// Each of these real ciphertexts, which are at one level and scale, summed as in [`sum_rotations`]: two at a time, as real
+/// and imaginary part.
+///
+/// # Errors
+/// If a key is missing.
+pub fn sum_pairs<E: Evaluator>(
+    eval: &E,
+    terms: &[E::Ciphertext],
+    step: isize,
+    range: core::ops::Range<usize>,
+) -> Result<Vec<E::Ciphertext>, Error> {
+    let mut doubles = Vec::with_capacity(terms.len());
+    for pair in terms.chunks(2) {
+        if let [a, b] = pair {
+            let both = eval.add(a, &eval.mul_i(b))?;
+            doubles.extend(dft::split(eval, &sum_rotations(eval, &both, step, range.clone())?)?);
+        } else if let [a] = pair {
+            let sum = sum_rotations(eval, a, step, range.clone())?;
+            doubles.push(eval.add(&sum, &sum)?);
+        }
+    }
+    Ok(doubles.iter().map(|x| eval.with_scale(x, 2.0 * eval.scale(x))).collect())
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ use crate::layer::wide_attention::{Packs, WideKernel};
 pub struct Tape<E: Refresh> {
     /// The normalised input of each layer's projections, in three copies.
     pub inputs: Vec<E::Ciphertext>,
+    /// What their updates left besides ([`crate::layer::update::Updates::projections`]).
+    pub inner: Vec<Vec<E::Ciphertext>>,
     /// Queries, keys and values of the first layer.
     pub packs: Vec<Packs<E>>,
     /// The kernel of the first layer.
@@ -34,6 +36,7 @@ impl<E: Refresh> Default for Tape<E> {
     fn default() -> Self {
         Self {
             inputs: Vec::new(),
+            inner: Vec::new(),
             packs: Vec::new(),
             wide: Vec::new(),
             token: Vec::new(),

@@ -64,8 +64,8 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
     pub(super) fn last_layer(&mut self, tape: &Tape<E>, rows: &E::Rows) -> Result<E::Rows, Error> {
         let (eval, model) = (self.eval, self.model);
         let config = model.config();
-        let ([_, weights], [_, before_attention], [kernel], [_, input]) =
-            (model.layers(), &tape.normalisations[..], &tape.token[..], &tape.inputs[..])
+        let ([_, weights], [_, before_attention], [kernel]) =
+            (model.layers(), &tape.normalisations[..], &tape.token[..])
         else {
             return Err(UNRECORDED);
         };
@@ -88,7 +88,7 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
             .with_transposed(0, 3 * width, &attention.key, sign)
             .with_transposed(width, 3 * width, &attention.value, 1)
             .finish();
-        let projections = self.projections(1, input)?;
+        let projections = self.projections(1, tape)?;
         let g = projections.packed(&eval.matmul(&projected, &passed)?, &mut self.bootstraps)?;
         let weights = projections.gradients(&g, &mut self.gradients)?;
         let by_input = projections.input(&g, &weights)?;
@@ -106,13 +106,12 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
     ) -> Result<E::Ciphertext, Error> {
         let (eval, model) = (self.eval, self.model);
         let config = model.config();
-        let ([weights, _], [inner, _], [gates], [packs], [kernel], [input, _]) = (
+        let ([weights, _], [inner, _], [gates], [packs], [kernel]) = (
             model.layers(),
             &tape.normalisations[..],
             &tape.gates[..],
             &tape.packs[..],
             &tape.wide[..],
-            &tape.inputs[..],
         ) else {
             return Err(UNRECORDED);
         };
@@ -121,10 +120,10 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         let rows = feed_forward(eval, config, network, gates, stream, linears)?;
         let before = normalisation(eval, config, inner, &rows, &mut self.bootstraps)?;
         let stream = eval.add_rows(stream, &before)?;
-        let (attention, tape) = (&weights.attention, (packs, kernel));
+        let (attention, taped) = (&weights.attention, (packs, kernel));
         let linears = &mut Linears::frozen(&mut self.bootstraps);
-        let rows = wide_attention(eval, config, attention, tape, &stream, linears)?;
-        let projections = self.projections(0, input)?;
+        let rows = wide_attention(eval, config, attention, taped, &stream, linears)?;
+        let projections = self.projections(0, tape)?;
         let rows = eval.concat(&as_product(eval, config, &rows)?, canary)?;
         let g = projections.packed(&rows, &mut self.bootstraps)?;
         projections.gradients(&g, &mut self.gradients)?;
@@ -132,33 +131,40 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         Ok(g)
     }
 
-    /// The gradients in the first slots of blocks, of `count` sentences together.
+    /// The gradients in the first slots of blocks, of `count` sentences together: in the real part, with something else in the
+    /// imaginary one, for two are summed at a time.
     pub(super) fn summed(&self, count: usize) -> Result<Gradients<E>, Error> {
         let (eval, tokens) = (self.eval, self.model.config().tokens);
         let level = self.gradients.iter().map(|(_, x)| eval.level(x)).min().unwrap_or(0);
-        let one = |(vector, x): &(Vector, E::Ciphertext)| {
-            // Bit reversal has the first tokens far apart.
-            let (step, sums) = match vector {
-                Vector::Projection { .. } => (1, tokens),
-                Vector::Dense { .. } | Vector::Class(_) => (tokens / 2 / count, count),
-            };
+        let is_projection = |vector| matches!(vector, Vector::Projection { .. });
+        let (projections, head): (Vec<_>, Vec<_>) =
+            self.gradients.iter().partition(|(vector, _)| is_projection(*vector));
+        let mut sums = Vec::new();
+        // Bit reversal has the first tokens far apart.
+        let step = (tokens / 2 / count).cast_signed();
+        for (vector, x) in head {
             let x = eval.drop_level(x, level)?;
-            Ok((*vector, sum_rotations(eval, &x, step.cast_signed(), 1..sums)?))
-        };
-        self.gradients.iter().map(one).collect()
+            sums.push((*vector, sum_rotations(eval, &x, step, 1..count)?));
+        }
+        // Both sides of each rank.
+        for pair in projections.chunks_exact(2) {
+            let [a, b] = [0, 1].map(|side| eval.drop_level(&pair[side].1, level));
+            let both = sum_rotations(eval, &eval.add(&a?, &eval.mul_i(&b?))?, 1, 1..tokens)?;
+            sums.push((pair[0].0, both.clone()));
+            sums.push((pair[1].0, eval.neg(&eval.mul_i(&both))));
+        }
+        Ok(sums)
     }
 
-    fn projections<'c>(
-        &self,
-        layer: usize,
-        input: &'c E::Ciphertext,
-    ) -> Result<Projections<'c, E>, Error>
+    fn projections<'c>(&self, layer: usize, tape: &'c Tape<E>) -> Result<Projections<'c, E>, Error>
     where
         'a: 'c,
     {
         let Self { eval, model, training, trained, .. } = *self;
         let adapter = trained.adapter.layers.get(layer).ok_or(UNRECORDED)?;
-        Ok(Projections { eval, config: model.config(), training, layer, adapter, input })
+        let input = tape.inputs.get(layer).ok_or(UNRECORDED)?;
+        let inner = tape.inner.get(layer).ok_or(UNRECORDED)?;
+        Ok(Projections { eval, config: model.config(), training, layer, adapter, input, inner })
     }
 }
 

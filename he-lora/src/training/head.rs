@@ -14,7 +14,8 @@ use he_nn::backward::bootstraps::Bootstraps;
 use he_nn::layer::assembly::{Assembly, as_product};
 use he_nn::layer::normalisation::layout;
 use he_nn::layout::{
-    Layout, at_scale, low_half, mul_to, negated, row, sum_rotations, to_first, to_upper_half,
+    Layout, at_scale, low_half, mul_to, negated, row, sum_pairs, sum_rotations, to_first,
+    to_upper_half,
 };
 use he_nn::model::{Config, Model};
 
@@ -110,16 +111,15 @@ impl<E: Refresh> Head<E> {
         let by_dense = mul_to(eval, &slope, &by_hidden, scale)?;
 
         let scaled = |x: &E::Ciphertext| eval.with_scale(x, eval.scale(x) / training.scaling);
-        let mut weights = Vec::new();
-        for (r, up) in trained.up.iter().enumerate() {
-            let product = mul_to(eval, up, &by_dense, scale)?;
-            let sum = sum_rotations(eval, &product, layout.step(FEATURE), 1..width)?;
-            let weight = scaled(&sum);
-            let by_down = eval.mul_rescaled(&weight, &self.features)?;
+        let products = trained.up.iter().map(|up| mul_to(eval, up, &by_dense, scale));
+        let products = products.collect::<Result<Vec<_>, _>>()?;
+        let weights = sum_pairs(eval, &products, layout.step(FEATURE), 1..width)?;
+        let weights: Vec<_> = weights.iter().map(scaled).collect();
+        for (r, weight) in weights.iter().enumerate() {
+            let by_down = eval.mul_rescaled(weight, &self.features)?;
             let by_up = scaled(&eval.mul_rescaled(&self.inner[r], &by_dense)?);
             gradients.push((Vector::Dense { side: Side::Down, r }, by_down));
             gradients.push((Vector::Dense { side: Side::Up, r }, by_up));
-            weights.push(weight);
         }
         let pairs: Vec<_> = weights.iter().zip(&trained.down).collect();
         let update = eval.dot_rescaled(&pairs)?;

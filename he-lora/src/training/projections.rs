@@ -10,7 +10,7 @@ use he_core::refresh::Refresh;
 use he_nn::Error;
 use he_nn::backward::bootstraps::Bootstraps;
 use he_nn::layer::normalisation::layout;
-use he_nn::layout::{Layout, mul_to, row, sum_rotations, upper_half};
+use he_nn::layout::{Layout, mul_to, row, sum_pairs, sum_rotations, upper_half};
 use he_nn::model::Config;
 
 use super::Training;
@@ -31,6 +31,8 @@ pub(super) struct Projections<'a, E: Refresh> {
     pub(super) adapter: &'a LayerAdapter<E>,
     /// The normalised input, in three copies.
     pub(super) input: &'a E::Ciphertext,
+    /// `⟨down_r, n⟩` for each `r`.
+    pub(super) inner: &'a [E::Ciphertext],
 }
 
 impl<E: Refresh> Projections<'_, E> {
@@ -61,21 +63,18 @@ impl<E: Refresh> Projections<'_, E> {
     ) -> Result<Vec<E::Ciphertext>, Error> {
         let (eval, layout, scale) = (self.eval, self.layout()?, self.eval.default_scale());
         let width = self.config.width;
-        let over_features = |x: &E::Ciphertext| {
-            let sum = sum_rotations(eval, x, layout.step(FEATURE), 1..width)?;
-            Ok::<_, Error>(eval.with_scale(&sum, eval.scale(&sum) / self.training.scaling))
-        };
-        let mut weights = Vec::new();
-        for (r, (down, up)) in self.adapter.down.iter().zip(&self.adapter.up).enumerate() {
-            let weight = over_features(&mul_to(eval, up, g, scale)?)?;
-            let inner = over_features(&mul_to(eval, down, self.input, scale)?)?;
-            let by_down = mul_to(eval, &weight, self.input, scale)?;
-            let by_up = mul_to(eval, &inner, g, scale)?;
+        let scaled = |x: &E::Ciphertext| eval.with_scale(x, eval.scale(x) / self.training.scaling);
+        let products = self.adapter.up.iter().map(|up| mul_to(eval, up, g, scale));
+        let products = products.collect::<Result<Vec<_>, _>>()?;
+        let weights = sum_pairs(eval, &products, layout.step(FEATURE), 1..width)?;
+        let weights: Vec<_> = weights.iter().map(scaled).collect();
+        for (r, (weight, inner)) in weights.iter().zip(self.inner).enumerate() {
+            let by_down = mul_to(eval, weight, self.input, scale)?;
+            let by_up = mul_to(eval, &scaled(inner), g, scale)?;
             for (side, x) in [(Side::Down, by_down), (Side::Up, by_up)] {
                 let vector = Vector::Projection { layer: self.layer, projection: 0, side, r };
                 accumulate(eval, gradients, vector, x)?;
             }
-            weights.push(weight);
         }
         Ok(weights)
     }

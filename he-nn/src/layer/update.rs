@@ -49,7 +49,8 @@ impl Linear {
 /// Updates of linear layers.
 pub trait Updates<E: Refresh> {
     /// What to add to queries, keys and values of `layer`, `d` rows each, from its normalised input: slots of rows
-    /// `u + 2·(c + 4·f)`, the same for `c = 0, 1, 2`. In the last layer queries of the first token, zero in other places.
+    /// `u + 2·(c + 4·f)`, the same for `c = 0, 1, 2`. In the last layer queries of the first token, zero in other places. With
+    /// them what the way back needs besides the input.
     ///
     /// # Errors
     /// If a key is missing or no level is left.
@@ -59,7 +60,7 @@ pub trait Updates<E: Refresh> {
         config: &Config,
         layer: usize,
         input: &E::Ciphertext,
-    ) -> Result<E::Rows, Error>;
+    ) -> Result<(E::Rows, Vec<E::Ciphertext>), Error>;
 
     /// What to add to the output of another layer, from the rows of its input; none if it is not trained.
     ///
