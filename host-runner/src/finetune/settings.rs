@@ -18,9 +18,15 @@ const SQUARED_GAIN: i32 = 4;
 /// Besides: as the largest gradients of trained models differ.
 const PROJECTIONS: [f64; 3] = [1.0, 1.0, 4.0];
 const CLASSES: f64 = 0.25;
-/// The largest square of a gained gradient, and its ratio to what is added to it.
+/// The largest learning rate if none is named: a part for each example of a batch, and the most. Steps that are twice as
+/// many from gradients of half as many examples go too far at the same rate.
+const RATE_AN_EXAMPLE: f64 = 0.00125;
+const MOST_RATE: f64 = 0.01;
+/// What is added to squares of gained gradients, and the largest of these: of batches of eight or more, and of smaller
+/// ones, whose means are of fewer gradients and vary more.
+const EPSILON: f64 = 1.0 / 64.0;
 const LIMIT: f64 = 8.0;
-const WINDOW: f64 = 512.0;
+const SMALL_BATCH_LIMIT: f64 = 16.0;
 /// The degree of the inverse root.
 const DEGREE: usize = 63;
 /// The largest difference of a score and the mean of scores.
@@ -90,7 +96,7 @@ impl Default for Settings {
             targets: vec![Target::Q, Target::K, Target::V],
             epochs: 1,
             batch: 8,
-            rate: 0.01,
+            rate: Self::rate_of(8),
             exponent_rate: 1.0,
             schedule: Fall::Linear,
             warmup: 0,
@@ -101,6 +107,12 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The largest learning rate for batches of so many examples, if none is named.
+    #[must_use]
+    pub fn rate_of(batch: usize) -> f64 {
+        u32::try_from(batch).map_or(MOST_RATE, |n| MOST_RATE.min(RATE_AN_EXAMPLE * f64::from(n)))
+    }
+
     /// Checks what no other part would.
     ///
     /// # Errors
@@ -180,8 +192,8 @@ impl Settings {
                 mean_decay: 0.9,
                 square_decay: 0.99,
                 weight_decay: self.weight_decay,
-                epsilon: LIMIT / WINDOW,
-                limit: LIMIT,
+                epsilon: EPSILON,
+                limit: if self.batch < 8 { SMALL_BATCH_LIMIT } else { LIMIT },
                 degree: DEGREE,
             },
         })
@@ -233,6 +245,13 @@ mod tests {
             assert_eq!(all.len(), 9);
         }
         assert_ne!(epoch(1), epoch(4));
+    }
+
+    #[test]
+    fn small_batches_have_small_rates_unless_one_is_named() {
+        let rates = [1, 4, 8, 16].map(Settings::rate_of);
+        let wanted = [0.00125, 0.005, 0.01, 0.01];
+        assert!(rates.iter().zip(wanted).all(|(rate, wanted)| (rate - wanted).abs() < 1e-12));
     }
 
     #[test]

@@ -26,9 +26,9 @@ pub(super) struct DeclaredArguments {
     /// Examples of an iteration
     #[arg(long, default_value_t = 8)]
     batch: usize,
-    /// The largest learning rate
-    #[arg(long, default_value_t = 0.01)]
-    rate: f64,
+    /// The largest learning rate [default: 0.00125 for each example of a batch, at most 0.01]
+    #[arg(long)]
+    rate: Option<f64>,
     /// What it is multiplied by for queries and keys: lower it if exponents leave their range
     #[arg(long, default_value_t = 1.0)]
     exponent_rate: f64,
@@ -56,7 +56,7 @@ impl DeclaredArguments {
             targets: self.targets.clone(),
             epochs: self.epochs,
             batch: self.batch,
-            rate: self.rate,
+            rate: self.rate.unwrap_or_else(|| Settings::rate_of(self.batch)),
             exponent_rate: self.exponent_rate,
             schedule: self.schedule,
             warmup: self.warmup,
