@@ -116,19 +116,31 @@ impl AdamW {
         gradient: &Parameters,
         inverse_root: &dyn Fn(f64) -> f64,
     ) {
-        let factors = self.factors(number);
         for vector in parameters.shape().vectors() {
-            let rate = factors.rate * self.rates.of(vector);
-            let keep = 1.0 - rate * self.weight_decay;
-            let means = moments.mean.vector_mut(vector).iter_mut();
-            let means = means.zip(moments.square.vector_mut(vector));
-            let numbers = parameters.vector_mut(vector).iter_mut().zip(gradient.vector(vector));
-            for ((theta, g), (mean, square)) in numbers.zip(means) {
-                *mean = self.mean_decay * *mean + (1.0 - self.mean_decay) * g;
-                *square = self.square_decay * *square + (1.0 - self.square_decay) * g * g;
-                let root = inverse_root(*square * factors.unbias + self.epsilon);
-                *theta = keep * *theta - rate * factors.unbias_mean * *mean * root;
-            }
+            let mean = moments.mean.vector_mut(vector);
+            let state = [parameters.vector_mut(vector), mean, moments.square.vector_mut(vector)];
+            let rate = self.rates.of(vector);
+            self.apply_to((number, rate), state, gradient.vector(vector), inverse_root);
+        }
+    }
+
+    /// The same for any parameters, their means and squares, with a part of the learning rate.
+    pub fn apply_to(
+        &self,
+        (number, part): (u32, f64),
+        [theta, mean, square]: [&mut [f64]; 3],
+        gradient: &[f64],
+        inverse_root: &dyn Fn(f64) -> f64,
+    ) {
+        let factors = self.factors(number);
+        let rate = factors.rate * part;
+        let keep = 1.0 - rate * self.weight_decay;
+        let means = mean.iter_mut().zip(square);
+        for ((theta, g), (mean, square)) in theta.iter_mut().zip(gradient).zip(means) {
+            *mean = self.mean_decay * *mean + (1.0 - self.mean_decay) * g;
+            *square = self.square_decay * *square + (1.0 - self.square_decay) * g * g;
+            let root = inverse_root(*square * factors.unbias + self.epsilon);
+            *theta = keep * *theta - rate * factors.unbias_mean * *mean * root;
         }
     }
 

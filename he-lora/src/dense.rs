@@ -25,7 +25,7 @@ use he_core::eval::Evaluator;
 use he_core::refresh::{Refresh, Term};
 use he_nn::Error;
 use he_nn::layer::assembly::as_product;
-use he_nn::layout::{Layout, low_half, row, to_upper_half, upper_half};
+use he_nn::layout::{Layout, row, upper_half};
 use he_nn::model::Config;
 
 /// Copies of a feature.
@@ -54,8 +54,15 @@ impl Grid {
     /// # Errors
     /// If four copies of so many features do not fill a pack, or their diagonals do not share a block of slots.
     pub fn new<E: Refresh>(eval: &E, width: usize) -> Result<Self, Error> {
-        let tokens = eval.tokens();
-        let layout = Layout::new([2, COPIES, width], tokens, eval.rows_per_pack())?;
+        Self::of_rows(eval.rows_per_pack(), eval.tokens(), width)
+    }
+
+    /// The same for packs of so many rows of tokens.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_rows(rows: usize, tokens: usize, width: usize) -> Result<Self, Error> {
+        let layout = Layout::new([2, COPIES, width], tokens, rows)?;
         let fits = width.is_power_of_two() && width >= COPIES && width / COPIES <= tokens;
         match fits {
             true => Ok(Self { layout, tokens, width }),
@@ -106,32 +113,27 @@ impl Grid {
         Ok(matrix)
     }
 
-    /// Brings up to four vectors of features of all tokens to slots at `level`, each in one copy.
+    /// The pack of up to four vectors of features of all tokens, `d` rows each, that a bootstrap brings to slots, each in
+    /// one copy.
     ///
     /// # Errors
-    /// If a key is missing, or the rows or the level do not fit.
-    pub fn enter<E: Refresh>(
+    /// If there are more or none.
+    pub fn pack_rows<E: Refresh>(
         &self,
         eval: &E,
         config: &Config,
-        vectors: &[&E::Rows],
-        level: usize,
-    ) -> Result<E::Ciphertext, Error> {
-        let mut all: Option<E::Rows> = None;
-        for rows in vectors {
-            let rows = as_product(eval, config, rows)?;
-            all = Some(match all {
-                None => rows,
-                Some(all) => eval.concat(&all, &rows)?,
-            });
+        vectors: &E::Rows,
+    ) -> Result<E::Rows, Error> {
+        let (rows, count) = (as_product(eval, config, vectors)?, eval.row_count(vectors));
+        if count > COPIES * self.width || !count.is_multiple_of(self.width) {
+            return Err(Error::Unsupported("one to four vectors of features enter a product"));
         }
-        let sums = self.layout.pack(|[u, c, f]| match (c < vectors.len(), c * self.width + f) {
-            (false, _) => Vec::new(),
-            (true, index) if u == 0 => alloc::vec![row(index)],
-            (true, index) => alloc::vec![upper_half(index, self.tokens)],
+        let sums = self.layout.pack(|[u, c, f]| match c * self.width + f {
+            index if index >= count => Vec::new(),
+            index if u == 0 => alloc::vec![row(index)],
+            index => alloc::vec![upper_half(index, self.tokens)],
         });
-        let all = all.ok_or(Error::Unsupported("no vectors"))?;
-        low_half(eval, &eval.select(&all, &sums)?, level)
+        Ok(eval.select(&rows, &sums)?)
     }
 
     /// The vector in copy `from` to all copies, as this side of a matrix has it: a level and three or four rotations.
@@ -145,19 +147,47 @@ impl Grid {
         from: usize,
         side: Side,
     ) -> Result<E::Ciphertext, Error> {
-        let features = |c| if side == Side::Output { self.span() * c } else { 0 };
+        let placed = self.placed(eval, vectors, from, side)?;
+        self.weighted(eval, &placed, (side, eval.default_scale()), |_| 1.0)
+    }
+
+    /// What [`Self::weighted`] takes the copies from.
+    ///
+    /// # Errors
+    /// If a key is missing.
+    pub(crate) fn placed<E: Refresh>(
+        &self,
+        eval: &E,
+        vectors: &E::Ciphertext,
+        from: usize,
+        side: Side,
+    ) -> Result<Vec<E::Ciphertext>, Error> {
         let step = |c: usize| {
             let copies = from.cast_signed() - c.cast_signed();
-            self.tokens.cast_signed() * copies + self.feature_step() * features(c).cast_signed()
+            let features = self.ahead(side, c).cast_signed();
+            self.tokens.cast_signed() * copies + self.feature_step() * features
         };
-        let turned = eval.rotate_many(vectors, &[0, 1, 2, 3].map(step))?;
-        let scale = mask_scale(eval, vectors, eval.default_scale());
-        let mask = |c| {
-            let one = self.slots(|_, copy, _| if copy == c { 1.0 } else { 0.0 });
-            eval.encode(&one, eval.level(vectors), scale)
+        Ok(eval.rotate_many(vectors, &[0, 1, 2, 3].map(step))?)
+    }
+
+    /// A vector in all copies, each of its features times a number, at `scale`.
+    ///
+    /// # Errors
+    /// If no level is left.
+    pub(crate) fn weighted<E: Refresh>(
+        &self,
+        eval: &E,
+        placed: &[E::Ciphertext],
+        (side, scale): (Side, f64),
+        weight: impl Fn(usize) -> f64,
+    ) -> Result<E::Ciphertext, Error> {
+        let mask = |(c, x): (usize, &E::Ciphertext)| {
+            let of = |f| weight((f + self.ahead(side, c)) % self.width);
+            let weights = self.slots(|_, copy, f| if copy == c { of(f) } else { 0.0 });
+            eval.encode(&weights, eval.level(x), mask_scale(eval, x, scale))
         };
-        let masks = (0..COPIES).map(mask).collect::<Result<Vec<_>, _>>()?;
-        let pairs: Vec<_> = turned.iter().zip(&masks).collect();
+        let masks = placed.iter().enumerate().map(mask).collect::<Result<Vec<_>, _>>()?;
+        let pairs: Vec<_> = placed.iter().zip(&masks).collect();
         Ok(eval.rescale(&eval.dot_plain(&pairs)?)?)
     }
 
@@ -197,7 +227,8 @@ impl Grid {
         diagonals.iter().enumerate().map(turned).collect()
     }
 
-    /// The rows of a product: an output's, or an input's from the transposed diagonals.
+    /// The rows of a product: an output's, or an input's from the transposed diagonals. In halves: `d` rows of the lower
+    /// tokens, then `d` of the upper ones in the lower ones' place.
     ///
     /// # Errors
     /// If the level is too low.
@@ -207,16 +238,23 @@ impl Grid {
         z: &E::Ciphertext,
         side: Side,
     ) -> Result<E::Rows, Error> {
-        let sum = |f: usize| -> Vec<Term> {
+        let sum = |(u, f): (usize, usize)| -> Vec<Term> {
             let of_copy = |c: usize| {
-                let back = if side == Side::Output { self.span() * c } else { 0 };
-                let place = |u| self.layout.row([u, c, (f + self.width - back) % self.width]);
-                [row(place(0)), to_upper_half(place(1), self.tokens)]
+                let back = self.ahead(side, c);
+                row(self.layout.row([u, c, (f + self.width - back) % self.width]))
             };
-            (0..COPIES).flat_map(of_copy).collect()
+            (0..COPIES).map(of_copy).collect()
         };
-        let sums: Vec<_> = (0..self.width).map(sum).collect();
-        Ok(eval.select(&eval.slots_to_rows(z)?, &sums)?)
+        let places = (0..2).flat_map(|u| (0..self.width).map(move |f| (u, f)));
+        Ok(eval.select(&eval.slots_to_rows(z)?, &places.map(sum).collect::<Vec<_>>())?)
+    }
+
+    /// How many features copy `c` is ahead of a slot's own.
+    const fn ahead(&self, side: Side, c: usize) -> usize {
+        match side {
+            Side::Input => 0,
+            Side::Output => self.span() * c,
+        }
     }
 
     /// The entry that diagonal `k` of copy `c` has at feature `f`.
@@ -266,18 +304,6 @@ pub fn gradient<E: Evaluator>(
     g: &E::Ciphertext,
 ) -> Result<Vec<E::Ciphertext>, Error> {
     x.iter().map(|x| Ok(eval.mul_rescaled(x, g)?)).collect()
-}
-
-/// `a + i b`: the products of two matrices are summed and gathered as those of one.
-///
-/// # Errors
-/// If the scales differ.
-pub fn paired<E: Evaluator>(
-    eval: &E,
-    a: &[E::Ciphertext],
-    b: &[E::Ciphertext],
-) -> Result<Vec<E::Ciphertext>, Error> {
-    a.iter().zip(b).map(|(a, b)| Ok(eval.add(a, &eval.mul_i(b))?)).collect()
 }
 
 /// The scale of a mask that takes `x` to the scale `to`, one level down.

@@ -19,9 +19,11 @@ use he_nn::Error;
 use he_nn::approx::tangent;
 use he_nn::layer::assembly::Assembly;
 use he_nn::layer::normalisation::layout;
+use he_nn::layer::update::{Linear, Linears};
 use he_nn::layout::{low_half, mul_to, row, sum_pairs, sum_rotations};
 use he_nn::model::{Config, Model};
 
+use crate::adapter::Adapter;
 use crate::state::Trained;
 
 /// The digits.
@@ -59,13 +61,17 @@ impl<E: Refresh> Trained<E> {
         let products = self.down.iter().map(|down| eval.mul_rescaled(&features, down));
         let products = products.collect::<Result<Vec<_>, _>>()?;
         let inner = sum_pairs(eval, &products, layout.step(FEATURE), 1..config.width)?;
-        let pairs: Vec<_> = inner.iter().zip(&self.up).collect();
-        let update = eval.dot_rescaled(&pairs)?;
-        let update = eval.with_scale(&update, eval.scale(&update) / self.adapter.scaling);
         let is_lower = layout.values(|[u, ..], _| if u == 0 { 1.0 } else { 0.0 });
-        let dense = eval.drop_level(x, eval.level(&update) + 1)?;
-        let dense = mul_values(eval, &dense, &is_lower, eval.scale(&update))?;
-        let dense = eval.add(&dense, &update)?;
+        let dense = match &self.adapter {
+            None => mul_values(eval, x, &is_lower, eval.default_scale())?,
+            Some(Adapter { scaling, .. }) => {
+                let pairs: Vec<_> = inner.iter().zip(&self.up).collect();
+                let update = eval.dot_rescaled(&pairs)?;
+                let update = eval.with_scale(&update, eval.scale(&update) / scaling);
+                let dense = eval.drop_level(x, eval.level(&update) + 1)?;
+                eval.add(&mul_values(eval, &dense, &is_lower, eval.scale(&update))?, &update)?
+            }
+        };
 
         let tanh = tangent(config.tanh)?;
         let argument = polynomial::prepare(eval, &dense, tanh.domain())?;
@@ -74,7 +80,7 @@ impl<E: Refresh> Trained<E> {
     }
 
     /// The answer in slots, where [`he_nn::layer::head`] has it, in place of its `classify`: `rows` are normalised
-    /// features and a row of zeros, `mask` a row whose token 0 is 1. The bootstrap is to `level`.
+    /// features and a row of zeros, `mask` a row whose token 0 is 1.
     ///
     /// # Errors
     /// If a key is missing or rows do not fit.
@@ -83,7 +89,7 @@ impl<E: Refresh> Trained<E> {
         eval: &E,
         model: &Model,
         (rows, mask): (&E::Rows, &E::Rows),
-        level: usize,
+        linears: &mut Linears<'_, E>,
     ) -> Result<E::Ciphertext, Error> {
         let config = model.config();
         let (width, layout) = (config.width, layout(eval, config)?);
@@ -91,12 +97,15 @@ impl<E: Refresh> Trained<E> {
             .with(0, 0, &model.head().dense, 1)
             .with_identity(0, width, width + 1)
             .finish();
-        let rows = eval.concat(&eval.matmul(rows, &dense)?, mask)?;
+        let product = eval.matmul(rows, &dense)?;
+        let product = linears.output(eval, config, (Linear::Dense, rows), product)?;
+        let rows = eval.concat(&product, mask)?;
         let sums = layout.pack(|[u, c, f]| match (u, c, f) {
             (1, CANARY, 0) => alloc::vec![row(2 * width), row(2 * width + 1)],
             (_, CANARY, _) => Vec::new(),
             _ => alloc::vec![row(u * width + f)],
         });
+        let level = linears.levels.next(eval)?;
         let x = low_half(eval, &eval.select(&rows, &sums)?, level)?;
         let Hidden { argument, hidden, .. } = self.hidden(eval, config, &x)?;
 

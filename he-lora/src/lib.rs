@@ -11,9 +11,10 @@ pub mod matrices;
 pub mod reference;
 
 pub mod adapter;
-pub mod state;
 pub mod adamw;
 pub mod dense;
+pub mod full;
+pub mod state;
 mod forward;
 mod head;
 pub mod training;

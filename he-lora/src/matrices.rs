@@ -80,6 +80,13 @@ impl Matrices {
         Self { order, all }
     }
 
+    /// As many, all zero.
+    #[must_use]
+    pub fn zeroed(&self) -> Self {
+        let all = self.all.iter().map(|matrix| vec![0.0; matrix.len()]).collect();
+        Self { order: self.order.clone(), all }
+    }
+
     /// Which has which number.
     #[must_use]
     pub const fn order(&self) -> &Order {

@@ -99,13 +99,31 @@ impl Shape {
     /// # Errors
     /// If the rank is 0, or a quarter of the tokens has no room for a copy's vectors.
     pub fn new(rank: usize, config: &Config) -> Result<Self, Error> {
+        if rank == 0 { Err(NO_PLACE) } else { Self::of_rank(rank, config) }
+    }
+
+    /// For full fine-tuning, where an update is a matrix of its own: the classes alone.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn of_classes(config: &Config) -> Result<Self, Error> {
+        Self::of_rank(0, config)
+    }
+
+    fn of_rank(rank: usize, config: &Config) -> Result<Self, Error> {
         let (room, width, classes) = (config.tokens / 4, config.width, config.classes);
         let (projections, head) = (2 * LAYERS * rank, 2 * rank + classes);
-        if rank == 0 || projections.max(head) > room {
-            return Err(Error::Unsupported("the trained vectors do not fit their places"));
+        if projections.max(head) > room {
+            return Err(NO_PLACE);
         }
         let places = projections.max(head + 1).min(room);
         Ok(Self { rank, width, classes, places })
+    }
+
+    /// Whether updates are matrices of their own.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.rank == 0
     }
 
     /// The rank of every update.
@@ -190,6 +208,8 @@ impl Shape {
         start..start + self.width
     }
 }
+
+const NO_PLACE: Error = Error::Unsupported("the trained vectors do not fit their places");
 
 /// A number for each trained one, such as the parameters or a gradient. Zeroized on drop.
 #[expect(missing_debug_implementations, reason = "a person's weights are private")]

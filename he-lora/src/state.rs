@@ -12,9 +12,11 @@ use he_core::complex::Complex;
 use he_core::eval::mul_values;
 use he_core::refresh::Refresh;
 use he_nn::Error;
+use he_nn::layer::update::Updates;
 use he_nn::layout::sum_rotations;
 
 use crate::adapter::{Adapter, LayerAdapter};
+use crate::full::Full;
 use crate::parameters::{HEAD, Parameters, PerKind, Shape, Side, Vector};
 
 /// Copies of a feature.
@@ -153,8 +155,10 @@ impl Places {
 
 /// What passes multiply with, in the slots of a pack of the stream.
 pub struct Trained<E: Refresh> {
-    /// The update of the projections.
-    pub adapter: Adapter<E>,
+    /// The update of the projections; none of rank 0.
+    pub(crate) adapter: Option<Adapter<E>>,
+    /// The updates of all matrices, if they are trained.
+    pub(crate) full: Option<Full<E>>,
     /// Rows of the dense layer's update, in the lower half of all copies.
     pub(crate) down: Vec<E::Ciphertext>,
     /// Columns of the dense layer's update, likewise.
@@ -165,7 +169,7 @@ pub struct Trained<E: Refresh> {
 
 impl<E: Refresh> fmt::Debug for Trained<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Trained {{ adapter: {:?} }}", self.adapter)
+        write!(f, "Trained {{ adapter: {:?}, full: {} }}", self.adapter, self.full.is_some())
     }
 }
 
@@ -195,8 +199,13 @@ impl<E: Refresh> Trained<E> {
         };
         let layer =
             |layer| LayerAdapter::new(projection(layer, Side::Down)?, projection(layer, Side::Up)?);
-        let layers = (0..2).map(layer).collect::<Result<Vec<_>, _>>()?;
-        let adapter = Adapter::new(layers, scaling, shape.width(), places.feature_step())?;
+        let adapter = match shape.rank() {
+            0 => None,
+            _ => {
+                let layers = (0..2).map(layer).collect::<Result<Vec<_>, _>>()?;
+                Some(Adapter::new(layers, scaling, shape.width(), places.feature_step())?)
+            }
+        };
         let dense = |side: Side| {
             let one = |r| {
                 let (copy, place) = shape.place(Vector::Dense { side, r });
@@ -216,7 +225,21 @@ impl<E: Refresh> Trained<E> {
             });
         }
         let classes = spread(&classes.ok_or(Error::Unsupported("no classes"))?, tokens / 2)?;
-        Ok(Self { adapter, down: dense(Side::Down)?, up: dense(Side::Up)?, classes })
+        let [down, up] = [Side::Down, Side::Up].map(dense);
+        Ok(Self { adapter, full: None, down: down?, up: up?, classes })
+    }
+
+    /// With updates of all matrices, in place of an adapter of rank 0.
+    #[must_use]
+    pub fn with_full(self, full: Full<E>) -> Self {
+        Self { full: Some(full), ..self }
+    }
+
+    /// What a pass takes.
+    #[must_use]
+    pub fn updates(&self) -> Option<&dyn Updates<E>> {
+        let adapter = self.adapter.as_ref().map(|all| all as &dyn Updates<E>);
+        self.full.as_ref().map(|all| all as &dyn Updates<E>).or(adapter)
     }
 }
 

@@ -13,6 +13,7 @@ use he_nn::Error;
 use he_nn::backward::bootstraps::Bootstraps;
 use he_nn::forward::Forward;
 use he_nn::layer::assembly::as_product;
+use he_nn::layer::update;
 use he_nn::layout::{at_scale, low_half, merged, negated, row, to_first};
 use he_nn::levels::Levels;
 use he_nn::model::{Config, Model};
@@ -21,6 +22,8 @@ use he_nn::tape::Tape;
 use self::back::Backward;
 use self::head::Head;
 use crate::adamw::{self, AdamW};
+use crate::full::{self, Full, Way};
+use crate::matrices::Matrices;
 use crate::parameters::{Parameters, PerKind, Shape};
 use crate::reference::Loss;
 use crate::state::{Places, Trained};
@@ -43,6 +46,17 @@ pub struct Training {
     pub largest_score: f64,
     /// The optimizer's settings.
     pub optimizer: AdamW,
+    /// What differs for whole matrices, if they are trained.
+    pub matrices: PerMatrix,
+}
+
+/// What whole matrices are trained with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PerMatrix {
+    /// What their gradients are multiplied by besides, as [`Training::gains`].
+    pub gain: f64,
+    /// What the learning rate is multiplied by.
+    pub rate: f64,
 }
 
 impl Training {
@@ -61,6 +75,15 @@ impl Training {
             pairs.for_each(|(sum, g)| *sum += factor * g);
         }
     }
+
+    /// The same for whole matrices.
+    pub fn accumulate_matrices(&self, sum: &mut Matrices, gradient: &Matrices, part: f64) {
+        let factor = part * f64::from(self.gain) * self.matrices.gain;
+        for index in 0..sum.count() {
+            let pairs = sum.matrix_mut(index).iter_mut().zip(gradient.matrix(index));
+            pairs.for_each(|(sum, g)| *sum += factor * g);
+        }
+    }
 }
 
 /// An encrypted example.
@@ -72,11 +95,34 @@ pub struct Encrypted<'a, R> {
     pub label: &'a R,
 }
 
+/// A sum of gradients, times their gains, in the places of the state.
+#[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
+pub struct Gradient<E: Refresh> {
+    /// That of the vectors.
+    pub vectors: E::Ciphertext,
+    /// Those of all matrices, if they are trained.
+    pub matrices: Vec<E::Ciphertext>,
+}
+
+impl<E: Refresh> Gradient<E> {
+    /// With that of other examples.
+    ///
+    /// # Errors
+    /// If it is that of another kind of training.
+    pub fn with(self, eval: &E, other: &Self) -> Result<Self, Error> {
+        let matrices = self.matrices.iter().zip(&other.matrices);
+        Ok(Self {
+            vectors: eval.add(&self.vectors, &other.vectors)?,
+            matrices: matrices.map(|(a, b)| eval.add(a, b)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
 /// What a group of examples gives.
-#[derive(Clone, Debug)]
+#[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
 pub struct Outcome<E: Refresh> {
-    /// The sum of the gradients, times the gain, in its places of the state.
-    pub gradient: E::Ciphertext,
+    /// The sum of the gradients.
+    pub gradient: Gradient<E>,
     /// The scores of each example before the step, one row a class, whose first token holds them.
     pub scores: Vec<E::Rows>,
 }
@@ -95,7 +141,8 @@ pub fn groups(batch: usize, most: usize) -> impl Iterator<Item = usize> {
 }
 
 /// The state after iteration `number`, from 1, from the state before it and a mini-batch in groups of at most `most`
-/// examples: parameters, mean and squares in their places of one ciphertext, which has at least the level of rows.
+/// examples. The first ciphertext of a state has parameters, mean and squares of all vectors in their places, others those of
+/// matrices ([`crate::full::state`]); all have at least the level of rows.
 ///
 /// # Errors
 /// If an example or the evaluator does not fit the model, there is no example, or a key is missing.
@@ -103,31 +150,118 @@ pub fn iteration<E: Refresh>(
     eval: &E,
     (model, training): (&Model, &Training),
     number: u32,
-    state: &E::Ciphertext,
+    state: &[E::Ciphertext],
     (examples, most): (&[Encrypted<'_, E::Rows>], usize),
     levels: &mut Levels<'_>,
-) -> Result<E::Ciphertext, Error> {
-    let (config, both) = (model.config(), (model, training));
-    let state = refresh(eval, config, state, levels)?;
-    let trained = Trained::unpack(eval, training.shape, training.scaling, &state)?;
-    let (mut sum, mut rest) = (None, examples);
+) -> Result<Vec<E::Ciphertext>, Error> {
+    let both = (model, training);
+    let config = model.config();
+    let shape = (training.shape, training.scaling);
+    let (refreshed, trained) = begin(eval, config, shape, state, levels)?;
+    let (mut sum, mut rest) = (None::<Gradient<E>>, examples);
     for size in groups(examples.len(), most) {
         let (group, others) = rest.split_at(size);
         rest = others;
-        let one = outcome(eval, both, &trained, group, levels, &mut |_| Ok(()))?;
-        add_to(eval, &mut sum, one.gradient)?;
+        let one = outcome(eval, both, &trained, group, levels, &mut |_| Ok(()))?.gradient;
+        sum = Some(match sum {
+            None => one,
+            Some(sum) => sum.with(eval, &one)?,
+        });
     }
+    drop(trained);
     let sum = sum.ok_or(NO_EXAMPLE)?;
     let count = u32::try_from(examples.len());
     let count = count.map_err(|_| Error::Unsupported("too many examples"))?;
-    step(eval, (config, training), number, &state, (&sum, count), levels)
+    step(eval, (config, training), number, refreshed, (&sum, count), levels)
 }
 
-/// Brings a state or a gradient to slots at the next level.
+/// A state of which what passes need is in slots.
+#[expect(missing_debug_implementations, reason = "ciphertexts need not have any")]
+pub struct Refreshed<E: Refresh> {
+    vectors: E::Ciphertext,
+    /// Matrices at rest, one to a ciphertext of real numbers, from the first on.
+    matrices: Vec<E::Ciphertext>,
+    /// What was not brought back yet.
+    others: Vec<E::Ciphertext>,
+}
+
+/// How many ciphertexts a state has.
+///
+/// # Errors
+/// If all matrices are trained, and the model does not fill a pack.
+pub fn ciphertexts<E: Refresh>(eval: &E, config: &Config, shape: Shape) -> Result<usize, Error> {
+    match shape.is_full() {
+        true => Ok(1 + full::state::Size::new(eval, config)?.ciphertexts()),
+        false => Ok(1),
+    }
+}
+
+/// The first ciphertexts of a state, which passes need.
+///
+/// # Errors
+/// As [`ciphertexts`].
+pub fn updates<E: Refresh>(eval: &E, config: &Config, shape: Shape) -> Result<usize, Error> {
+    match shape.is_full() {
+        true => Ok(1 + full::state::Size::new(eval, config)?.updates()),
+        false => Ok(1),
+    }
+}
+
+/// What passes take of a state, whose first ciphertexts are enough, for inference alone.
+///
+/// # Errors
+/// As [`begin`].
+pub fn unpack<E: Refresh>(
+    eval: &E,
+    config: &Config,
+    shape: (Shape, f64),
+    state: &[E::Ciphertext],
+    levels: &mut Levels<'_>,
+) -> Result<Trained<E>, Error> {
+    brought_back(eval, config, (shape, false), state, levels).map(|(_, trained)| trained)
+}
+
+/// Brings back what passes need of a state of vectors of this shape, whose updates are scaled by `scaling`, and unpacks it.
+///
+/// # Errors
+/// If the state is not that of the training, or a key is missing.
+pub fn begin<E: Refresh>(
+    eval: &E,
+    config: &Config,
+    shape: (Shape, f64),
+    state: &[E::Ciphertext],
+    levels: &mut Levels<'_>,
+) -> Result<(Refreshed<E>, Trained<E>), Error> {
+    brought_back(eval, config, (shape, true), state, levels)
+}
+
+/// As [`begin`], for the way back, too, or not.
+fn brought_back<E: Refresh>(
+    eval: &E,
+    config: &Config,
+    ((shape, scaling), goes_back): ((Shape, f64), bool),
+    state: &[E::Ciphertext],
+    levels: &mut Levels<'_>,
+) -> Result<(Refreshed<E>, Trained<E>), Error> {
+    let [first, others @ ..] = state else { return Err(NO_STATE) };
+    let vectors = refresh(eval, config, first, levels)?;
+    let trained = Trained::unpack(eval, shape, scaling, &vectors)?;
+    if !shape.is_full() {
+        let (matrices, others) = (Vec::new(), Vec::new());
+        return Ok((Refreshed { vectors, matrices, others }, trained));
+    }
+    let size = full::state::Size::new(eval, config)?;
+    let (updates, others) = others.split_at_checked(size.updates()).ok_or(NO_STATE)?;
+    let matrices = full::state::refresh(eval, config, updates, levels)?;
+    let trained = trained.with_full(Full::unpack(eval, config, &matrices, goes_back)?);
+    Ok((Refreshed { vectors, matrices, others: others.to_vec() }, trained))
+}
+
+/// Brings a state or a gradient of vectors to slots at the next level.
 ///
 /// # Errors
 /// If a key is missing or the level is too low.
-pub fn refresh<E: Refresh>(
+fn refresh<E: Refresh>(
     eval: &E,
     config: &Config,
     state: &E::Ciphertext,
@@ -160,27 +294,35 @@ pub fn outcome<E: Refresh>(
         trunks.push(trunk);
         passed(0)?;
     }
-    let mut silent = |_| {};
-    let tail = Forward::new(eval, model, &mut silent).resuming(*levels).tail(&streams)?;
+    let (mut silent, updates) = (|_| {}, trained.updates());
+    let tail = Forward::new(eval, model, &mut silent).resuming(*levels).with_updates(updates);
+    let tail = tail.tail(&streams)?;
     levels.resume(tail.bootstraps);
-    let inputs = (&tail.rows, &tail.zeros);
-    let head = Head::forward(eval, model, trained, inputs, levels.next(eval)?)?;
+    let (inputs, mut tape) = ((&tail.rows, &tail.zeros), tail.tape);
+    let recorded = core::mem::take(&mut tape.linears);
+    let mut linears = update::Linears { updates, levels: *levels, inputs: recorded };
+    let head = Head::forward(eval, model, trained, inputs, &mut linears)?;
+    levels.resume(linears.levels.used());
     let (count, config) = (examples.len(), model.config());
     let scores = (0..count).map(|token| head.scores(eval, config, token));
     let scores = scores.collect::<Result<Vec<_>, _>>()?;
 
-    let (mut gradients, doubles) = (Vec::new(), doubled_labels(eval, examples)?);
-    let mut bootstraps = Bootstraps::new(levels);
-    let inputs = (&doubles, &mut bootstraps);
+    let (bootstraps, way) = (Bootstraps::new(levels), trained.full.as_ref().map(Way::new));
+    let gradients = Vec::new();
+    let mut back = Backward { eval, model, training, trained, bootstraps, gradients, way };
+    back.enter(linears.inputs, config.tokens / count)?;
+    let (doubles, mut gradients) = (doubled_labels(eval, examples)?, Vec::new());
+    let inputs = (&doubles, &mut back.linears());
     let [rows, zeros] = head.backward(eval, both, trained, inputs, &mut gradients)?;
+    back.gradients = gradients;
     if let Some((mask, _)) = trunks.first_mut() {
         let all = (0..count).map(|token| to_first(0, token, config.tokens)).collect();
         *mask = eval.add_rows(mask, &eval.select(&zeros, &[all])?)?;
     }
-    let mut back = Backward { eval, model, training, trained, bootstraps, gradients };
-    let (streams, mut canaries) = (back.tail(&tail.tape, &rows, count)?, None);
+    let (streams, mut canaries) = (back.tail(&tape, &rows, count)?, None);
     passed(0)?;
-    for (((mask, tape), stream), done) in trunks.into_iter().zip(&streams).zip(1..) {
+    for (((mask, mut tape), stream), done) in trunks.into_iter().zip(&streams).zip(1..) {
+        back.enter(core::mem::take(&mut tape.linears), 1)?;
         let stream = back.last_layer(&tape, stream)?;
         add_to(eval, &mut canaries, back.first_layer(&tape, &stream, &mask)?)?;
         passed(done)?;
@@ -192,10 +334,11 @@ pub fn outcome<E: Refresh>(
         None => all,
         Some(canary) => eval.add(&all, &canary)?,
     };
+    let matrices = back.way.as_ref().map_or_else(|| Ok(Vec::new()), |way| way.gathered(eval))?;
     if let Some(guard) = back.bootstraps.guard(eval)? {
         gradient = eval.add(&eval.drop_level(&gradient, eval.level(&guard))?, &guard)?;
     }
-    Ok(Outcome { gradient, scores })
+    Ok(Outcome { gradient: Gradient { vectors: gradient, matrices }, scores })
 }
 
 /// The stream of an example after the last attention, its mask, and the tape.
@@ -208,7 +351,7 @@ fn to_last_attention<E: Refresh>(
     levels: &mut Levels<'_>,
 ) -> Result<(E::Rows, (E::Rows, Tape<E>)), Error> {
     let mut silent = |_| {};
-    let forward = Forward::new(eval, model, &mut silent).with_updates(&trained.adapter);
+    let forward = Forward::new(eval, model, &mut silent).with_updates(trained.updates());
     let trunk = forward.resuming(*levels).trunk(example.upload)?;
     levels.resume(trunk.bootstraps);
     Ok((trunk.stream, (trunk.mask, trunk.tape)))
@@ -242,8 +385,8 @@ fn add_to<E: Refresh>(
     Ok(())
 }
 
-/// The state after step `number`, from 1: from the state as [`refresh`] gives it, and the sum of the
-/// gradients of `examples` examples.
+/// The state after step `number`, from 1: from the state as [`begin`] gives it, and the sum of the gradients of `examples`
+/// examples.
 ///
 /// # Errors
 /// If a key is missing or no level is left.
@@ -251,14 +394,27 @@ pub fn step<E: Refresh>(
     eval: &E,
     (config, training): (&Config, &Training),
     number: u32,
-    state: &E::Ciphertext,
-    (gradient, examples): (&E::Ciphertext, u32),
+    state: Refreshed<E>,
+    (gradient, examples): (&Gradient<E>, u32),
     levels: &mut Levels<'_>,
-) -> Result<E::Ciphertext, Error> {
-    let sum = refresh(eval, config, gradient, levels)?;
+) -> Result<Vec<E::Ciphertext>, Error> {
+    let sum = refresh(eval, config, &gradient.vectors, levels)?;
     let mean = eval.with_scale(&sum, eval.scale(&sum) * f64::from(examples));
-    let all = eval.add(state, &at_scale(eval, &mean, eval.default_scale())?)?;
-    adamw::step(eval, training.shape, &training.optimizer, number, &all)
+    let all = eval.add(&state.vectors, &at_scale(eval, &mean, eval.default_scale())?)?;
+    let mut after =
+        alloc::vec![adamw::step(eval, training.shape, &training.optimizer, number, &all)?];
+    if training.shape.is_full() {
+        let rate = training.matrices.rate * training.optimizer.rate;
+        let optimizer = AdamW { rate, ..training.optimizer };
+        let mut all = state.matrices;
+        all.extend(full::state::refresh(eval, config, &state.others, levels)?);
+        let sums = full::state::refresh(eval, config, &gradient.matrices, levels)?;
+        let size = full::state::Size::new(eval, config)?;
+        let (of, sums) = ((size, &optimizer), (&sums[..], examples));
+        after.extend(full::state::step(eval, of, number, &all, sums)?);
+    }
+    Ok(after)
 }
 
 const NO_EXAMPLE: Error = Error::Unsupported("an iteration has an example");
+const NO_STATE: Error = Error::Unsupported("a state of another kind of training");

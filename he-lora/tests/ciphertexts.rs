@@ -15,7 +15,7 @@ use he_core::encode::Encoder;
 use he_core::encrypt::Encryptor;
 use he_core::eval::Evaluator;
 use he_core::eval::count::Count;
-use he_core::eval::position::{RowShape, Shape};
+use he_core::eval::position::{self, RowShape};
 use he_core::keyswitch::{EvaluationKeys, KeyAuthority};
 use he_core::linear::Rows;
 use he_core::ntt::bit_reversed;
@@ -23,11 +23,13 @@ use he_core::params::Params;
 use he_core::refresh::Refresh;
 use he_core::ring::{Portable, Ring, Serial};
 use he_lora::adamw::Moments;
-use he_lora::dense::{self, Grid, Side};
-use he_lora::parameters::Parameters;
-use he_lora::reference::{Example, Loss, evaluate};
-use he_lora::state::{Kind, Places, Trained};
-use he_lora::training::{self, Encrypted, Training, iteration};
+use he_lora::dense::Grid;
+use he_lora::full::state as full;
+use he_lora::matrices::Matrices;
+use he_lora::parameters::{Parameters, Shape};
+use he_lora::reference::{Example, Loss, evaluate, evaluate_full};
+use he_lora::state::{Kind, Places};
+use he_lora::training::{self, Encrypted, Gradient, PerMatrix, Training, iteration};
 use he_nn::Error;
 use he_nn::levels::Levels;
 use he_nn::model::Model;
@@ -46,7 +48,7 @@ fn params() -> Params {
 }
 
 /// Its levels and rows, without values.
-fn chain(params: &Params) -> Shape {
+fn chain(params: &Params) -> position::Shape {
     let steps = (1..=params.max_level()).map(|level| params.step(level)).collect();
     let rows = RowShape {
         tokens: TOKENS,
@@ -55,7 +57,7 @@ fn chain(params: &Params) -> Shape {
         rows_level: params.rows_level(),
         computing_level: params.computing_level(),
     };
-    let shape = Shape::new(params.degree() / 2, steps, params.default_scale()).unwrap();
+    let shape = position::Shape::new(params.degree() / 2, steps, params.default_scale()).unwrap();
     shape.with_rows(rows).unwrap()
 }
 
@@ -69,12 +71,14 @@ struct Setup {
 
 /// An iteration without values.
 fn counted(
-    shape: &Shape,
+    shape: &position::Shape,
     (model, training): (&Model, &Training),
     levels: &mut Levels<'_>,
 ) -> Result<(Count, Vec<usize>), Error> {
     let count = Count::new(shape.clone());
-    let state = count.input(count.rows_level(), count.default_scale())?;
+    let one = || count.input(count.rows_level(), count.default_scale());
+    let state = training::ciphertexts(&count, model.config(), training.shape)?;
+    let state = (0..state).map(|_| one()).collect::<Result<Vec<_>, _>>()?;
     let (upload, label) = (count.input_rows(WIDTH)?, count.input_rows(CLASSES)?);
     let examples: [_; GROUP] =
         core::array::from_fn(|_| Encrypted { upload: &upload, label: &label });
@@ -89,11 +93,6 @@ impl Setup {
         let (shape, both) = (chain(&params()), (model, training));
         let (_, levels) = counted(&shape, both, &mut Levels::default()).unwrap();
         let (count, _) = counted(&shape, both, &mut Levels::planned(&levels)).unwrap();
-        Self::counted(&count, levels)
-    }
-
-    /// With the keys for all rotations that were counted.
-    fn counted(count: &Count, levels: Vec<usize>) -> Self {
         let params = params();
         let mut plan = bootstrap_keys(&params).unwrap();
         for (step, level) in count.rotations() {
@@ -184,8 +183,8 @@ fn one_iteration(model: &Model) {
     let planned = setup.levels.clone();
     let mut levels = Levels::planned(&planned);
     let cpu = &setup.cpu;
-    let state = training::refresh(cpu, model.config(), &state, &mut levels).unwrap();
-    let trained = Trained::unpack(cpu, training.shape, training.scaling, &state).unwrap();
+    let (config, shape) = (model.config(), (training.shape, training.scaling));
+    let (state, trained) = training::begin(cpu, config, shape, &[state], &mut levels).unwrap();
     let both = (model, &training);
     let mut through = Vec::new();
     let mut passed = |count| {
@@ -197,8 +196,9 @@ fn one_iteration(model: &Model) {
         training::outcome(cpu, both, &trained, &examples, &mut levels, &mut passed).unwrap();
     assert_eq!(through, [0, 0, 0, 1, 2]);
     let found = found.gradient;
-    let guard = |gradient| {
-        let elsewhere = places.read(Kind::Parameter, &setup.decrypt(gradient)).unwrap();
+    let guard = |gradient: &Gradient<Cpu>| {
+        let elsewhere = setup.decrypt(&gradient.vectors);
+        let elsewhere = places.read(Kind::Parameter, &elsewhere).unwrap();
         elsewhere.numbers().iter().fold(0.0, |m: f64, x| m.max(x.abs()))
     };
     assert!(guard(&found) < 2f64.powi(-10), "2^{:.1}", guard(&found).log2());
@@ -216,83 +216,80 @@ fn one_iteration(model: &Model) {
         training.accumulate(&mut wanted, &exact, 1.0);
         training.accumulate(&mut mean, &exact, 0.5);
     }
-    let error = worst(&places.read(Kind::Gradient, &setup.decrypt(&found)).unwrap(), &wanted);
+    let found_sum = places.read(Kind::Gradient, &setup.decrypt(&found.vectors)).unwrap();
+    let error = worst(&found_sum, &wanted);
     assert!(error < 2f64.powi(-8), "gradient: 2^{:.1}", error.log2());
 
     let setting = (model.config(), &training);
-    let found = training::step(cpu, setting, 1, &state, (&found, 2), &mut levels).unwrap();
+    let found = training::step(cpu, setting, 1, state, (&found, 2), &mut levels).unwrap();
     let zeros = || Parameters::zeros(training.shape);
     let mut moments = Moments { mean: zeros(), square: zeros() };
     let exact = |x: f64| 1.0 / x.sqrt();
     training.optimizer.apply(1, &mut theta, &mut moments, &mean, &exact);
-    let error = worst(&places.read(Kind::Parameter, &setup.decrypt(&found)).unwrap(), &theta);
+    let error = worst(&places.read(Kind::Parameter, &setup.decrypt(&found[0])).unwrap(), &theta);
     assert!(error < 2f64.powi(-7), "parameters: 2^{:.1}", error.log2());
 }
 
-/// `x D` as a pack, `g Dᵀ` as a pack, and the gradient of `D`, matrix 1 at rest.
-fn trained_matrix<E: Refresh>(
-    eval: &E,
-    [x, g]: [&E::Rows; 2],
-    rest: &E::Ciphertext,
-) -> Result<[E::Ciphertext; 3], Error> {
-    let (grid, config, low) = (Grid::new(eval, WIDTH)?, small::config(), eval.rows_level() + 1);
-    let diagonals = grid.diagonals(eval, rest, 1, eval.step(low))?;
-    let transposed = grid.transposed(eval, &diagonals)?;
-    let through = |rows: &E::Rows, from: Side, to: Side, diagonals: &[E::Ciphertext]| {
-        let pack = grid.enter(eval, &config, &[rows], low + 3)?;
-        let x = grid.copied(eval, &pack, 0, from)?;
-        let turns = grid.turns(eval, &eval.drop_level(&x, low)?, from)?;
-        let y = grid.leave(eval, &dense::product(eval, &[(&turns, diagonals)])?, to)?;
-        Ok::<_, Error>((x, grid.enter(eval, &config, &[&y], low)?))
+/// For every matrix the largest difference over the largest entry.
+fn worst_matrix(found: &Matrices, wanted: &Matrices) -> f64 {
+    let one = |index| {
+        let pairs = found.matrix(index).iter().zip(wanted.matrix(index));
+        let size = wanted.matrix(index).iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+        pairs.map(|(f, w)| (f - w).abs()).fold(0.0, f64::max) / size
     };
-    let (x, y) = through(x, Side::Input, Side::Output, &diagonals)?;
-    let (g, back) = through(g, Side::Output, Side::Input, &transposed)?;
-    let products = dense::gradient(eval, &grid.turns(eval, &x, Side::Input)?, &g)?;
-    Ok([y, back, grid.gathered(eval, &products, 1)?])
+    (0..wanted.count()).map(one).fold(0.0, f64::max)
 }
 
 #[test]
-fn products_and_gradients_of_an_encrypted_matrix_are_those_of_plain_loops() {
-    let count = Count::new(chain(&params()));
-    let rows = || count.input_rows(WIDTH).unwrap();
-    let level = count.rows_level() + 3;
-    let rest = count.input(level, count.default_scale()).unwrap();
-    trained_matrix(&count, [&rows(), &rows()], &rest).unwrap();
-    let mut setup = Setup::counted(&count, Vec::new());
-
-    let mut numbers = synthetic::Numbers(5);
-    let mut values = |count: usize, size: f64| -> Vec<f64> {
-        (0..count).map(|_| size * numbers.next()).collect()
-    };
-    let [x, g] = [2.0, 0.5].map(|size| [(); WIDTH].map(|()| values(TOKENS, size)));
-    let [other, matrix] = [1.0, 0.5].map(|size| values(WIDTH * WIDTH, size));
+fn an_encrypted_iteration_of_full_fine_tuning_is_that_of_the_reference() {
+    let model = &small::model_with(small::KERNELS[1], 1);
+    let (config, shape) = (model.config(), Shape::of_classes(model.config()).unwrap());
+    let matrices = PerMatrix { gain: 16.0, rate: 0.75 };
+    let training = small::training(Loss::CrossEntropy);
+    let training = Training { shape, scaling: 1.0, matrices, ..training };
+    let mut setup = Setup::insecure(model, &training);
+    let (mut theta, mut changes) = (small::random(shape, 41, 0.2), small::matrices(7, 0.05));
     let grid = Grid::new(&setup.cpu, WIDTH).unwrap();
-    let rest = setup.encrypt_at(&grid.pack(&[&other, &matrix]).unwrap(), level);
-    let rows = [setup.rows(&x), setup.rows(&g)];
-    let [y, back, gradient] = trained_matrix(&setup.cpu, [&rows[0], &rows[1]], &rest).unwrap();
+    let places = Places::new(&setup.cpu, shape).unwrap();
+    let mut state = vec![places.pack(Kind::Parameter, &theta)];
+    state.extend(full::pack(&grid, [&changes, &changes.zeroed(), &changes.zeroed()]).unwrap());
+    let state: Vec<_> = state.iter().map(|slots| setup.encrypt(slots)).collect();
 
-    let (y, back) = (setup.decrypt(&y), setup.decrypt(&back));
-    let gradient = grid.read(1, &setup.decrypt(&gradient)).unwrap();
-    let mut worst = [0f64; 3];
-    let mut check = |index: usize, found: f64, wanted: f64| {
-        worst[index] = worst[index].max((found - wanted).abs());
-    };
-    for f in 0..WIDTH {
-        for token in 0..TOKENS {
-            let (half, upper) = (TOKENS / 2, token / (TOKENS / 2));
-            let slot = bit_reversed(token % half, half) + half * (upper + 2 * dense::COPIES * f);
-            let sum = |vector: &[Vec<f64>; WIDTH], entry: &dyn Fn(usize) -> f64| -> f64 {
-                (0..WIDTH).map(|i| vector[i][token] * entry(i)).sum()
-            };
-            check(0, y[slot].re, sum(&x, &|i| matrix[i * WIDTH + f]));
-            check(1, back[slot].re, sum(&g, &|i| matrix[f * WIDTH + i]));
-        }
-        for to in 0..WIDTH {
-            let wanted: f64 = x[f].iter().zip(&g[to]).map(|(x, g)| x * g).sum();
-            check(2, gradient[f * WIDTH + to], wanted);
-        }
+    let mut gradient = changes.zeroed();
+    let mut vectors = Parameters::zeros(shape);
+    let sentences = [(9, [0.0, 1.0]), (14, [1.0, 0.0])]
+        .map(|(length, label)| (synthetic::embedding(101, length), length, label));
+    let mut rows = Vec::new();
+    for (embedding, length, label) in &sentences {
+        let example = Example { embedding, length: *length, label };
+        let (one, matrices) = evaluate_full(model, (&theta, &changes), 1.0, example, training.loss);
+        training.accumulate(&mut vectors, &one.gradient, 0.5);
+        training.accumulate_matrices(&mut gradient, &matrices, 0.5);
+        let upload = setup.rows(&synthetic::upload(embedding, *length));
+        rows.push((upload, setup.rows(&label.map(|y| vec![y; TOKENS]))));
     }
-    for (name, error) in ["forward", "back", "gradient"].iter().zip(worst) {
-        assert!(error < 2f64.powi(-8), "{name}: 2^{:.1}", error.log2());
+    let examples: Vec<_> = rows.iter().map(|(upload, label)| Encrypted { upload, label }).collect();
+    let (cpu, planned) = (&setup.cpu, setup.levels.clone());
+    let (mut levels, examples) = (Levels::planned(&planned), (&examples[..], GROUP));
+    let after = iteration(cpu, (model, &training), 1, &state, examples, &mut levels).unwrap();
+
+    let (exact, optimizer) = (|x: f64| 1.0 / x.sqrt(), &training.optimizer);
+    let zeros = || Parameters::zeros(shape);
+    let mut moments = Moments { mean: zeros(), square: zeros() };
+    optimizer.apply(1, &mut theta, &mut moments, &vectors, &exact);
+    let (mut mean, mut square) = (changes.zeroed(), changes.zeroed());
+    for index in 0..changes.count() {
+        let [a, b, c] = [&mut changes, &mut mean, &mut square].map(|x| x.matrix_mut(index));
+        let step = (1, training.matrices.rate);
+        optimizer.apply_to(step, [a, b, c], gradient.matrix(index), &exact);
     }
+    let slots: Vec<_> = after.iter().map(|z| setup.decrypt(z)).collect();
+    // After one step a mean is a tenth of the gradient.
+    for (kind, wanted, bits) in [(0, &changes, 7), (1, &mean, 8)] {
+        let found = full::read(&grid, config, kind, &slots[1..]).unwrap();
+        let error = worst_matrix(&found, wanted);
+        assert!(error < 2f64.powi(-bits), "{kind}: 2^{:.1}", error.log2());
+    }
+    let error = worst(&places.read(Kind::Parameter, &slots[0]).unwrap(), &theta);
+    assert!(error < 2f64.powi(-7), "classes: 2^{:.1}", error.log2());
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+#[expect(dead_code, reason = "other tests use the rest")]
 #[path = "support/small.rs"]
 mod small;
 #[expect(dead_code, reason = "other tests use the rest")]
@@ -17,7 +18,7 @@ use he_lora::adamw::Moments;
 use he_lora::parameters::{Parameters, Shape, Side, Vector};
 use he_lora::reference::{Example, Loss, evaluate};
 use he_lora::state::{Kind, Places, Trained};
-use he_lora::training::{Encrypted, Training, iteration, outcome, refresh};
+use he_lora::training::{Encrypted, Training, begin, iteration, outcome};
 use he_nn::Error;
 use he_nn::client::answer::TOLERANCE;
 use he_nn::forward::Forward;
@@ -49,7 +50,7 @@ fn circuit(
     let (both, passed) = ((model, training), &mut |_| Ok(()));
     let found = outcome(eval, both, &trained, &examples, &mut levels, passed).unwrap();
     let scores = found.scores.iter().map(|rows| rows.values().iter().map(|row| row[0]).collect());
-    (places.read(Kind::Gradient, found.gradient.values()).unwrap(), scores.collect())
+    (places.read(Kind::Gradient, found.gradient.vectors.values()).unwrap(), scores.collect())
 }
 
 /// For every group of vectors the largest difference over the largest entry.
@@ -82,7 +83,7 @@ fn plan(
         let one = || Encrypted { upload: &upload, label: &label };
         let examples: Vec<_> = (0..examples).map(|_| one()).collect();
         let examples = (&examples[..], most);
-        let state = iteration(&count, (model, training), 1, &state, examples, levels)?;
+        let state = iteration(&count, (model, training), 1, &[state], examples, levels)?;
         let needed = count.needed_bootstraps(&state, count.rows_level())?;
         Ok(needed.iter().map(|bootstrap| bootstrap.needed).collect())
     };
@@ -109,7 +110,7 @@ fn iterations(model: &Model) {
     let zeros = || Parameters::zeros(training.shape);
     let mut moments = Moments { mean: zeros(), square: zeros() };
     let slots = places.pack(Kind::Parameter, &theta);
-    let mut state = eval.encrypt(&slots, eval.rows_level(), eval.default_scale()).unwrap();
+    let mut state = vec![eval.encrypt(&slots, eval.rows_level(), eval.default_scale()).unwrap()];
     for number in 1..=3 {
         let sentences = [9, 14, 2].map(|length| (synthetic::embedding(101, length), length));
         let labels = [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]];
@@ -128,7 +129,7 @@ fn iterations(model: &Model) {
         state = iteration(&eval, both, number, &state, examples, &mut levels).unwrap();
         let exact = |x: f64| 1.0 / x.sqrt();
         training.optimizer.apply(number, &mut theta, &mut moments, &mean, &exact);
-        let found = places.read(Kind::Parameter, state.values()).unwrap();
+        let found = places.read(Kind::Parameter, state[0].values()).unwrap();
         let error = worst(&found, &theta);
         assert!(error < 2f64.powi(-10), "{number}: 2^{:.1}", error.log2());
     }
@@ -185,7 +186,7 @@ fn answer(
     let state = count.input(count.rows_level(), count.default_scale()).unwrap();
     let upload = count.input_rows(synthetic::WIDTH).unwrap();
     let counted = serve(&count, model, shape, (&state, &upload), Levels::default()).unwrap();
-    let needed = count.needed_bootstraps(&counted, count.rows_level()).unwrap();
+    let needed = count.needed_bootstraps(&[counted], count.rows_level()).unwrap();
     let levels: Vec<_> = needed.iter().map(|bootstrap| bootstrap.needed).collect();
     assert!(levels.iter().all(|level| *level <= eval.computing_level()), "{levels:?}");
 
@@ -207,14 +208,14 @@ fn serve<E: Refresh>(
     (state, upload): (&E::Ciphertext, &E::Rows),
     mut levels: Levels<'_>,
 ) -> Result<E::Ciphertext, Error> {
-    let state = refresh(eval, model.config(), state, &mut levels)?;
-    let trained = Trained::unpack(eval, shape, small::SCALING, &state)?;
+    let state = core::slice::from_ref(state);
+    let (_, trained) = begin(eval, model.config(), (shape, small::SCALING), state, &mut levels)?;
     let mut silent = |_| {};
     Forward::new(eval, model, &mut silent)
-        .with_updates(&trained.adapter)
+        .with_updates(trained.updates())
         .resuming(levels)
-        .run_with_head(upload, |rows, mask, level| {
-            trained.classify(eval, model, (rows, mask), level)
+        .run_with_head(upload, |rows, mask, linears| {
+            trained.classify(eval, model, (rows, mask), linears)
         })
 }
 

@@ -16,7 +16,8 @@ use he_core::refresh::Refresh;
 use he_lora::adamw::{self, AdamW, Moments};
 use he_lora::dense::{self, Grid, Side};
 use he_lora::parameters::{Parameters, PerKind};
-use he_nn::layout::factor_scale;
+use he_nn::backward::normalisation::joined;
+use he_nn::layout::{factor_scale, low_half};
 use synthetic::{Numbers, TOKENS, WIDTH};
 
 /// A level above the one that products are at.
@@ -61,9 +62,10 @@ fn side(
     vectors: &[&[f64]],
     side: Side,
 ) -> he_core::eval::clear::ClearVector {
-    let rows: Vec<_> = vectors.iter().map(|x| rows(eval, x)).collect();
-    let rows: Vec<_> = rows.iter().collect();
-    let slots = grid.enter(eval, &small::config(), &rows, LEVEL + 1).unwrap();
+    let all = vectors.iter().map(|x| rows(eval, x));
+    let all = all.reduce(|all, next| eval.concat(&all, &next).unwrap()).unwrap();
+    let pack = grid.pack_rows(eval, &small::config(), &all).unwrap();
+    let slots = low_half(eval, &pack, LEVEL + 1).unwrap();
     grid.copied(eval, &slots, vectors.len() - 1, side).unwrap()
 }
 
@@ -100,6 +102,7 @@ fn products_with_encrypted_matrices_and_their_transposes_are_those_of_plain_loop
             let y = dense::product(&eval, &[(&turns, &diagonals)]).unwrap();
             assert_eq!(eval.level(&y), eval.rows_level());
             let y = grid.leave(&eval, &y, leaving).unwrap();
+            let y = joined(&eval, &small::config(), &y).unwrap();
             let error = error(y.values(), &plain(&x, matrix, direction));
             assert!(error < 2f64.powi(-30), "{direction:?} {index}: 2^{:.1}", error.log2());
         }
@@ -113,10 +116,9 @@ fn gathered_gradients_of_two_matrices_are_sums_over_tokens_of_outer_products() {
     let (x, gs) = (numbers(1, TOKENS * WIDTH), [2, 3].map(|seed| numbers(seed, TOKENS * WIDTH)));
     let input = side(&eval, &grid, &[&x], Side::Input);
     let turns = grid.turns(&eval, &input, Side::Input).unwrap();
-    let products = gs.each_ref().map(|g| {
-        dense::gradient(&eval, &turns, &side(&eval, &grid, &[&x, g], Side::Output)).unwrap()
-    });
-    let both = dense::paired(&eval, &products[0], &products[1]).unwrap();
+    let [a, b] = gs.each_ref().map(|g| side(&eval, &grid, &[&x, g], Side::Output));
+    let both = eval.add(&a, &eval.mul_i(&b)).unwrap();
+    let both = dense::gradient(&eval, &turns, &both).unwrap();
     for index in [0, 1, grid.held() - 1] {
         let gathered = grid.gathered(&eval, &both, index).unwrap();
         let parts = [|z: &Complex| z.re, |z: &Complex| z.im];

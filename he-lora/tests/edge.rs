@@ -14,7 +14,7 @@ use he_lora::adamw::{AdamW, Schedule};
 use he_lora::parameters::{Parameters, PerKind, Shape, Side, Vector};
 use he_lora::reference::{Example, Loss, evaluate};
 use he_lora::state::{Kind, Places, Trained};
-use he_lora::training::{Encrypted, Training, outcome};
+use he_lora::training::{Encrypted, PerMatrix, Training, outcome};
 use he_nn::levels::Levels;
 use he_nn::reference::embed;
 use trained::TOKENS;
@@ -69,6 +69,7 @@ fn training(shape: Shape) -> Training {
             limit: 4.0,
             degree: 31,
         },
+        matrices: PerMatrix { gain: 1.0, rate: 1.0 },
     }
 }
 
@@ -170,5 +171,5 @@ fn slots(
     let examples: Vec<_> = uploads.iter().map(encrypted).collect();
     let (both, mut levels) = ((&edge.model, training), Levels::default());
     let found = outcome(eval, both, trained, &examples, &mut levels, &mut |_| Ok(()));
-    found.unwrap().gradient.values().to_vec()
+    found.unwrap().gradient.vectors.values().to_vec()
 }

@@ -104,7 +104,8 @@ fn an_adapter_answers_like_the_model_it_is_merged_into() {
         let embedding = synthetic::embedding(100 + seed, length);
         let upload = eval.encrypt_rows(&synthetic::upload(&embedding, length)).unwrap();
         let model = synthetic::model(seed);
-        let answer = Forward::new(&eval, &model, &mut |_| {}).with_updates(&adapter).run(&upload);
+        let answer =
+            Forward::new(&eval, &model, &mut |_| {}).with_updates(Some(&adapter)).run(&upload);
         let answer = eval.slots_to_rows(&answer.unwrap()).unwrap();
         let wanted = reference::forward(&merged(seed, &updates), &embedding, length).logits;
         let without = reference::forward(&model, &embedding, length).logits;
@@ -128,7 +129,7 @@ fn an_adapter_that_is_zero_on_one_side_changes_nothing() {
     let embedding = synthetic::embedding(3, 6);
     let upload = eval.encrypt_rows(&synthetic::upload(&embedding, 6)).unwrap();
     let model = synthetic::model(3);
-    let answer = Forward::new(&eval, &model, &mut |_| {}).with_updates(&adapter).run(&upload);
+    let answer = Forward::new(&eval, &model, &mut |_| {}).with_updates(Some(&adapter)).run(&upload);
     let answer = eval.slots_to_rows(&answer.unwrap()).unwrap();
     for (class, wanted) in reference::forward(&model, &embedding, 6).logits.iter().enumerate() {
         assert!((answer.values()[class_row(class)][0] - wanted).abs() < 2f64.powi(-12));

@@ -9,7 +9,7 @@ mod tail;
 
 use alloc::vec::Vec;
 
-use he_core::refresh::{Refresh, Term, Weights};
+use he_core::refresh::{Refresh, Weights};
 
 use crate::Error;
 use crate::layer::assembly::Assembly;
@@ -19,7 +19,7 @@ use crate::layer::normalisation::{Normalisation, Padding, refresh};
 use crate::layer::token_attention::token_attention;
 use crate::layer::update::{Linear, Linears, Updates};
 use crate::layer::wide_attention::WideAttention;
-use crate::layout::{broadcast, row};
+use crate::layout::{broadcast, row, rows_of};
 use crate::levels::Levels;
 use crate::model::{AttentionWeights, Config, Kernel, LayerRanges, Model, Window};
 use crate::stage::{Event, Stage};
@@ -58,10 +58,10 @@ impl<'a, E: Refresh> Forward<'a, E> {
         Self { linears: Linears { levels, ..self.linears }, ..self }
     }
 
-    /// With personal updates.
+    /// With personal updates, if there are any.
     #[must_use]
-    pub fn with_updates(self, updates: &'a dyn Updates<E>) -> Self {
-        Self { linears: Linears { updates: Some(updates), ..self.linears }, ..self }
+    pub fn with_updates(self, updates: Option<&'a dyn Updates<E>>) -> Self {
+        Self { linears: Linears { updates, ..self.linears }, ..self }
     }
 
     /// The answer in slots, for an upload of `d` rows: all features but the last, and the mask.
@@ -71,26 +71,26 @@ impl<'a, E: Refresh> Forward<'a, E> {
     /// If the upload or the evaluator does not fit the model, or a key is missing.
     pub fn run(self, upload: &E::Rows) -> Result<E::Ciphertext, Error> {
         let (eval, config, head) = (self.eval, self.model.config(), self.model.head());
-        self.run_with_head(upload, |rows, mask, level| {
-            classify(eval, config, head, rows, mask, level)
+        self.run_with_head(upload, |rows, mask, linears| {
+            classify(eval, config, head, rows, mask, linears.levels.next(eval)?)
         })
     }
 
-    /// As [`Self::run`], with another head: from normalised features and a row of zeros, the mask, and the level of its
-    /// bootstrap, as [`classify`] takes them.
+    /// As [`Self::run`], with another head: from normalised features and a row of zeros, and the mask, as [`classify`] takes
+    /// them.
     ///
     /// # Errors
     /// As [`Self::run`], and those of `head`.
     pub fn run_with_head(
         mut self,
         upload: &E::Rows,
-        head: impl FnOnce(&E::Rows, &E::Rows, usize) -> Result<E::Ciphertext, Error>,
+        head: impl FnOnce(&E::Rows, &E::Rows, &mut Linears<'a, E>) -> Result<E::Ciphertext, Error>,
     ) -> Result<E::Ciphertext, Error> {
         let (eval, [stream, mask]) = (self.eval, self.trunk_rows(upload)?);
         let [rows, zeros] = self.tail_rows(&[stream])?;
         let stage = self.begin();
         let mask = eval.add_rows(&mask, &zeros)?;
-        let answer = head(&rows, &mask, self.linears.levels.next(eval)?)?;
+        let answer = head(&rows, &mask, &mut self.linears)?;
         self.end(stage, eval.level(&answer));
         Ok(answer)
     }
@@ -306,9 +306,4 @@ fn output_weights(config: &Config, weights: &AttentionWeights) -> Weights {
         .with(0, 0, &weights.output, 1)
         .with_identity(width - 1, width, 1)
         .finish()
-}
-
-/// These rows, as they are.
-fn rows_of(range: core::ops::Range<usize>) -> Vec<Vec<Term>> {
-    range.map(|index| alloc::vec![row(index)]).collect()
 }

@@ -85,6 +85,12 @@ pub const fn row(row: usize) -> Term {
     Term { row, shift: 0 }
 }
 
+/// These rows, as they are.
+#[must_use]
+pub fn rows_of(range: core::ops::Range<usize>) -> Vec<Vec<Term>> {
+    range.map(|index| alloc::vec![row(index)]).collect()
+}
+
 /// Tokens of the upper half moved to the lower one; what was there leaves it.
 #[must_use]
 pub const fn upper_half(row: usize, tokens: usize) -> Term {

@@ -52,7 +52,7 @@ impl Setup {
         let count = Count::new(shape.clone());
         let upload = count.input_rows(WIDTH).unwrap();
         let answer = Forward::new(&count, model, &mut |_| {}).run(&upload).unwrap();
-        let bootstraps = count.needed_bootstraps(&answer, params.rows_level()).unwrap();
+        let bootstraps = count.needed_bootstraps(&[answer], params.rows_level()).unwrap();
         let levels: Vec<_> = bootstraps.iter().map(|bootstrap| bootstrap.needed).collect();
         let count = Count::new(shape);
         let upload = count.input_rows(WIDTH).unwrap();

@@ -107,7 +107,7 @@ fn planned_levels(model: &Model) {
         Ok((count, answer))
     };
     let (count, answer) = run(None).unwrap();
-    let bootstraps = count.needed_bootstraps(&answer, count.rows_level()).unwrap();
+    let bootstraps = count.needed_bootstraps(&[answer], count.rows_level()).unwrap();
     let levels: Vec<usize> = bootstraps.iter().map(|bootstrap| bootstrap.needed).collect();
     let (_, planned) = run(Some(&levels)).unwrap();
     assert_eq!(count.level(&planned), count.rows_level());

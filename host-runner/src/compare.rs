@@ -1,9 +1,7 @@
-//! A softmax beside the Gaussian kernel: what inference and an iteration of training take with each, on one engine.
+//! A softmax beside the Gaussian kernel, and full fine-tuning beside an adapter: what inference and an iteration of training take
+//! with each, on one engine.
 
-pub mod full;
 pub mod measured;
-
-use core::ops::{Add, Sub};
 
 use anyhow::{Result, ensure};
 use he_core::params::Params;
@@ -17,14 +15,14 @@ use crate::plan::{Plan, PlannedStage};
 /// Examples of the larger iteration.
 pub const BATCH: usize = 8;
 
-/// What one kind of attention takes.
+/// What one kind of training takes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Costs {
-    /// Which.
-    pub attention: &'static str,
-    /// The stages of a forward pass.
+    /// What is trained, and the attention.
+    pub name: &'static str,
+    /// The stages of a forward pass of the model alone.
     pub stages: Vec<PlannedStage>,
-    /// Bootstraps of inference without an adapter, and processor seconds expected.
+    /// Bootstraps of inference, and processor seconds expected: of the model alone, or with all matrices encrypted.
     pub inference: Counted,
     /// Of an iteration of training with one example.
     pub iteration: Counted,
@@ -43,75 +41,54 @@ pub struct Counted {
     pub seconds: f64,
 }
 
-impl Counted {
-    /// So many times.
-    fn times(self, count: usize) -> Self {
-        (0..count).fold(Self::default(), |sum, _| sum + self)
-    }
-}
-
-impl Add for Counted {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
-        let bootstraps = self.bootstraps + other.bootstraps;
-        Self { bootstraps, seconds: self.seconds + other.seconds }
-    }
-}
-
-impl Sub for Counted {
-    type Output = Self;
-
-    fn sub(self, other: Self) -> Self {
-        let bootstraps = self.bootstraps - other.bootstraps;
-        Self { bootstraps, seconds: self.seconds - other.seconds }
-    }
-}
-
-/// A model of one kind of attention, with its plans.
+/// One kind of training, with its plans.
 #[derive(Debug)]
 pub struct Subject {
     /// What it takes.
     pub costs: Costs,
     model: Model,
+    settings: Settings,
     inference: Plan,
     training: TrainingPlan,
 }
 
 impl Subject {
-    /// A model with a Gaussian kernel, then one of its shape with a softmax, both trained as `settings` say; `step`
-    /// hears of each.
+    /// An adapter for a model with a Gaussian kernel, one for a model of its shape with a softmax, both trained as
+    /// `settings` say, and full fine-tuning of the second; `step` hears of each.
     ///
     /// # Errors
     /// If the models are other ones, or do not fit the parameters.
-    pub fn both(
+    pub fn all(
         params: &Params,
         [gaussian, softmax]: [&Model; 2],
         settings: &Settings,
         step: &mut dyn FnMut(&'static str),
-    ) -> Result<[Self; 2]> {
+    ) -> Result<[Self; 3]> {
         let shapes = [gaussian, softmax].map(|model| shape(model.config()));
         ensure!(shapes[0] == shapes[1], "the two models have different shapes");
         ensure!(
             is_softmax(gaussian).all(|is| !is) && is_softmax(softmax).all(|is| is),
             "--model has a Gaussian kernel and --softmax-model a softmax; these are other models"
         );
-        let mut subject = |attention, model: &Model| {
-            let subject = Self::new(attention, params, model.clone(), settings)?;
-            step(attention);
+        let full = &Settings { full: true, ..settings.clone() };
+        let mut subject = |name, model: &Model, settings: &Settings| {
+            let subject = Self::new(name, params, model.clone(), settings.clone())?;
+            step(name);
             Ok::<_, anyhow::Error>(subject)
         };
-        Ok([subject("Gaussian kernel", gaussian)?, subject("softmax", softmax)?])
+        Ok([
+            subject("LoRA, Gaussian kernel", gaussian, settings)?,
+            subject("LoRA, softmax", softmax, settings)?,
+            subject("full, softmax", softmax, full)?,
+        ])
     }
 
-    fn new(
-        attention: &'static str,
-        params: &Params,
-        model: Model,
-        settings: &Settings,
-    ) -> Result<Self> {
-        let inference = Plan::new(params, &model)?;
+    fn new(name: &'static str, params: &Params, model: Model, settings: Settings) -> Result<Self> {
         let declared = settings.training(model.config(), 1)?;
+        let mut inference = Plan::new(params, &model)?;
+        if declared.shape.is_full() {
+            inference = inference.with_trained(params, &model, declared.shape)?;
+        }
         let training = TrainingPlan::new(params, &model, &declared, 1)?;
         let batch = TrainingPlan::new(params, &model, &declared, BATCH)?;
         let forward = &inference.report;
@@ -121,10 +98,14 @@ impl Subject {
             let seconds = examples * report.example_seconds + report.step_seconds;
             Ok::<_, anyhow::Error>(Counted { bootstraps: report.bootstraps, seconds })
         };
+        let alone = Counted { bootstraps: forward.bootstraps, seconds: forward.seconds };
         let costs = Costs {
-            attention,
+            name,
             stages: forward.stages.clone(),
-            inference: Counted { bootstraps: forward.bootstraps, seconds: forward.seconds },
+            inference: forward.trained.map_or(alone, |answer| Counted {
+                bootstraps: answer.bootstraps,
+                seconds: answer.seconds,
+            }),
             iteration: trained(&training)?,
             batch: trained(&batch)?,
             step: Counted {
@@ -132,7 +113,7 @@ impl Subject {
                 seconds: training.report.step_seconds,
             },
         };
-        Ok(Self { costs, model, inference, training })
+        Ok(Self { costs, model, settings, inference, training })
     }
 }
 
@@ -157,23 +138,22 @@ mod tests {
     use crate::preset;
 
     /// Both models as they lie in the repository.
-    pub(super) fn folders() -> [ModelFolder; 2] {
+    fn folders() -> [ModelFolder; 2] {
         ["edge", "edge-softmax"].map(|name| {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name);
             ModelFolder::open(&path).unwrap()
         })
     }
 
-    fn both([one, other]: [&ModelFolder; 2]) -> Result<[Subject; 2]> {
+    fn all([one, other]: [&ModelFolder; 2]) -> Result<[Subject; 3]> {
         let (params, settings) = (preset::params(preset::EDGE_128)?, Settings::default());
-        Subject::both(&params, [one.model(), other.model()], &settings, &mut |_| {})
+        Subject::all(&params, [one.model(), other.model()], &settings, &mut |_| {})
     }
 
     #[test]
     fn a_softmax_takes_a_bootstrap_more_for_each_layer() {
         let folders = folders();
-        let [gaussian, softmax] = both(folders.each_ref()).unwrap();
-        let (less, more) = (gaussian.costs, softmax.costs);
+        let [less, more, _] = all(folders.each_ref()).unwrap().map(|subject| subject.costs);
         assert_eq!(more.inference.bootstraps, less.inference.bootstraps + 2);
         assert_eq!(more.iteration.bootstraps, less.iteration.bootstraps + 2);
         assert_eq!(more.batch.bootstraps, less.batch.bootstraps + 2 * BATCH);
@@ -181,10 +161,24 @@ mod tests {
     }
 
     #[test]
+    fn full_fine_tuning_takes_bootstraps_for_inputs_derivatives_and_its_state() {
+        let folders = folders();
+        let [_, lora, full] = all(folders.each_ref()).unwrap().map(|subject| subject.costs);
+        // Inputs of all linear layers but queries, keys and values, whose own are in slots.
+        let inputs = 7;
+        assert_eq!(full.inference.bootstraps, lora.inference.bootstraps + inputs + 1);
+        // Eleven ciphertexts each of updates, means and squares, and of gradients, two in a bootstrap.
+        assert_eq!(full.step.bootstraps, lora.step.bootstraps + 17 + 6);
+        let one = |costs: &Costs| costs.iteration.bootstraps - costs.step.bootstraps;
+        assert_eq!(one(&full), one(&lora) + 2 * inputs);
+        assert!(full.iteration.seconds > 2.0 * lora.iteration.seconds);
+    }
+
+    #[test]
     fn models_with_the_same_attention_are_not_compared() {
         let folders = folders();
         for folder in &folders {
-            assert!(both([folder, folder]).unwrap_err().to_string().contains("--softmax-model"));
+            assert!(all([folder, folder]).unwrap_err().to_string().contains("--softmax-model"));
         }
     }
 }

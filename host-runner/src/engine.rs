@@ -16,7 +16,7 @@ use he_core::ring::Ring;
 use he_core::wire::{AnswerEntry, Upload, UploadShape};
 use he_lora::Adapter;
 use he_lora::state::Trained;
-use he_lora::training::refresh;
+use he_lora::training::unpack;
 use he_nn::forward::Forward;
 use he_nn::layer::head::{CANARY_ROW, class_row};
 use he_nn::levels::Levels as Bootstraps;
@@ -46,8 +46,8 @@ pub struct Engine {
 enum Personal {
     Nothing,
     Updates(Adapter<Cpu>),
-    /// As unpacked once, for all answers.
-    Trained(Box<Trained<Cpu>>),
+    /// As unpacked once, for all answers, and how many bootstraps that took.
+    Trained(Box<Trained<Cpu>>, usize),
 }
 
 /// The encrypted answer, in the parts that are sent.
@@ -110,10 +110,11 @@ impl Engine {
             Encrypted::State { shape, scaling, state } => {
                 let mut levels = Bootstraps::planned(&self.levels.trained);
                 let unpack = |_: &mut dyn FnMut(Event)| {
-                    let state = refresh(&self.cpu, self.model.config(), &state, &mut levels)?;
-                    Ok(Trained::unpack(&self.cpu, shape, scaling, &state)?)
+                    let config = self.model.config();
+                    Ok(unpack(&self.cpu, config, (shape, scaling), &state, &mut levels)?)
                 };
-                Personal::Trained(Box::new(threads::on_pool(unpack, &mut |_| {})?))
+                let trained = threads::on_pool(unpack, &mut |_| {})?;
+                Personal::Trained(Box::new(trained), levels.used())
             }
         };
         Ok(Self { adapter, ..self })
@@ -189,14 +190,14 @@ impl Engine {
         let slots = match &self.adapter {
             Personal::Nothing => forward.with_levels(&self.levels.plain).run(&rows)?,
             Personal::Updates(adapter) => {
-                forward.with_levels(&self.levels.adapted).with_updates(adapter).run(&rows)?
+                let forward = forward.with_levels(&self.levels.adapted);
+                forward.with_updates(Some(adapter)).run(&rows)?
             }
-            Personal::Trained(trained) => {
-                // The first is that of the state.
-                let levels = self.levels.trained.get(1..).unwrap_or_default();
-                let forward = forward.with_levels(levels).with_updates(&trained.adapter);
-                forward.run_with_head(&rows, |rows, mask, level| {
-                    trained.classify(&self.cpu, &self.model, (rows, mask), level)
+            Personal::Trained(trained, unpacked) => {
+                let levels = self.levels.trained.get(*unpacked..).unwrap_or_default();
+                let forward = forward.with_levels(levels).with_updates(trained.updates());
+                forward.run_with_head(&rows, |rows, mask, linears| {
+                    trained.classify(&self.cpu, &self.model, (rows, mask), linears)
                 })?
             }
         };

@@ -9,6 +9,9 @@ use he_core::cpu::bootstrap_keys;
 use he_core::eval::count::Operation;
 use he_core::keyswitch::KeyPlan;
 use he_core::params::Params;
+use he_lora::dense::Grid;
+use he_lora::full::state::Size;
+use he_lora::matrices::Order;
 use he_lora::parameters::Shape;
 use he_nn::model::Model;
 use serde::Serialize;
@@ -78,6 +81,17 @@ pub struct PlanReport {
     pub memory_bytes: u64,
     /// Of it, what is there while something is computed; users of one server share it.
     pub work_bytes: u64,
+    /// A question with what was trained, if that is planned.
+    pub trained: Option<PlannedAnswer>,
+}
+
+/// A question, without what a server does once for all of them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PlannedAnswer {
+    /// Bootstraps.
+    pub bootstraps: usize,
+    /// Processor seconds.
+    pub seconds: f64,
 }
 
 /// One stage.
@@ -167,15 +181,23 @@ impl Plan {
         let pass =
             |levels: Option<&[usize]>| Pass::new(&costs, Subject::Trained(shape), model, levels);
         self.levels.trained = pass(None)?.levels();
-        for (step, level) in pass(Some(&self.levels.trained))?.count.rotations() {
+        let planned = pass(Some(&self.levels.trained))?;
+        for (step, level) in planned.count.rotations() {
             self.keys.need_rotation(params, step.cast_signed(), level);
         }
+        let stages = planned.stages(&costs, &self.levels.trained)?;
+        self.report.trained = Some(PlannedAnswer {
+            bootstraps: stages.iter().map(|stage| stage.bootstraps.len()).sum(),
+            seconds: stages.iter().map(|stage| stage.seconds).sum(),
+        });
         let resident_bytes = self.report.keys.resident_bytes;
         self.report.keys = keys_report(params, &self.keys);
         // At most so many ciphertexts of the level below the state's.
         let level = self.levels.trained.first().copied().unwrap_or(0);
-        let limbs = u64::from(params.basis(level).bits().count_ones());
-        let unpacked = 2 * shape.places() as u64 * 2 * 4 * (limbs << params.log_degree());
+        let mut unpacked = 2 * shape.places() as u64 * ciphertext_bytes(params, level);
+        if shape.is_full() {
+            unpacked += FullBytes::new(params, model)?.diagonals;
+        }
         self.report.memory_bytes += self.report.keys.resident_bytes - resident_bytes + unpacked;
         Ok(self)
     }
@@ -190,6 +212,32 @@ impl Plan {
     #[must_use]
     pub const fn levels(&self) -> &Levels {
         &self.levels
+    }
+}
+
+/// Bytes of a ciphertext at a level.
+fn ciphertext_bytes(params: &Params, level: usize) -> u64 {
+    2 * 4 * (u64::from(params.basis(level).bits().count_ones()) << params.log_degree())
+}
+
+/// What encrypted updates of all matrices take in memory, on the way forward and for training.
+struct FullBytes {
+    diagonals: u64,
+    training: u64,
+}
+
+impl FullBytes {
+    fn new(params: &Params, model: &Model) -> Result<Self> {
+        let config = model.config();
+        let grid = Grid::of_rows(params.degree() / params.tokens(), params.tokens(), config.width)?;
+        let (size, rows) = (Size::of(&grid, config), params.rows_level());
+        let at = |level: usize, count: usize| count as u64 * ciphertext_bytes(params, level);
+        let all = Order::new(config).count() * grid.span();
+        let diagonals = at(rows + 1, all);
+        // Transposes, gradients of two matrices each, and the state, most of it at the highest level.
+        let state = at(params.computing_level(), 4 * size.rest());
+        let training = 2 * diagonals + at(rows + 2, all.div_ceil(2)) + state;
+        Ok(Self { diagonals, training })
     }
 }
 
@@ -231,6 +279,7 @@ impl PlanReport {
             transform_bytes,
             memory_bytes: keys.resident_bytes + transform_bytes + work_bytes,
             work_bytes,
+            trained: None,
         }
     }
 }

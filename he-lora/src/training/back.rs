@@ -7,17 +7,20 @@ use he_core::refresh::Refresh;
 use he_nn::Error;
 use he_nn::backward::bootstraps::Bootstraps;
 use he_nn::backward::feed_forward::feed_forward;
-use he_nn::backward::linears::Linears;
+use he_nn::backward::linears::{Linears, UpdatesBack};
 use he_nn::backward::normalisation::{in_copies, normalisation, parted, stream_rows, through};
 use he_nn::backward::token_attention::token_attention;
 use he_nn::backward::wide_attention::wide_attention;
 use he_nn::layer::assembly::{Assembly, as_product};
+use he_nn::layer::update::Input;
 use he_nn::layout::{copied, sum_rotations};
 use he_nn::model::{Kernel, Model};
 use he_nn::tape::Tape;
 
 use super::Training;
 use super::projections::Projections;
+use crate::adapter::Adapter;
+use crate::full::Way;
 use crate::parameters::Vector;
 use crate::state::Trained;
 
@@ -34,9 +37,26 @@ pub(super) struct Backward<'a, 'b, E: Refresh> {
     pub(super) bootstraps: Bootstraps<'a, 'b, E>,
     /// Of the head those of sentences that take turns over tokens, of projections those of all tokens.
     pub(super) gradients: Gradients<E>,
+    /// Through updates of all matrices, if they are trained.
+    pub(super) way: Option<Way<'a, E>>,
 }
 
-impl<'a, E: Refresh> Backward<'a, '_, E> {
+impl<'a, 'b, E: Refresh> Backward<'a, 'b, E> {
+    /// The linear layers from here on.
+    pub(super) fn linears(&mut self) -> Linears<'_, 'a, 'b, E> {
+        let updates = self.way.as_mut().map(|way| way as &mut dyn UpdatesBack<E>);
+        Linears { bootstraps: &mut self.bootstraps, updates }
+    }
+
+    /// Goes back through what had these inputs, at as many places for each sentence.
+    pub(super) fn enter(&mut self, inputs: Vec<Input<E>>, places: usize) -> Result<(), Error> {
+        let places = u32::try_from(places).map_err(|_| UNRECORDED)?;
+        if let Some(way) = &mut self.way {
+            way.enter(inputs, self.training.matrices.gain / f64::from(places));
+        }
+        Ok(())
+    }
+
     /// From the derivative by the features of the head, as rows of a product, to that by the stream after the last
     /// attention: of each sentence `d` rows, at the first token alone.
     pub(super) fn tail(
@@ -54,7 +74,7 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         let by_head = in_copies(eval, config, head, rows, &mut self.bootstraps)?;
         let halves = stream_rows(eval, config, &by_head)?;
         let (weights, last) = (&weights.feed_forward, config.layers.len() - 1);
-        let linears = &mut Linears::frozen(&mut self.bootstraps);
+        let linears = &mut self.linears();
         let rows = feed_forward(eval, config, (last, weights), gates, &halves, linears)?;
         let by_network = in_copies(eval, config, inner, &rows, &mut self.bootstraps)?;
         parted(eval, config, &eval.add(&by_head, &by_network)?, count)
@@ -72,7 +92,7 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         let copies = copied(eval, rows, 1..config.tokens / 2)?;
         let stream = eval.concat(&copies, &copies)?;
         let (width, attention) = (config.width, &weights.attention);
-        let linears = &mut Linears::frozen(&mut self.bootstraps);
+        let linears = &mut self.linears();
         let (projected, first) =
             token_attention(eval, config, attention, kernel, &stream, linears)?;
         let sign = match config.layers.get(1).map(|layer| layer.kernel) {
@@ -91,7 +111,14 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         let projections = self.projections(1, tape)?;
         let g = projections.packed(&eval.matmul(&projected, &passed)?, &mut self.bootstraps)?;
         let weights = projections.gradients(&g, &mut self.gradients)?;
-        let by_input = projections.input(&g, &weights)?;
+        let passed = match &mut self.way {
+            Some(way) => {
+                let input = way.normalised(eval, before_attention)?;
+                way.projections(eval, config, (1, input), (&g, true))?
+            }
+            None => None,
+        };
+        let by_input = projections.input(&g, &weights, passed)?;
         let before = through(eval, before_attention, &by_input)?;
         let before = stream_rows(eval, config, &before)?;
         Ok(eval.add_rows(&before, &first)?)
@@ -115,18 +142,22 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         ) else {
             return Err(UNRECORDED);
         };
-        let linears = &mut Linears::frozen(&mut self.bootstraps);
+        let linears = &mut self.linears();
         let network = (0, &weights.feed_forward);
         let rows = feed_forward(eval, config, network, gates, stream, linears)?;
         let before = normalisation(eval, config, inner, &rows, &mut self.bootstraps)?;
         let stream = eval.add_rows(stream, &before)?;
         let (attention, taped) = (&weights.attention, (packs, kernel));
-        let linears = &mut Linears::frozen(&mut self.bootstraps);
+        let linears = &mut self.linears();
         let rows = wide_attention(eval, config, attention, taped, &stream, linears)?;
         let projections = self.projections(0, tape)?;
         let rows = eval.concat(&as_product(eval, config, &rows)?, canary)?;
         let g = projections.packed(&rows, &mut self.bootstraps)?;
         projections.gradients(&g, &mut self.gradients)?;
+        if let Some(way) = &mut self.way {
+            let input = way.copied(eval, projections.input)?;
+            way.projections(eval, config, (0, input), (&g, false))?;
+        }
         self.bootstraps.square(eval)?;
         Ok(g)
     }
@@ -161,7 +192,8 @@ impl<'a, E: Refresh> Backward<'a, '_, E> {
         'a: 'c,
     {
         let Self { eval, model, training, trained, .. } = *self;
-        let adapter = trained.adapter.layers.get(layer).ok_or(UNRECORDED)?;
+        let layers = |adapter: &'a Adapter<E>| adapter.layers.get(layer).ok_or(UNRECORDED);
+        let adapter = trained.adapter.as_ref().map(layers).transpose()?;
         let input = tape.inputs.get(layer).ok_or(UNRECORDED)?;
         let inner = tape.inner.get(layer).ok_or(UNRECORDED)?;
         Ok(Projections { eval, config: model.config(), training, layer, adapter, input, inner })

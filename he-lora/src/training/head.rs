@@ -11,8 +11,10 @@ use he_core::eval::mul_values;
 use he_core::refresh::{Refresh, Term};
 use he_nn::Error;
 use he_nn::backward::bootstraps::Bootstraps;
+use he_nn::backward::linears::Linears;
 use he_nn::layer::assembly::{Assembly, as_product};
 use he_nn::layer::normalisation::layout;
+use he_nn::layer::update::{self, Linear};
 use he_nn::layout::{
     Layout, at_scale, low_half, mul_to, negated, row, sum_pairs, sum_rotations, to_first,
     to_upper_half,
@@ -46,13 +48,13 @@ pub(super) struct Head<E: Refresh> {
 }
 
 impl<E: Refresh> Head<E> {
-    /// From rows of normalised features and a row of zeros, and what else is zero. The bootstrap is to `level`.
+    /// From rows of normalised features and a row of zeros, and what else is zero.
     pub(super) fn forward(
         eval: &E,
         model: &Model,
         trained: &Trained<E>,
         (rows, zeros): (&E::Rows, &E::Rows),
-        level: usize,
+        linears: &mut update::Linears<'_, E>,
     ) -> Result<Self, Error> {
         let config = model.config();
         let (width, layout) = (config.width, layout(eval, config)?);
@@ -61,7 +63,10 @@ impl<E: Refresh> Head<E> {
             .with_identity(0, width, width)
             .finish();
         let sums = layout.pack(|[u, _, f]| alloc::vec![row(u * width + f)]);
-        let x = low_half(eval, &eval.select(&eval.matmul(rows, &dense)?, &sums)?, level)?;
+        let product =
+            linears.output(eval, config, (Linear::Dense, rows), eval.matmul(rows, &dense)?)?;
+        let level = linears.levels.next(eval)?;
+        let x = low_half(eval, &eval.select(&product, &sums)?, level)?;
         let Hidden { features, inner, hidden, .. } = trained.hidden(eval, config, &x)?;
         let scale = eval.default_scale();
         let scores = mul_to(eval, &trained.classes, &hidden, scale)?;
@@ -92,12 +97,12 @@ impl<E: Refresh> Head<E> {
         eval: &E,
         (model, training): (&Model, &Training),
         trained: &Trained<E>,
-        (doubles, bootstraps): (&E::Rows, &mut Bootstraps<'_, '_, E>),
+        (doubles, linears): (&E::Rows, &mut Linears<'_, '_, '_, E>),
         gradients: &mut Gradients<E>,
     ) -> Result<[E::Rows; 2], Error> {
         let (config, layout, scale) = (model.config(), &self.layout, eval.default_scale());
         let width = config.width;
-        let (x, g) = self.by_scores(eval, (config, training), doubles, bootstraps)?;
+        let (x, g) = self.by_scores(eval, (config, training), doubles, linears.bootstraps)?;
         let hidden = eval.rotate(&x, layout.step(HALF))?;
         gradients.push((Vector::Class(0), mul_to(eval, &hidden, &g, scale)?));
 
@@ -121,11 +126,14 @@ impl<E: Refresh> Head<E> {
             gradients.push((Vector::Dense { side: Side::Down, r }, by_down));
             gradients.push((Vector::Dense { side: Side::Up, r }, by_up));
         }
-        let pairs: Vec<_> = weights.iter().zip(&trained.down).collect();
-        let update = eval.dot_rescaled(&pairs)?;
-        let update = at_scale(eval, &update, scale)?;
-        let update = eval.rotate(&update, -layout.step(COPY))?;
-        let both = eval.add(&by_dense, &update)?;
+        let both = match weights.is_empty() {
+            true => by_dense,
+            false => {
+                let pairs: Vec<_> = weights.iter().zip(&trained.down).collect();
+                let update = at_scale(eval, &eval.dot_rescaled(&pairs)?, scale)?;
+                eval.add(&by_dense, &eval.rotate(&update, -layout.step(COPY))?)?
+            }
+        };
         let place = |i: usize| -> Vec<Term> {
             let index = layout.row([0, i / width, i % width]);
             alloc::vec![row(index), to_upper_half(index, config.tokens)]
@@ -139,7 +147,8 @@ impl<E: Refresh> Head<E> {
             .with_transposed(0, 0, &model.head().dense, 1)
             .with_identity(width, 0, width)
             .finish();
-        Ok([eval.matmul(&both, &inner)?, zeros])
+        let product = eval.matmul(&both, &inner)?;
+        Ok([linears.input(eval, config, (Linear::Dense, &both), product)?, zeros])
     }
 
     /// A pack with the tangent in `u = 1`, and derivatives by scores, times the gain, in `u = 0`.

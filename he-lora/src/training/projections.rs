@@ -28,7 +28,8 @@ pub(super) struct Projections<'a, E: Refresh> {
     pub(super) config: &'a Config,
     pub(super) training: &'a Training,
     pub(super) layer: usize,
-    pub(super) adapter: &'a LayerAdapter<E>,
+    /// None of rank 0.
+    pub(super) adapter: Option<&'a LayerAdapter<E>>,
     /// The normalised input, in three copies.
     pub(super) input: &'a E::Ciphertext,
     /// `⟨down_r, n⟩` for each `r`.
@@ -63,8 +64,9 @@ impl<E: Refresh> Projections<'_, E> {
     ) -> Result<Vec<E::Ciphertext>, Error> {
         let (eval, layout, scale) = (self.eval, self.layout()?, self.eval.default_scale());
         let width = self.config.width;
+        let Some(adapter) = self.adapter else { return Ok(Vec::new()) };
         let scaled = |x: &E::Ciphertext| eval.with_scale(x, eval.scale(x) / self.training.scaling);
-        let products = self.adapter.up.iter().map(|up| mul_to(eval, up, g, scale));
+        let products = adapter.up.iter().map(|up| mul_to(eval, up, g, scale));
         let products = products.collect::<Result<Vec<_>, _>>()?;
         let weights = sum_pairs(eval, &products, layout.step(FEATURE), 1..width)?;
         let weights: Vec<_> = weights.iter().map(scaled).collect();
@@ -79,16 +81,20 @@ impl<E: Refresh> Projections<'_, E> {
         Ok(weights)
     }
 
-    /// The derivative by the input in the first copy: what frozen matrices and updates pass on. Other
-    /// copies hold other sums.
+    /// The derivative by the input in the first copy: what frozen matrices and updates pass on, `passed` those of whole
+    /// matrices. Other copies hold other sums.
     pub(super) fn input(
         &self,
         g: &E::Ciphertext,
         weights: &[E::Ciphertext],
+        passed: Option<E::Ciphertext>,
     ) -> Result<E::Ciphertext, Error> {
         let (eval, layout) = (self.eval, self.layout()?);
-        let pairs: Vec<_> = weights.iter().zip(&self.adapter.down).collect();
-        let updates = eval.dot_rescaled(&pairs)?;
+        let down = self.adapter.iter().flat_map(|adapter| &adapter.down);
+        let updates = match passed {
+            Some(passed) => passed,
+            None => eval.dot_rescaled(&weights.iter().zip(down).collect::<Vec<_>>())?,
+        };
         let is_frozen = layout.values(|[_, c, _], _| if c == HEAD { 1.0 } else { 0.0 });
         let frozen = eval.drop_level(g, eval.level(&updates) + 1)?;
         let frozen = mul_values(eval, &frozen, &is_frozen, eval.scale(&updates))?;

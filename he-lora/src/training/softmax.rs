@@ -120,6 +120,7 @@ mod tests {
     use super::*;
     use crate::adamw::{AdamW, Schedule};
     use crate::parameters::{self, PerKind};
+    use crate::training::PerMatrix;
 
     /// Sixteen tokens, eight features, three classes, at an INSECURE size.
     fn small() -> (Clear, Config, Training) {
@@ -164,6 +165,7 @@ mod tests {
             gains: PerKind::EQUAL,
             largest_score: 4.0,
             optimizer,
+            matrices: PerMatrix { gain: 1.0, rate: 1.0 },
         };
         (eval, config, training)
     }

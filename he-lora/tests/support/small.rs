@@ -3,9 +3,10 @@
 use he_core::eval::clear::Clear;
 use he_core::eval::position::{RowShape, Shape as ClearShape};
 use he_lora::adamw::{AdamW, Schedule};
+use he_lora::matrices::Matrices;
 use he_lora::parameters::{Parameters, PerKind, Shape};
 use he_lora::reference::Loss;
-use he_lora::training::Training;
+use he_lora::training::{PerMatrix, Training};
 use he_nn::TensorName;
 use he_nn::model::{Config, Element, Kernel, Model, Tensor};
 
@@ -44,7 +45,26 @@ pub(crate) fn model_with(kernel: Kernel, seed: u64) -> Model {
 
 /// Random parameters of this size; unused numbers are zero.
 pub(crate) fn parameters(seed: u64, size: f64) -> Parameters {
-    let shape = Shape::new(1, &config()).unwrap();
+    random(Shape::new(1, &config()).unwrap(), seed, size)
+}
+
+/// Random updates of all matrices of this size, what is not trained zero.
+pub(crate) fn matrices(seed: u64, size: f64) -> Matrices {
+    let mut numbers = synthetic::Numbers(seed);
+    let mut all = Matrices::zeros(&config());
+    for index in 0..all.count() {
+        for entry in 0..WIDTH * WIDTH {
+            let number = size * numbers.next();
+            if all.is_trained(index, entry % WIDTH) {
+                all.matrix_mut(index)[entry] = number;
+            }
+        }
+    }
+    all
+}
+
+/// Random parameters of this shape and size.
+pub(crate) fn random(shape: Shape, seed: u64, size: f64) -> Parameters {
     let mut numbers = synthetic::Numbers(seed);
     let mut parameters = Parameters::zeros(shape);
     for vector in shape.vectors() {
@@ -93,5 +113,6 @@ pub(crate) fn training(loss: Loss) -> Training {
         gains: PerKind { projections: [1.0, 0.5, 0.25], dense: 0.75, classes: 0.5 },
         largest_score: 4.0,
         optimizer: optimizer(),
+        matrices: PerMatrix { gain: 0.5, rate: 0.75 },
     }
 }

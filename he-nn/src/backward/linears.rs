@@ -8,6 +8,7 @@ use crate::Error;
 use crate::backward::bootstraps::Bootstraps;
 use crate::backward::normalisation::joined;
 use crate::layer::update::{Linear, added};
+use crate::layout::rows_of;
 use crate::model::Config;
 
 /// Updates of linear layers, on the way back.
@@ -46,7 +47,8 @@ impl<'a, 'b, 'c, E: Refresh> Linears<'a, 'b, 'c, E> {
         Self { bootstraps, updates: None }
     }
 
-    /// The derivative by the input of a layer: the product of that by its output, and what its update adds.
+    /// The derivative by the input of a layer, with what its update adds: from rows that begin with that by its output, and a
+    /// product that begins with that by its input.
     ///
     /// # Errors
     /// As [`UpdatesBack::linear`].
@@ -84,9 +86,11 @@ impl<'a, 'b, 'c, E: Refresh> Linears<'a, 'b, 'c, E> {
         &mut self,
         eval: &E,
         config: &Config,
-        layer: (Linear, &E::Rows),
+        (linear, rows): (Linear, &E::Rows),
     ) -> Result<Option<E::Rows>, Error> {
         let Some(updates) = &mut self.updates else { return Ok(None) };
-        updates.linear(eval, config, layer, self.bootstraps)
+        let [_, outputs] = linear.blocks(config);
+        let rows = eval.select(rows, &rows_of(0..outputs * config.width))?;
+        updates.linear(eval, config, (linear, &rows), self.bootstraps)
     }
 }

@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 
 use he_core::refresh::Refresh;
 
-use super::{Forward, rows_of};
+use super::Forward;
 use crate::Error;
 use crate::layer::normalisation::{Normalisation, Padding};
-use crate::layout::merged;
+use crate::layout::{merged, rows_of};
 use crate::stage::TAIL;
 use crate::tape::Tape;
 

@@ -115,6 +115,12 @@ impl<E: Refresh> Normalisation<E> {
         Ok(Self { layout, stream, root, tokens: config.tokens })
     }
 
+    /// The stream in its copies, and the inverse root in all slots of a token.
+    #[must_use]
+    pub const fn factors(&self) -> (&E::Ciphertext, &E::Ciphertext) {
+        (&self.stream, &self.root)
+    }
+
     /// The normalised stream, in every copy.
     ///
     /// # Errors

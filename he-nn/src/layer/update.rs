@@ -6,7 +6,7 @@ use he_core::refresh::Refresh;
 
 use crate::Error;
 use crate::layer::assembly::as_product;
-use crate::layout::row;
+use crate::layout::rows_of;
 use crate::levels::Levels;
 use crate::model::Config;
 
@@ -114,7 +114,8 @@ impl<'a, E: Refresh> Linears<'a, E> {
         Self { updates: None, levels, inputs: Vec::new() }
     }
 
-    /// The output of a layer: its product, whose first rows it is, and its update.
+    /// The output of a layer, with its update: from rows that begin with its input, and a product that begins with its
+    /// output.
     ///
     /// # Errors
     /// If a key is missing or no level is left.
@@ -122,11 +123,13 @@ impl<'a, E: Refresh> Linears<'a, E> {
         &mut self,
         eval: &E,
         config: &Config,
-        layer: (Linear, &E::Rows),
+        (linear, rows): (Linear, &E::Rows),
         product: E::Rows,
     ) -> Result<E::Rows, Error> {
         let Some(updates) = self.updates else { return Ok(product) };
-        let updated = updates.linear(eval, config, layer, &mut self.levels)?;
+        let [inputs, _] = linear.blocks(config);
+        let input = eval.select(rows, &rows_of(0..inputs * config.width))?;
+        let updated = updates.linear(eval, config, (linear, &input), &mut self.levels)?;
         let Some(Updated { rows, input }) = updated else { return Ok(product) };
         self.inputs.push(input);
         added(eval, config, &product, &rows)
@@ -144,7 +147,7 @@ pub fn added<E: Refresh>(
     rows: &E::Rows,
 ) -> Result<E::Rows, Error> {
     let (all, some) = (eval.row_count(product), eval.row_count(rows));
-    let place = |index| if index < some { alloc::vec![row(index)] } else { Vec::new() };
-    let places: Vec<_> = (0..all).map(place).collect();
+    let mut places = rows_of(0..some);
+    places.resize(all, Vec::new());
     Ok(eval.add_rows(product, &eval.select(&as_product(eval, config, rows)?, &places)?)?)
 }

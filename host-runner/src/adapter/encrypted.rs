@@ -54,7 +54,7 @@ pub enum Encrypted {
         /// What updates are multiplied by.
         scaling: f64,
         /// At the level of rows or above.
-        state: Ciphertext,
+        state: Vec<Ciphertext>,
     },
 }
 
@@ -121,7 +121,7 @@ fn parse(file: &mut impl Read, length: u64, target: Target<'_>) -> Result<Encryp
         Ok(ciphertext)
     };
     if let Some(shape) = self::shape(&head, model)? {
-        return Ok(Encrypted::State { shape, scaling: head.scaling, state: ciphertext(0)? });
+        return Ok(Encrypted::State { shape, scaling: head.scaling, state: vec![ciphertext(0)?] });
     }
     let mut all = Vec::with_capacity(layers);
     for _ in 0..layers {

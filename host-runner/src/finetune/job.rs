@@ -266,7 +266,7 @@ impl Job {
         &self,
         params: &Params,
         report: &Iteration,
-        (state, result): (&Ciphertext, &[u8]),
+        (state, result): (&[Ciphertext], &[u8]),
     ) -> Result<()> {
         let path = self.path(Part::Result(report.number));
         files::write(&path, Access::Public, result)?;
@@ -291,7 +291,7 @@ impl Job {
         &self,
         (ring, params): (&Ring, &Params),
         damaged: &mut dyn FnMut(u32, &str),
-    ) -> Result<(u32, Ciphertext)> {
+    ) -> Result<(u32, Vec<Ciphertext>)> {
         for number in self.states()?.into_iter().rev().chain([0]) {
             let path = self.path(Part::State(number));
             let sequence = self.declared.exchange(number);

@@ -292,7 +292,7 @@ impl<'a> Jobs<'a> {
     }
 
     /// The newest state that is whole; those that are not are removed.
-    fn newest_state(&self, job: &Job) -> Result<(u32, Ciphertext)> {
+    fn newest_state(&self, job: &Job) -> Result<(u32, Vec<Ciphertext>)> {
         let (cpu, mut damaged) = (self.means.cpu, Vec::new());
         let mut warn = |number, text: &str| {
             eprintln!("warning: {text}; the state before it is taken");

@@ -105,7 +105,7 @@ impl<'a> Owner<'a> {
         let slots = places.pack(Kind::Parameter, &declared.settings.first(places.shape()));
         let (mut rng, scale) = (random::generator()?, params.default_scale());
         let state = encryptor.encrypt_public(&self.public, &slots, scale, &mut rng)?;
-        state_bytes(params, declared.exchange(0), &state)
+        state_bytes(params, declared.exchange(0), &[state])
     }
 
     /// Decrypts what iteration `number` left.

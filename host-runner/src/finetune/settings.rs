@@ -6,7 +6,7 @@ use chacha20::rand_core::{Rng, SeedableRng};
 use clap::ValueEnum;
 use he_lora::adamw::{AdamW, Schedule};
 use he_lora::parameters::{Parameters, PerKind, Shape, Side, Vector};
-use he_lora::training::Training;
+use he_lora::training::{PerMatrix, Training};
 use he_nn::model::Config;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ const SQUARED_GAIN: i32 = 4;
 /// Besides: as the largest gradients of trained models differ.
 const PROJECTIONS: [f64; 3] = [1.0, 1.0, 4.0];
 const CLASSES: f64 = 0.25;
+const MATRICES: f64 = 1.0;
+/// The learning rate of whole matrices is so much of the others': an entry of a product of rank 2 moves by less, too.
+const MATRICES_RATE: f64 = 0.1;
 /// The largest learning rate if none is named: a part for each example of a batch, and the most. Steps that are twice as
 /// many from gradients of half as many examples go too far at the same rate.
 const RATE_AN_EXAMPLE: f64 = 0.00125;
@@ -61,6 +64,9 @@ pub enum Fall {
 /// Everything that a run depends on besides the model and the examples.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Settings {
+    /// Whether all matrices are trained, in place of an adapter.
+    #[serde(default)]
+    pub full: bool,
     /// What labels are, and what is minimised.
     pub loss: Objective,
     /// The rank of every update.
@@ -90,6 +96,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            full: false,
             loss: Objective::CrossEntropy,
             rank: 2,
             alpha: 2.0,
@@ -167,7 +174,10 @@ impl Settings {
             Fall::Linear => Schedule::Linear { warmup, total },
             Fall::Cosine => Schedule::Cosine { warmup, total },
         };
-        let shape = Shape::new(self.rank, config)?;
+        let shape = match self.full {
+            true => Shape::of_classes(config)?,
+            false => Shape::new(self.rank, config)?,
+        };
         let is_target = |i: usize| {
             self.targets
                 .iter()
@@ -196,6 +206,7 @@ impl Settings {
                 limit: if self.batch < 8 { SMALL_BATCH_LIMIT } else { LIMIT },
                 degree: DEGREE,
             },
+            matrices: PerMatrix { gain: MATRICES, rate: MATRICES_RATE },
         })
     }
 

@@ -1,6 +1,6 @@
-//! An encrypted state of a job, as it is kept and sent: one frame, numbered after its job and iteration.
+//! An encrypted state of a job, as it is kept and sent: a frame for each ciphertext, numbered after its job and iteration.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use he_core::ciphertext::Ciphertext;
 use he_core::params::Params;
 use he_core::ring::Ring;
@@ -12,16 +12,18 @@ use crate::store::moduli;
 ///
 /// # Errors
 /// None: it is written to memory.
-pub fn state_bytes(params: &Params, sequence: u64, state: &Ciphertext) -> Result<Vec<u8>> {
+pub fn state_bytes(params: &Params, sequence: u64, state: &[Ciphertext]) -> Result<Vec<u8>> {
     let checksum = TransportKey::checksum();
     let mut link = Link::new(&checksum, params.digest(), sequence);
     let primes = moduli(params);
     let shape = RingShape { degree: params.degree(), primes: &primes };
     let mut bytes = Vec::new();
-    state.to_pair().write(&mut link, Kind::Ciphertext, &shape, |piece| {
-        bytes.extend_from_slice(piece);
-        Ok::<_, anyhow::Error>(())
-    })?;
+    for ciphertext in state {
+        ciphertext.to_pair().write(&mut link, Kind::Ciphertext, &shape, |piece| {
+            bytes.extend_from_slice(piece);
+            Ok::<_, anyhow::Error>(())
+        })?;
+    }
     Ok(bytes)
 }
 
@@ -33,15 +35,18 @@ pub fn read_state(
     mut bytes: &[u8],
     sequence: u64,
     (ring, params): (&Ring, &Params),
-) -> Result<Ciphertext> {
+) -> Result<Vec<Ciphertext>> {
     let checksum = TransportKey::checksum();
     let mut link = Link::new(&checksum, params.digest(), sequence);
     let primes = moduli(params);
     let shape = RingShape { degree: params.degree(), primes: &primes };
-    let frame = link.reader(Pair::limit(&shape), |piece: &mut [u8]| take(&mut bytes, piece))?;
-    let pair = Pair::read(frame, Kind::Ciphertext, &shape)?;
-    ensure!(bytes.is_empty(), "there are bytes after its end");
-    Ok(Ciphertext::from_pair(ring, params, pair)?)
+    let mut state = Vec::new();
+    while !bytes.is_empty() || state.is_empty() {
+        let frame = link.reader(Pair::limit(&shape), |piece: &mut [u8]| take(&mut bytes, piece))?;
+        let pair = Pair::read(frame, Kind::Ciphertext, &shape)?;
+        state.push(Ciphertext::from_pair(ring, params, pair)?);
+    }
+    Ok(state)
 }
 
 /// Fills `piece` from the front of `bytes`.

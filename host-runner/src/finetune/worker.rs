@@ -6,13 +6,11 @@ use anyhow::{Context, Result, ensure};
 use he_core::ciphertext::Ciphertext;
 use he_core::cpu::Cpu;
 use he_core::edge::BASE_PRIMES;
-use he_core::eval::Evaluator;
 use he_core::keyswitch::KeyPlan;
 use he_core::linear::{EdgeAnswer, Rows, SeededUpload};
 use he_core::refresh::{Refresh, Term};
 use he_core::wire::{Answer, AnswerEntry, Link, TransportKey, Upload, UploadShape};
-use he_lora::state::Trained;
-use he_lora::training::{self, Encrypted, Training};
+use he_lora::training::{self, Encrypted, Gradient, Training};
 use he_nn::levels::Levels;
 use he_nn::model::Model;
 
@@ -49,7 +47,7 @@ pub struct Worker<'a> {
 #[derive(Debug)]
 pub struct Step {
     /// The next state.
-    pub state: Ciphertext,
+    pub state: Vec<Ciphertext>,
     /// The same and the scores of the examples before it, for the owner.
     pub result: Vec<u8>,
     /// What it took.
@@ -90,15 +88,15 @@ impl<'a> Worker<'a> {
     pub fn step(
         &self,
         job: &Job,
-        (number, state): (u32, &Ciphertext),
+        (number, state): (u32, &[Ciphertext]),
         passed: &mut dyn FnMut(usize) -> Result<()>,
     ) -> Result<Step> {
         let (cpu, model, training) = (self.means.cpu, self.means.model, &self.training);
         let (config, declared) = (model.config(), job.declared());
         let begun = Instant::now();
         let mut levels = Levels::planned(self.plan.levels());
-        let state = training::refresh(cpu, config, state, &mut levels)?;
-        let trained = Trained::unpack(cpu, training.shape, training.scaling, &state)?;
+        let shape = (training.shape, training.scaling);
+        let (state, trained) = training::begin(cpu, config, shape, state, &mut levels)?;
         let before = begun.elapsed().as_secs_f64();
         let (mut sum, mut scores) = (None, Vec::new());
         let batch = declared.settings.batch(declared.examples, number);
@@ -128,13 +126,14 @@ impl<'a> Worker<'a> {
             }
             sum = Some(match sum {
                 None => one.gradient,
-                Some(sum) => cpu.add(&sum, &one.gradient)?,
+                Some(sum) => Gradient::with(sum, cpu, &one.gradient)?,
             });
         }
         let examples_seconds = begun.elapsed().as_secs_f64() - before;
+        drop(trained);
         let sum = sum.context("an empty batch")?;
         let (setting, gradient) = ((config, training), (&sum, u32::try_from(batch.len())?));
-        let state = training::step(cpu, setting, number, &state, gradient, &mut levels)?;
+        let state = training::step(cpu, setting, number, state, gradient, &mut levels)?;
         let result = self.result(declared.exchange(number), &state, &scores)?;
         let (seconds, peak_bytes) = (begun.elapsed().as_secs_f64(), memory::peak());
         let optimizer_seconds = seconds - examples_seconds;
@@ -160,7 +159,12 @@ impl<'a> Worker<'a> {
     }
 
     /// What the owner reads: all slots of the state, then the scores of each example.
-    fn result(&self, sequence: u64, state: &Ciphertext, scores: &[EdgeAnswer]) -> Result<Vec<u8>> {
+    fn result(
+        &self,
+        sequence: u64,
+        state: &[Ciphertext],
+        scores: &[EdgeAnswer],
+    ) -> Result<Vec<u8>> {
         let Means { cpu, model, transport } = self.means;
         let mut link = Link::new(transport, cpu.params().digest(), sequence);
         let first = upload_shape(cpu.params(), model.config().width)?.primes[0];
@@ -177,8 +181,10 @@ impl<'a> Worker<'a> {
                 Ok::<_, anyhow::Error>(())
             })
         };
-        for answer in cpu.answers(state, LARGEST_PARAMETER)? {
-            write(&answer, answer.b.len())?;
+        for ciphertext in state {
+            for answer in cpu.answers(ciphertext, LARGEST_PARAMETER)? {
+                write(&answer, answer.b.len())?;
+            }
         }
         // The first token holds a score.
         scores.iter().try_for_each(|answer| write(answer, 1))?;

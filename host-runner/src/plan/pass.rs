@@ -10,7 +10,7 @@ use he_lora::Adapter;
 use he_lora::adapter::LayerAdapter;
 use he_lora::parameters::Shape;
 use he_lora::state::Trained;
-use he_lora::training::refresh;
+use he_lora::training::{unpack, updates};
 use he_nn::forward::Forward;
 use he_nn::layer::normalisation;
 use he_nn::levels::Levels;
@@ -83,17 +83,18 @@ impl Pass {
         };
         let rows = count.input_rows(model.config().width)?;
         let mut forward = Forward::new(&count, model, &mut note).resuming(levels);
-        if let Some(adapter) = adapter.as_ref().or(trained.as_ref().map(|all| &all.adapter)) {
-            forward = forward.with_updates(adapter);
-        }
+        forward = match (&adapter, &trained) {
+            (Some(adapter), _) => forward.with_updates(Some(adapter)),
+            (None, trained) => forward.with_updates(trained.as_ref().and_then(Trained::updates)),
+        };
         let answer = match &trained {
             None => forward.run(&rows),
-            Some(trained) => forward.run_with_head(&rows, |rows, mask, level| {
-                trained.classify(&count, model, (rows, mask), level)
+            Some(trained) => forward.run_with_head(&rows, |rows, mask, linears| {
+                trained.classify(&count, model, (rows, mask), linears)
             }),
         };
         let answer = answer.context("the model does not fit the parameters")?;
-        let needed = count.needed_bootstraps(&answer, params.rows_level())?;
+        let needed = count.needed_bootstraps(&[answer], params.rows_level())?;
         Ok(Self { count, needed, stages })
     }
 
@@ -143,9 +144,10 @@ fn trained(
     shape: Shape,
     levels: &mut Levels<'_>,
 ) -> Result<Trained<Count>> {
-    let state = count.input(count.rows_level(), count.default_scale())?;
-    let state = refresh(count, model.config(), &state, levels)?;
-    Ok(Trained::unpack(count, shape, 1.0, &state)?)
+    let config = model.config();
+    let one = |_| count.input(count.rows_level(), count.default_scale());
+    let state = (0..updates(count, config, shape)?).map(one).collect::<Result<Vec<_>, _>>()?;
+    Ok(unpack(count, config, (shape, 1.0), &state, levels)?)
 }
 
 pub(crate) fn shape(params: &Params, model: &Model) -> Result<Chain> {

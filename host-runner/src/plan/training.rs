@@ -7,12 +7,12 @@ use he_core::eval::count::{Bootstrap, Count};
 use he_core::keyswitch::KeyPlan;
 use he_core::params::Params;
 use he_core::refresh::Refresh;
-use he_lora::training::{Encrypted, Training, groups, iteration};
+use he_lora::training::{Encrypted, Training, ciphertexts, groups, iteration};
 use he_nn::levels::Levels;
 use he_nn::model::Model;
 use serde::Serialize;
 
-use super::{CIPHERTEXTS_AT_ONCE, Costs, OVERHEAD_BYTES, Plan, shape};
+use super::{CIPHERTEXTS_AT_ONCE, Costs, FullBytes, OVERHEAD_BYTES, Plan, shape};
 use crate::report::KeysReport;
 
 /// What the tape of one trunk and that of a tail hold, at most, in ciphertexts over all primes.
@@ -128,7 +128,11 @@ impl TrainingPlan {
         let memory_bytes = report.resident_bytes
             + costs.transform_bytes()
             + (CIPHERTEXTS_AT_ONCE + TAPE * (1 + group as u64)) * ciphertext
-            + OVERHEAD_BYTES;
+            + OVERHEAD_BYTES
+            + match training.shape.is_full() {
+                true => FullBytes::new(params, model)?.training,
+                false => 0,
+            };
         let report = TrainingReport {
             batch,
             group,
@@ -169,7 +173,9 @@ impl Pass {
         levels: Option<&[usize]>,
     ) -> Result<Self> {
         let count = Count::new(shape(params, model)?);
-        let state = count.input(count.rows_level(), count.default_scale())?;
+        let ciphertexts = ciphertexts(&count, model.config(), training.shape)?;
+        let one = |_| count.input(count.rows_level(), count.default_scale());
+        let state = (0..ciphertexts).map(one).collect::<Result<Vec<_>, _>>()?;
         let upload = count.input_rows(model.config().width)?;
         let label = count.input_rows(model.config().classes)?;
         let examples = vec![Encrypted { upload: &upload, label: &label }; batch];

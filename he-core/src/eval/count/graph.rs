@@ -87,19 +87,20 @@ impl Clock {
 }
 
 impl Count {
-    /// The bootstraps that `answer` comes from, in order of execution, each with the level it is
-    /// needed at if the answer is wanted at `level`.
+    /// The bootstraps that `answers` come from, in order of execution, each with the level it is
+    /// needed at if the answers are wanted at `level`.
     ///
     /// # Errors
     /// If there were others, which nobody needs: then this order is not that of execution.
     pub fn needed_bootstraps(
         &self,
-        answer: &Counted,
+        answers: &[Counted],
         level: usize,
     ) -> Result<Vec<Bootstrap>, Error> {
         let mut bootstraps = Vec::new();
         // Consumers have larger numbers, so a node that is taken out knows its level.
-        let mut pending = BTreeMap::from([(answer.node.number, (&answer.node, level))]);
+        let mut pending: BTreeMap<_, _> =
+            answers.iter().map(|answer| (answer.node.number, (&answer.node, level))).collect();
         while let Some((_, (node, needed))) = pending.pop_last() {
             let below = match node.step {
                 Step::Slots(levels) => needed + levels,
@@ -165,7 +166,7 @@ mod tests {
     }
 
     fn needed(count: &Count, answer: &Counted, level: usize) -> Vec<usize> {
-        let all = count.needed_bootstraps(answer, level).unwrap();
+        let all = count.needed_bootstraps(core::slice::from_ref(answer), level).unwrap();
         all.iter().map(|bootstrap| bootstrap.needed).collect()
     }
 
@@ -193,6 +194,6 @@ mod tests {
         let answer = slots(&count, &count.slots_to_rows(&scaled).unwrap());
         assert_eq!(needed(&count, &answer, 0), [ROWS_LEVEL + 6, ROWS_LEVEL + 3, 0]);
         let _unused = slots(&count, &rows);
-        assert!(count.needed_bootstraps(&answer, 0).is_err());
+        assert!(count.needed_bootstraps(&[answer], 0).is_err());
     }
 }

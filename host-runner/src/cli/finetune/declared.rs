@@ -50,6 +50,7 @@ impl DeclaredArguments {
     /// The settings that they stand for.
     pub(super) fn settings(&self) -> Settings {
         Settings {
+            full: false,
             loss: self.loss,
             rank: self.rank,
             alpha: self.alpha,
