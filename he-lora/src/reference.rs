@@ -151,6 +151,9 @@ fn evaluate_with(
         products_back((updates, gradient), numbers, (&n, &g_dense), &mut g_n);
     }
     see("normalised stream", &g_n);
+    if let Some(last) = model.layers().last() {
+        see("units before the normalisation", &product_back(&g_n, &last.feed_forward.output));
+    }
     let mut g_stream = normalise_back(&n, &root, &g_n, width);
     for (block, tape) in blocks.iter().rev() {
         let gradients = (&mut gradient, matrices.as_mut());

@@ -319,7 +319,7 @@ pub fn outcome<E: Refresh>(
         let all = (0..count).map(|token| to_first(0, token, config.tokens)).collect();
         *mask = eval.add_rows(mask, &eval.select(&zeros, &[all])?)?;
     }
-    let (streams, mut canaries) = (back.tail(&tape, &rows, count)?, None);
+    let (streams, mut canaries) = (back.tail(&tape, (&rows, &tail.rows), count)?, None);
     passed(0)?;
     for (((mask, mut tape), stream), done) in trunks.into_iter().zip(&streams).zip(1..) {
         back.enter(core::mem::take(&mut tape.linears), 1)?;

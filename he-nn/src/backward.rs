@@ -7,6 +7,7 @@
 
 pub mod bootstraps;
 pub mod feed_forward;
+pub mod fused;
 pub mod linears;
 pub mod normalisation;
 pub mod token_attention;

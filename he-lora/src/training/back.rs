@@ -7,6 +7,7 @@ use he_core::refresh::Refresh;
 use he_nn::Error;
 use he_nn::backward::bootstraps::Bootstraps;
 use he_nn::backward::feed_forward::feed_forward;
+use he_nn::backward::fused::fused;
 use he_nn::backward::linears::{Linears, UpdatesBack};
 use he_nn::backward::normalisation::{in_copies, normalisation, parted, stream_rows, through};
 use he_nn::backward::token_attention::token_attention;
@@ -57,12 +58,12 @@ impl<'a, 'b, E: Refresh> Backward<'a, 'b, E> {
         Ok(())
     }
 
-    /// From the derivative by the features of the head, as rows of a product, to that by the stream after the last
-    /// attention: of each sentence `d` rows, at the first token alone.
+    /// From the derivative by the features of the head and the features, as [`fused`] takes them, to that by the stream after
+    /// the last attention: of each sentence `d` rows, at the first token alone. Updates of matrices need the stream between.
     pub(super) fn tail(
         &mut self,
         tape: &Tape<E>,
-        rows: &E::Rows,
+        features: (&E::Rows, &E::Rows),
         count: usize,
     ) -> Result<Vec<E::Rows>, Error> {
         let (eval, config) = (self.eval, self.model.config());
@@ -71,13 +72,17 @@ impl<'a, 'b, E: Refresh> Backward<'a, 'b, E> {
         else {
             return Err(UNRECORDED);
         };
-        let by_head = in_copies(eval, config, head, rows, &mut self.bootstraps)?;
-        let halves = stream_rows(eval, config, &by_head)?;
-        let (weights, last) = (&weights.feed_forward, config.layers.len() - 1);
-        let linears = &mut self.linears();
-        let rows = feed_forward(eval, config, (last, weights), gates, &halves, linears)?;
+        let network = (config.layers.len() - 1, &weights.feed_forward);
+        let (rows, by_head) = if self.way.is_some() {
+            let by_head = in_copies(eval, config, head, features.0, &mut self.bootstraps)?;
+            let halves = stream_rows(eval, config, &by_head)?;
+            let linears = &mut self.linears();
+            (feed_forward(eval, config, network, gates, &halves, linears)?, by_head)
+        } else {
+            fused(eval, config, network, (head, gates), features, &mut self.linears())?
+        };
         let by_network = in_copies(eval, config, inner, &rows, &mut self.bootstraps)?;
-        parted(eval, config, &eval.add(&by_head, &by_network)?, count)
+        parted(eval, config, (&by_network, &by_head), count)
     }
 
     /// From what [`Self::tail`] gives of a sentence to the derivative by the stream before the last layer, in halves.

@@ -12,7 +12,7 @@ use he_core::refresh::{Refresh, Term};
 use he_nn::Error;
 use he_nn::backward::bootstraps::Bootstraps;
 use he_nn::backward::linears::Linears;
-use he_nn::layer::assembly::{Assembly, as_product};
+use he_nn::layer::assembly::{Assembly, REST_BITS, as_product};
 use he_nn::layer::normalisation::layout;
 use he_nn::layer::update::{self, Linear};
 use he_nn::layout::{
@@ -90,8 +90,8 @@ impl<E: Refresh> Head<E> {
         Ok(eval.select(&self.rows, &(0..config.classes).map(place).collect::<Vec<_>>())?)
     }
 
-    /// The derivative by the normalised features, as rows of a product, and what is known to be zero, from rows of
-    /// labels' doubles.
+    /// The derivative by the normalised features, with its product with `Woutᵀ` of the last layer, as rows of a product; and
+    /// what is known to be zero. From rows of labels' doubles.
     pub(super) fn backward(
         &self,
         eval: &E,
@@ -126,27 +126,34 @@ impl<E: Refresh> Head<E> {
             gradients.push((Vector::Dense { side: Side::Down, r }, by_down));
             gradients.push((Vector::Dense { side: Side::Up, r }, by_up));
         }
-        let both = match weights.is_empty() {
-            true => by_dense,
-            false => {
-                let pairs: Vec<_> = weights.iter().zip(&trained.down).collect();
-                let update = at_scale(eval, &eval.dot_rescaled(&pairs)?, scale)?;
-                eval.add(&by_dense, &eval.rotate(&update, -layout.step(COPY))?)?
-            }
-        };
+        // For a matrix with more bits than weights have.
+        let part = eval.with_scale(&by_dense, eval.scale(&by_dense) * f64::from(1 << REST_BITS));
+        let part = eval.drop_level(&at_scale(eval, &part, scale)?, eval.rows_level())?;
+        let part = eval.rotate(&part, -3 * layout.step(COPY))?;
+        let mut both = eval.add(&by_dense, &part)?;
+        if !weights.is_empty() {
+            let pairs: Vec<_> = weights.iter().zip(&trained.down).collect();
+            let update = at_scale(eval, &eval.dot_rescaled(&pairs)?, scale)?;
+            both = eval.add(&both, &eval.rotate(&update, -layout.step(COPY))?)?;
+        }
         let place = |i: usize| -> Vec<Term> {
-            let index = layout.row([0, i / width, i % width]);
+            let index = layout.row([0, [0, 1, 3][i / width], i % width]);
             alloc::vec![row(index), to_upper_half(index, config.tokens)]
         };
-        let all: Vec<_> = (0..2 * width).map(place).collect();
+        let all: Vec<_> = (0..3 * width).map(place).collect();
         let both = eval.slots_to_rows(&both)?;
         let zero = eval.select(&both, &[alloc::vec![row(layout.row([0, 2, 0]))]])?;
         let zeros = eval.add_rows(&self.zeros, &as_product(eval, config, &zero)?)?;
         let both = eval.select(&both, &all)?;
-        let inner = Assembly::new(2 * width, width, config.weight_frac_bits)
-            .with_transposed(0, 0, &model.head().dense, 1)
-            .with_identity(width, 0, width)
-            .finish();
+        let last = model.layers().last().ok_or(Error::Unsupported("a model without layers"))?;
+        let inner = |outputs| {
+            Assembly::new(3 * width, outputs, config.weight_frac_bits)
+                .with_transposed(0, 0, &model.head().dense, 1)
+                .with_identity(width, 0, width)
+        };
+        let (alone, units) = (inner(width).finish(), &last.feed_forward.output);
+        let inner = inner(width + config.hidden);
+        let inner = inner.with_transposed_after(2 * width, width, &alone, units).finish();
         let product = eval.matmul(&both, &inner)?;
         Ok([linears.input(eval, config, (Linear::Dense, &both), product)?, zeros])
     }

@@ -7,8 +7,10 @@ use he_core::refresh::{Refresh, Term};
 
 use crate::Error;
 use crate::backward::bootstraps::Bootstraps;
-use crate::layer::normalisation::{COPIES, COPY, FEATURE, Normalisation, layout};
-use crate::layout::{mul_to, row, sum_rotations, to_first, to_upper_half, upper_half};
+use crate::layer::normalisation::{COPIES, COPY, FEATURE, HALF, Normalisation, layout};
+use crate::layout::{
+    factor_scale, mul_to, row, sum_rotations, to_first, to_upper_half, upper_half,
+};
 use crate::model::Config;
 
 /// The derivative by the stream in halves, from that by the normalised stream as `d` rows of a product.
@@ -40,26 +42,40 @@ pub fn in_copies<E: Refresh>(
     through(eval, tape, &g)
 }
 
-/// The derivative of each of `count` sentences, from that of all ([`crate::layout::merged`]) in slots as
-/// [`in_copies`] gives it: `d` rows that have it at the first token, and zeros. One level, and a way back to rows
-/// for six sentences.
+/// The derivative of each of `count` sentences, from that of all ([`crate::layout::merged`]) in slots: the sum of one
+/// as [`in_copies`] gives it, and of one in copy 0 of `u = 1` alone. `d` rows that have it at the first token, and zeros. One
+/// level, and a way back to rows for six sentences.
 ///
 /// # Errors
 /// If the level is too low.
 pub fn parted<E: Refresh>(
     eval: &E,
     config: &Config,
-    slots: &E::Ciphertext,
+    (in_copies, alone): (&E::Ciphertext, &E::Ciphertext),
     count: usize,
 ) -> Result<Vec<E::Rows>, Error> {
     let layout = layout(eval, config)?;
+    let level = eval.level(in_copies).min(eval.level(alone));
+    let [in_copies, alone] = [in_copies, alone].map(|x| eval.drop_level(x, level));
+    let (in_copies, blocks) = (in_copies?, 0..count.min(2 * COPIES));
+    let steps = blocks.clone().map(|block| layout.step(HALF) * (1 - block.cast_signed()));
+    let moved = eval.rotate_many(&alone?, &steps.collect::<Vec<_>>())?;
     let mut sentences = Vec::with_capacity(count);
     for first in (0..count).step_by(2 * COPIES) {
-        let mask = layout.values(|[u, c, _], token| {
-            if c < COPIES && token == first + u + 2 * c && token < count { 1.0 } else { 0.0 }
-        });
-        let blocks = mul_values(eval, slots, &mask, eval.default_scale())?;
-        let blocks = eval.slots_to_rows(&blocks)?;
+        let mask = |x: &E::Ciphertext, blocks: core::ops::Range<usize>| {
+            let mask = layout.values(|[u, c, _], token| {
+                let block = u + 2 * c;
+                let is_here = blocks.contains(&block) && token == first + block;
+                if is_here && token < count { 1.0 } else { 0.0 }
+            });
+            eval.encode(&mask, level, factor_scale(eval, x, level))
+        };
+        let all = mask(&in_copies, blocks.clone())?;
+        let masks = blocks.clone().zip(&moved).map(|(block, x)| mask(x, block..block + 1));
+        let masks = masks.collect::<Result<Vec<_>, _>>()?;
+        let mut terms: Vec<_> = moved.iter().zip(&masks).collect();
+        terms.push((&in_copies, &all));
+        let blocks = eval.slots_to_rows(&eval.rescale(&eval.dot_plain(&terms)?)?)?;
         for token in first..count.min(first + 2 * COPIES) {
             let (u, c) = ((token - first) % 2, (token - first) / 2);
             let place = |f| alloc::vec![to_first(layout.row([u, c, f]), token, config.tokens)];

@@ -15,6 +15,9 @@ use crate::model::Config;
 /// up to 16, and nearly all values of a model are far below.
 const GAIN: u32 = 2;
 
+/// The more bits of a product of matrices ([`Assembly::with_transposed_after`]).
+pub const REST_BITS: u32 = 6;
+
 /// Rows that are multiplied by one at once.
 const BLOCK: usize = 128;
 
@@ -83,6 +86,39 @@ impl Assembly {
         for (o, row) in block.entries.chunks_exact(block.outputs).enumerate() {
             for (i, &w) in row.iter().enumerate() {
                 *self.entry(input + i, output + o) += factor * (w << GAIN);
+            }
+        }
+        self
+    }
+
+    /// Adds the product of `first`, a finished matrix, and the transposed block from the first row and column `output` on.
+    /// What rounding leaves out is added from row `rest` on, where inputs are expected again, times `2^-`[`REST_BITS`].
+    ///
+    /// # Panics
+    /// If it does not fit.
+    #[must_use]
+    pub fn with_transposed_after(
+        mut self,
+        rest: usize,
+        output: usize,
+        first: &Weights,
+        block: &Weights,
+    ) -> Self {
+        let mut add = |input, output, w: i64| {
+            #[expect(clippy::cast_possible_truncation, reason = "weights are far below 2^31")]
+            let w = w as i32;
+            *self.entry(input, output) += w;
+        };
+        for (i, row) in first.entries.chunks_exact(first.outputs).enumerate() {
+            for (o, column) in block.entries.chunks_exact(block.outputs).enumerate() {
+                let terms = row.iter().zip(column).map(|(&a, &b)| i64::from(a) * i64::from(b));
+                let sum: i64 = terms.sum();
+                let rounded = sum >> block.frac_bits;
+                add(i, output + o, rounded);
+                let left = sum - (rounded << block.frac_bits);
+                if left != 0 {
+                    add(rest + i, output + o, (left << REST_BITS) >> block.frac_bits);
+                }
             }
         }
         self
@@ -161,6 +197,19 @@ mod tests {
         let transposed = Assembly::new(3, 3, 4).with_transposed(0, 1, &w, -2).finish();
         let expected = [0, -2, -8, 0, -4, -10, 0, -6, -12].map(|w| w << GAIN);
         assert_eq!(transposed.entries, expected);
+    }
+
+    #[test]
+    fn a_product_of_matrices_and_what_it_leaves_out_are_exact_to_six_more_bits() {
+        let w = Weights { inputs: 2, outputs: 2, entries: vec![3, 5, -7, 2], frac_bits: 4 };
+        let first = Assembly::new(1, 2, 4).with(0, 0, &w_row(&[9, -2]), 1).finish();
+        let both = Assembly::new(2, 3, 4).with_transposed_after(1, 1, &first, &w).finish();
+        // 4 · (9 · 3 − 2 · 5) / 16 and 4 · (9 · −7 − 2 · 2) / 16, and 64 times what they are above integers.
+        assert_eq!(both.entries, [0, 4, -17, 0, 16, 16]);
+    }
+
+    fn w_row(entries: &[i32]) -> Weights {
+        Weights { inputs: 1, outputs: entries.len(), entries: entries.to_vec(), frac_bits: 4 }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::layout::{Layout, factor_scale, low_half, row, upper_half};
 use crate::model::{Config, FeedForwardWeights};
 
 /// The digit of the kind.
-const KIND: usize = 1;
+pub(crate) const KIND: usize = 1;
 const GATE: usize = 0;
 
 /// Gates and values in slots, for the way back.
@@ -80,12 +80,18 @@ pub fn feed_forward<E: Refresh>(
     Ok((eval.select(&both, &sums)?, eval.level(&slots), gates))
 }
 
-/// Derivatives by gates (kind 0) and values (kind 1) over that by their product, which is
-/// expected in both kinds: `value · gelu'(gate)` and `gelu(gate)`.
+/// Derivatives by gates and by values over that by their product: `value · gelu'(gate)` and `gelu(gate)`, both in kind 0
+/// alone and at one level and scale.
+pub(crate) struct Slopes<E: Refresh> {
+    pub(crate) by_gate: E::Ciphertext,
+    pub(crate) by_value: E::Ciphertext,
+}
+
+/// The slopes of a network.
 ///
 /// # Errors
 /// If a key is missing or no level is left.
-pub fn slopes<E: Refresh>(eval: &E, tape: &Gates<E>) -> Result<E::Ciphertext, Error> {
+pub(crate) fn slopes<E: Refresh>(eval: &E, tape: &Gates<E>) -> Result<Slopes<E>, Error> {
     let Gates { layout, domain, x, gates, units } = tape;
     let slope = error_linear_slope(*domain)?;
     let level = eval.level(gates).saturating_sub(slope.depth());
@@ -95,9 +101,9 @@ pub fn slopes<E: Refresh>(eval: &E, tape: &Gates<E>) -> Result<E::Ciphertext, Er
     let is_gate = layout.values(|[_, kind, _], _| if kind == GATE { 1.0 } else { 0.0 });
     let values = mul_values(eval, &values, &is_gate, eval.scale(x))?;
     let by_gate = eval.mul_rescaled(&slope, &values)?;
-    let by_value = eval.adjust(units, eval.level(&by_gate), eval.scale(&by_gate))?;
-    let by_value = eval.rotate(&by_value, -layout.step(KIND))?;
-    Ok(eval.add(&by_gate, &by_value)?)
+    let units = eval.drop_level(units, eval.level(&by_gate) + 1)?;
+    let by_value = mul_values(eval, &units, &is_gate, eval.scale(&by_gate))?;
+    Ok(Slopes { by_gate, by_value })
 }
 
 /// `gelu(gate) · value` in the gates' slots.

@@ -22,7 +22,8 @@ use crate::model::{Config, Window};
 
 /// Copies of the stream.
 pub const COPIES: usize = 3;
-/// The digit of the copy, and that of the feature.
+/// The digits.
+pub(crate) const HALF: usize = 0;
 pub(crate) const COPY: usize = 1;
 pub(crate) const FEATURE: usize = 2;
 

@@ -238,7 +238,7 @@ mod tests {
         assert!(seven.levels().iter().all(|level| *level <= params.computing_level()));
         let (report, groups) = (&seven.report, [4, 2, 1]);
         assert_eq!(seven.groups().collect::<Vec<_>>(), groups);
-        let bootstraps: usize = groups.iter().map(|group| 12 * group + 8).sum();
+        let bootstraps: usize = groups.iter().map(|group| 12 * group + 7).sum();
         assert_eq!(seven.levels().len(), bootstraps + report.step_bootstraps);
         assert!(report.example_seconds < 0.8 * one.report.example_seconds);
     }
