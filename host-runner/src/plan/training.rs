@@ -240,6 +240,6 @@ mod tests {
         assert_eq!(seven.groups().collect::<Vec<_>>(), groups);
         let bootstraps: usize = groups.iter().map(|group| 12 * group + 7).sum();
         assert_eq!(seven.levels().len(), bootstraps + report.step_bootstraps);
-        assert!(report.example_seconds < 0.8 * one.report.example_seconds);
+        assert!(report.example_seconds < 0.85 * one.report.example_seconds);
     }
 }
