@@ -13,10 +13,10 @@ use he_core::refresh::Refresh;
 use he_nn::Error;
 use he_nn::backward::normalisation::joined;
 use he_nn::layer::normalisation::layout;
-use he_nn::layer::update::{Input, Linear, Updated, Updates};
+use he_nn::layer::update::{Input, Updated, Updates};
 use he_nn::layout::low_half;
 use he_nn::levels::Levels;
-use he_nn::model::Config;
+use he_nn::model::{Config, Linear};
 
 use crate::dense::{self, Grid, Side};
 use crate::matrices::Order;

@@ -19,9 +19,9 @@ use he_nn::Error;
 use he_nn::approx::tangent;
 use he_nn::layer::assembly::Assembly;
 use he_nn::layer::normalisation::layout;
-use he_nn::layer::update::{Linear, Linears};
+use he_nn::layer::update::Linears;
 use he_nn::layout::{low_half, mul_to, row, sum_pairs, sum_rotations};
-use he_nn::model::{Config, Model};
+use he_nn::model::{Config, Linear, Model};
 
 use crate::adapter::Adapter;
 use crate::state::Trained;

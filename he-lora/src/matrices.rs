@@ -7,8 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use he_nn::layer::update::Linear;
-use he_nn::model::Config;
+use he_nn::model::{Config, Linear};
 use zeroize::Zeroize;
 
 /// Which matrix has which number.
@@ -120,6 +119,40 @@ impl Matrices {
     /// If there are fewer.
     pub fn matrix_mut(&mut self, index: usize) -> &mut [f64] {
         &mut self.all[index]
+    }
+
+    /// Adds `x D` to `y` token by token, for these matrices from all blocks of features of one to all blocks of the other.
+    pub fn add_products(&self, numbers: Range<usize>, x: &[f64], y: &mut [f64]) {
+        let ([inputs, outputs], width) =
+            (Self::blocks(&numbers, x.len(), y.len()), self.order.width());
+        for (x, y) in x.chunks_exact(inputs * width).zip(y.chunks_exact_mut(outputs * width)) {
+            for (i, x) in x.chunks_exact(width).enumerate() {
+                for (o, y) in y.chunks_exact_mut(width).enumerate() {
+                    let matrix = self.matrix(numbers.start + outputs * i + o);
+                    for (x, row) in x.iter().zip(matrix.chunks_exact(width)) {
+                        y.iter_mut().zip(row).for_each(|(y, w)| *y += x * w);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same for a part of a layer, as [`he_nn::reference::Update`] counts them.
+    pub fn add_part(&self, linear: Linear, part: usize, x: &[f64], y: &mut [f64]) {
+        let numbers = self.of(linear);
+        let parts = match linear {
+            Linear::Projections(_) => 3,
+            Linear::Gates(_) => 2,
+            _ => 1,
+        };
+        let first = numbers.start + part * numbers.len() / parts;
+        self.add_products(first..first + numbers.len() / parts, x, y);
+    }
+
+    /// How many blocks of features go in and come out of a linear layer: on one side there is one.
+    pub(crate) const fn blocks(numbers: &Range<usize>, input: usize, output: usize) -> [usize; 2] {
+        let count = numbers.end - numbers.start;
+        if input > output { [count, 1] } else { [1, count] }
     }
 
     /// As [`Order::is_trained`].

@@ -11,13 +11,11 @@ mod math;
 
 use alloc::vec::Vec;
 
-use he_nn::layer::update::Linear;
-use he_nn::model::Model;
+use he_nn::model::{Linear, Model};
 
 use self::block::Block;
 use self::math::{
-    add_products, normalise, normalise_back, product, product_back, products_back, update,
-    update_back,
+    normalise, normalise_back, product, product_back, products_back, update, update_back,
 };
 use crate::matrices::{Matrices, Order};
 use crate::parameters::{Parameters, Side, Vector};
@@ -120,7 +118,7 @@ fn evaluate_with(
     let head = |side| head(side).map(|v| parameters.vector(v)).collect::<Vec<_>>();
     update(&head(Side::Down), &head(Side::Up), scaling, &n, &mut dense);
     if let Some(updates) = updates {
-        add_products(updates, order.of(Linear::Dense), &n, &mut dense);
+        updates.add_products(order.of(Linear::Dense), &n, &mut dense);
     }
     let hidden: Vec<f64> = dense.iter().map(|&y| libm::tanh(y)).collect();
     let classes: Vec<&[f64]> =

@@ -17,8 +17,7 @@ use he_lora::matrices::{Matrices, Order};
 use he_lora::parameters::Parameters;
 use he_lora::reference::{Example, Loss, Outcome, evaluate, evaluate_full};
 use he_nn::TensorName;
-use he_nn::layer::update::Linear;
-use he_nn::model::{Element, Model, Tensor};
+use he_nn::model::{Element, Linear, Model, Tensor};
 use small::SCALING;
 use synthetic::WIDTH;
 

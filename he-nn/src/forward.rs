@@ -17,11 +17,11 @@ use crate::layer::feed_forward::feed_forward;
 use crate::layer::head::classify;
 use crate::layer::normalisation::{Normalisation, Padding, refresh};
 use crate::layer::token_attention::token_attention;
-use crate::layer::update::{Linear, Linears, Updates};
+use crate::layer::update::{Linears, Updates};
 use crate::layer::wide_attention::WideAttention;
 use crate::layout::{broadcast, row, rows_of};
 use crate::levels::Levels;
-use crate::model::{AttentionWeights, Config, Kernel, LayerRanges, Model, Window};
+use crate::model::{AttentionWeights, Config, Kernel, LayerRanges, Linear, Model, Window};
 use crate::stage::{Event, Stage};
 use crate::tape::Tape;
 

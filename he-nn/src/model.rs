@@ -2,11 +2,13 @@
 //! together. There is no file access here; the host reads files and hands over slices.
 
 pub mod config;
+pub mod linear;
 pub mod weights;
 
 use alloc::vec::Vec;
 
 pub use config::{Config, Kernel, LayerRanges, Window};
+pub use linear::Linear;
 pub use weights::{
     AttentionWeights, Element, FeedForwardWeights, HeadWeights, LayerWeights, Tensor,
 };

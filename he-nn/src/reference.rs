@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use he_core::refresh::Weights;
 
 use crate::client::embedding::EmbeddingTable;
-use crate::model::{AttentionWeights, FeedForwardWeights, Kernel, Model};
+use crate::model::{AttentionWeights, FeedForwardWeights, Kernel, Linear, Model};
 
 /// The values between the stages of one forward pass; matrices are `tokens × features`, row-major.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,10 +51,9 @@ pub fn embed(table: &EmbeddingTable<'_>, ids: &[u16], tokens: usize) -> Vec<f64>
     rows
 }
 
-/// Adds an update to a projection: given the layer, the projection (0 for queries, 1 for keys, 2 for
-/// values), its input and its output, the last two `tokens × width`. The head's dense layer is projection 0
-/// of the layer after the last, for one token.
-pub type Update<'a> = dyn Fn(usize, usize, &[f64], &mut [f64]) + 'a;
+/// Adds an update to a part of a linear layer: given the layer, the part (0 for queries, 1 for keys, 2 for values; 0 for
+/// gates, 1 for values; 0 for others), its input and its output, token by token. The head's dense layer has one token.
+pub type Update<'a> = dyn Fn(Linear, usize, &[f64], &mut [f64]) + 'a;
 
 /// The forward pass on a normalised embedding of `tokens × width` values, the first `length`
 /// tokens of which are real.
@@ -63,7 +62,7 @@ pub fn forward(model: &Model, embedding: &[f64], length: usize) -> Trace {
     forward_with(model, embedding, length, &|_, _, _, _| {})
 }
 
-/// As [`forward`], with an update of the attention's projections and the head's dense layer.
+/// As [`forward`], with an update of linear layers.
 #[must_use]
 pub fn forward_with(model: &Model, embedding: &[f64], length: usize, update: &Update<'_>) -> Trace {
     let config = model.config();
@@ -76,29 +75,33 @@ pub fn forward_with(model: &Model, embedding: &[f64], length: usize, update: &Up
         if l > 0 {
             normalise_tokens(&mut n, width, &mask, &mut trace);
         }
-        let project = |c: usize, weights: &Weights| {
-            let mut y = product(&n, weights);
-            update(l, c, &n, &mut y);
+        let linear = |linear: Linear, part: usize, x: &[f64], weights: &Weights| {
+            let mut y = product(x, weights);
+            update(linear, part, x, &mut y);
             y
         };
+        let project = |c, weights| linear(Linear::Projections(l), c, &n, weights);
         let AttentionWeights { query, key, value, output } = &layer.attention;
         let projections = [project(0, query), project(1, key), project(2, value)];
         let kernel = config.layers[l].kernel;
         let out = attention(&projections, (width, config.heads), kernel, &mask, &mut trace);
-        let update = product(&out, output);
+        accumulate(&mut stream, &linear(Linear::Output(l), 0, &out, output));
         trace.attention.push(out);
-        accumulate(&mut stream, &update);
         trace.streams.push(stream.clone());
         let mut n = stream.clone();
         normalise_tokens(&mut n, width, &mask, &mut trace);
-        let update = feed_forward(&layer.feed_forward, &n, &mut trace);
-        accumulate(&mut stream, &update);
+        let FeedForwardWeights { gate, value, output } = &layer.feed_forward;
+        let inner = |part, weights| linear(Linear::Gates(l), part, &n, weights);
+        let (gates, values) = (inner(0, gate), inner(1, value));
+        trace.gates.push(largest(&gates));
+        let units: Vec<f64> = gates.into_iter().zip(values).map(|(g, x)| gelu(g) * x).collect();
+        accumulate(&mut stream, &linear(Linear::Units(l), 0, &units, output));
         trace.streams.push(stream.clone());
     }
     let mut first = stream.get(..width).unwrap_or_default().to_vec();
     normalise_tokens(&mut first, width, &[1.0], &mut trace);
     let mut dense = product(&first, &model.head().dense);
-    update(model.layers().len(), 0, &first, &mut dense);
+    update(Linear::Dense, 0, &first, &mut dense);
     trace.tanh = largest(&dense);
     trace.hidden = dense.into_iter().map(libm::tanh).collect();
     trace.logits = product(&trace.hidden, &model.head().classes);
@@ -159,15 +162,6 @@ fn exponent(kernel: Kernel, q: &[f64], k: &[f64]) -> f64 {
         Kernel::Gaussian { .. } => -pairs.map(|(q, k)| (q - k) * (q - k)).sum::<f64>(),
         Kernel::Softmax { .. } => pairs.map(|(q, k)| q * k).sum(),
     }
-}
-
-/// `(n · Wx) ∘ gelu(n · Wg)`, then the output matrix.
-fn feed_forward(weights: &FeedForwardWeights, n: &[f64], trace: &mut Trace) -> Vec<f64> {
-    let gates = product(n, &weights.gate);
-    trace.gates.push(largest(&gates));
-    let values = product(n, &weights.value);
-    let hidden: Vec<f64> = gates.into_iter().zip(values).map(|(g, x)| gelu(g) * x).collect();
-    product(&hidden, &weights.output)
 }
 
 /// The Gaussian error linear unit `x Φ(x)`, with the error function.

@@ -2,10 +2,13 @@
 //!
 //! An owner makes an adapter's matrices ([`plain`]) and encrypts them under the public key that the
 //! key authority wrote for that ([`encrypt`]). The server reads and computes with what was encrypted
-//! ([`encrypted`]).
+//! ([`encrypted`]). Full fine-tuning leaves whole matrices ([`matrices`]).
+
+mod tensors;
 
 pub mod encrypt;
 pub mod encrypted;
+pub mod matrices;
 pub mod plain;
 
 use he_nn::model::{Kernel, LayerRanges, Model};

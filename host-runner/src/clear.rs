@@ -43,9 +43,9 @@ pub fn trace(
     ids.truncate(length);
     let embedding = reference::embed(&folder.embedding()?, &ids, tokens);
     let model = folder.model();
-    let update = |layer: usize, projection: usize, x: &[f64], y: &mut [f64]| {
+    let update = |linear, part, x: &[f64], y: &mut [f64]| {
         if let Some(adapter) = adapter {
-            adapter.apply(layer, projection, x, y);
+            adapter.apply(linear, part, x, y);
         }
     };
     let mut trace = reference::forward_with(model, &embedding, length, &update);

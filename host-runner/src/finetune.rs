@@ -7,6 +7,7 @@
 //! after a stop of any kind. The owner looks at every state, hears the loss, and may be away meanwhile.
 
 pub mod settings;
+pub mod numbers;
 
 pub mod exchange;
 pub mod follow;

@@ -72,7 +72,11 @@ impl Source {
     pub fn shape(&self, model: &Model) -> Result<Option<Shape>> {
         match self {
             Self::File(_, head) => encrypted::shape(head, model),
-            Self::Job(job) => Ok(Some(Shape::new(job.declared().settings.rank, model.config())?)),
+            Self::Job(job) => {
+                let declared = job.declared();
+                let total = declared.iterations()?;
+                Ok(Some(declared.settings.training(model.config(), total)?.shape))
+            }
         }
     }
 
@@ -108,9 +112,14 @@ pub fn owned(path: &Path, keys: Option<&Path>, folder: &ModelFolder) -> Result<P
     })?;
     let owner = Owner::open(keys, folder)?;
     let job = find(path, owner.client().identity(), folder.model())?;
-    let parameters = owner.decrypt(&job).with_context(|| path.display().to_string())?;
-    let Settings { alpha, loss, .. } = job.declared().settings;
-    PlainAdapter::trained(parameters, (alpha, loss), folder.model())
+    let Settings { alpha, loss, full, .. } = job.declared().settings;
+    ensure!(
+        !full,
+        "{} trains whole matrices, which are no adapter; a server takes them with `serve --adapter`",
+        path.display()
+    );
+    let state = owner.decrypt(&job).with_context(|| path.display().to_string())?;
+    PlainAdapter::trained(state.parameters, (alpha, loss), folder.model())
 }
 
 /// An adapter on its way to a server of this process; what was made for it is removed in the end.

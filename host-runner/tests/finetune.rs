@@ -72,6 +72,28 @@ fn jobs_of_two_owners_with_one_number_in_one_folder_do_not_mix() {
 }
 
 #[test]
+fn all_matrices_are_trained_as_in_the_clear() {
+    let setup = Setup::insecure("finetune-full", |settings| settings.full = true);
+    let jobs = setup.path("jobs");
+    let (number, state, seen) =
+        setup.while_serving(&jobs, |address| setup.follow(address, 2)).unwrap();
+    assert_eq!((number, seen.len()), (2, 2));
+    setup.check(&state);
+    let clear = setup.rehearse();
+    for (seen, loss) in seen.iter().zip(&clear.report.losses) {
+        assert!((seen.loss - loss).abs() < 1e-3, "{} and {loss}", seen.loss);
+    }
+    let [[found, ..], [wanted, ..]] = [state, clear.state].map(|state| state.matrices.unwrap());
+    let largest =
+        |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+    for index in 0..wanted.count() {
+        let (found, wanted) = (found.matrix(index), wanted.matrix(index));
+        let (moved, error) = (largest(wanted, &vec![0.0; wanted.len()]), largest(found, wanted));
+        assert!(moved > 0.0 && error < moved / 4.0, "{index}: {error} of {moved}");
+    }
+}
+
+#[test]
 fn parts_and_results_that_are_altered_or_of_another_job_are_refused() {
     let setup = Setup::insecure("finetune-refused", |_| {});
     let owner = setup.owner();

@@ -92,13 +92,13 @@ pub fn answer(edge: &Ring, pair: &EdgePair, scale: f64) -> EdgeAnswer {
     EdgeAnswer { a: a.limb(0).to_vec(), b: b.limb(0).to_vec(), scale: scale / down.ratio() }
 }
 
-/// The slot whose real part coefficient `coefficient` of edge ciphertext `number` of
-/// [`crate::cpu::Cpu::answers`] holds; `None` where it holds an imaginary part.
+/// The slot that coefficient `coefficient` of edge ciphertext `number` of [`crate::cpu::Cpu::answers`] is a part of, and
+/// whether it is the real part.
 #[must_use]
-pub fn answer_slot(params: &Params, number: usize, coefficient: usize) -> Option<usize> {
+pub fn answer_slot(params: &Params, number: usize, coefficient: usize) -> (usize, bool) {
     let (half, rows) = (params.tokens() / 2, params.degree() / params.tokens());
     let stride = params.degree() / params.edge_degree();
     let (row, token) = (coefficient % (rows / stride), coefficient / (rows / stride));
     let row = bit_reversed(number + stride * row, rows);
-    (token < half).then(|| row * half + bit_reversed(token, half))
+    (row * half + bit_reversed(token % half, half), token < half)
 }

@@ -7,9 +7,9 @@ use he_nn::Error;
 use he_nn::backward::bootstraps::Bootstraps;
 use he_nn::backward::linears::UpdatesBack;
 use he_nn::layer::normalisation::Normalisation;
-use he_nn::layer::update::{Input, Linear};
+use he_nn::layer::update::Input;
 use he_nn::layout::{mul_to, rows_of};
-use he_nn::model::Config;
+use he_nn::model::{Config, Linear};
 
 use super::{Full, NO_MATRIX, append, level};
 use crate::dense::{self, Side};

@@ -4,13 +4,12 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use he_core::refresh::Weights;
-use he_nn::layer::update::Linear;
-use he_nn::model::{LayerWeights, Model};
+use he_nn::model::{LayerWeights, Linear, Model};
 use he_nn::reference::{gelu, gelu_slope};
 
 use super::math::{
-    Attention, add, add_products, largest, normalise, normalise_back, product, product_back,
-    products_back, update, update_back,
+    Attention, add, largest, normalise, normalise_back, product, product_back, products_back,
+    update, update_back,
 };
 use crate::matrices::{Matrices, Order};
 use crate::parameters::{Parameters, Side, Vector};
@@ -146,7 +145,7 @@ impl Block<'_> {
 
     fn add_products(&self, numbers: Range<usize>, x: &[f64], y: &mut [f64]) {
         if let Some(updates) = self.updates {
-            add_products(updates, numbers, x, y);
+            updates.add_products(numbers, x, y);
         }
     }
 

@@ -37,30 +37,14 @@ pub(super) fn product_back(g: &[f64], weights: &Weights) -> Vec<f64> {
         .collect()
 }
 
-/// Adds `x D` to `y`, for matrices from all blocks of features of one to all blocks of the other.
-pub(super) fn add_products(all: &Matrices, numbers: Range<usize>, x: &[f64], y: &mut [f64]) {
-    let [inputs, outputs] = blocks(&numbers, x.len(), y.len());
-    let width = all.order().width();
-    for (x, y) in x.chunks_exact(inputs * width).zip(y.chunks_exact_mut(outputs * width)) {
-        for (i, x) in x.chunks_exact(width).enumerate() {
-            for (o, y) in y.chunks_exact_mut(width).enumerate() {
-                let matrix = all.matrix(numbers.start + outputs * i + o);
-                for (x, row) in x.iter().zip(matrix.chunks_exact(width)) {
-                    y.iter_mut().zip(row).for_each(|(y, w)| *y += x * w);
-                }
-            }
-        }
-    }
-}
-
-/// The derivatives of [`add_products`]: those by the trained entries, and what is added to that by `x`.
+/// The derivatives of [`Matrices::add_products`]: those by the trained entries, and what is added to that by `x`.
 pub(super) fn products_back(
     (all, gradient): (&Matrices, &mut Matrices),
     numbers: Range<usize>,
     (x, g): (&[f64], &[f64]),
     g_x: &mut [f64],
 ) {
-    let [inputs, outputs] = blocks(&numbers, x.len(), g.len());
+    let [inputs, outputs] = Matrices::blocks(&numbers, x.len(), g.len());
     let width = all.order().width();
     let tokens = x.chunks_exact(inputs * width).zip(g_x.chunks_exact_mut(inputs * width));
     for ((x, g_x), g) in tokens.zip(g.chunks_exact(outputs * width)) {
@@ -77,12 +61,6 @@ pub(super) fn products_back(
             }
         }
     }
-}
-
-/// How many blocks of features go in and come out of a linear layer: on one side there is one.
-const fn blocks(numbers: &Range<usize>, input: usize, output: usize) -> [usize; 2] {
-    let count = numbers.end - numbers.start;
-    if input > output { [count, 1] } else { [1, count] }
 }
 
 /// Every token over the root of its mean square, padding's with 1 more, and the inverse roots.

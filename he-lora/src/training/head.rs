@@ -14,12 +14,12 @@ use he_nn::backward::bootstraps::Bootstraps;
 use he_nn::backward::linears::Linears;
 use he_nn::layer::assembly::{Assembly, REST_BITS, as_product};
 use he_nn::layer::normalisation::layout;
-use he_nn::layer::update::{self, Linear};
+use he_nn::layer::update;
 use he_nn::layout::{
     Layout, at_scale, low_half, mul_to, negated, row, sum_pairs, sum_rotations, to_first,
     to_upper_half,
 };
-use he_nn::model::{Config, Model};
+use he_nn::model::{Config, Linear, Model};
 
 use super::back::Gradients;
 use super::{Training, softmax};

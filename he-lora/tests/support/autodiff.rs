@@ -9,8 +9,7 @@ use he_core::refresh::Weights;
 use he_lora::matrices::Matrices;
 use he_lora::parameters::{Parameters, Side, Vector};
 use he_lora::reference::{Example, Loss};
-use he_nn::layer::update::Linear;
-use he_nn::model::{Kernel, Model};
+use he_nn::model::{Kernel, Linear, Model};
 
 /// For each number, what it was made of and by what derivative.
 type Graph = Rc<RefCell<Vec<Vec<(usize, f64)>>>>;

@@ -11,9 +11,8 @@ use crate::backward::normalisation::joined;
 use crate::layer::assembly::Assembly;
 use crate::layer::feed_forward::{Gates, KIND, Slopes, slopes};
 use crate::layer::normalisation;
-use crate::layer::update::Linear;
 use crate::layout::{Layout, low_half, mul_to, row, upper_half};
-use crate::model::{Config, FeedForwardWeights};
+use crate::model::{Config, FeedForwardWeights, Linear};
 
 /// The derivative by the normalised stream as `d` rows of a product, from that by what the network adds to the
 /// stream, in halves.

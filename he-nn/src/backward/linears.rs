@@ -7,9 +7,9 @@ use he_core::refresh::Refresh;
 use crate::Error;
 use crate::backward::bootstraps::Bootstraps;
 use crate::backward::normalisation::joined;
-use crate::layer::update::{Linear, added};
+use crate::layer::update::added;
 use crate::layout::rows_of;
-use crate::model::Config;
+use crate::model::{Config, Linear};
 
 /// Updates of linear layers, on the way back.
 pub trait UpdatesBack<E: Refresh> {

@@ -19,9 +19,8 @@ use crate::layer::assembly::{Assembly, as_product};
 use crate::layer::token_attention::{
     FEATURE, HALF, KEY, KIND, MASK, QUERY, TokenKernel, VALUE, Weights, indicator, only,
 };
-use crate::layer::update::Linear;
 use crate::layout::{mul_to, row, sum_rotations, to_upper_half, upper_half};
-use crate::model::{AttentionWeights, Config};
+use crate::model::{AttentionWeights, Config, Linear};
 
 /// The kind that the stream passes through.
 const STREAM: usize = 3;

@@ -22,13 +22,12 @@ use crate::Error;
 use crate::backward::linears::Linears;
 use crate::backward::normalisation::joined;
 use crate::layer::assembly::{Assembly, as_product};
-use crate::layer::update::Linear;
 use crate::layer::wide_attention::{
     Both, COPY, FEATURE, HEAD, KEYS, KINDS, Operands, Order, Packs, QUERIES, VALUES, WideAttention,
     WideKernel, offset_at, offsets, split,
 };
 use crate::layout::{mul_to, row, sum_rotations, to_upper_half};
-use crate::model::{AttentionWeights, Config};
+use crate::model::{AttentionWeights, Config, Linear};
 
 /// Derivatives by queries, keys and values, `d` rows each, in this order; from that by the stream after
 /// the attention, in halves.

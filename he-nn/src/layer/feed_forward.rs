@@ -13,9 +13,9 @@ use super::assembly::Assembly;
 use super::normalisation::joined;
 use crate::Error;
 use crate::approx::{error_linear, error_linear_slope};
-use crate::layer::update::{Linear, Linears};
+use crate::layer::update::Linears;
 use crate::layout::{Layout, factor_scale, low_half, row, upper_half};
-use crate::model::{Config, FeedForwardWeights};
+use crate::model::{Config, FeedForwardWeights, Linear};
 
 /// The digit of the kind.
 pub(crate) const KIND: usize = 1;

@@ -25,13 +25,14 @@ use chacha20::rand_core::Rng;
 use he_lora::Update;
 use he_lora::parameters::{Parameters, Shape, Side, Vector};
 use he_lora::plain::{self, PROJECTIONS};
-use he_nn::model::Model;
+use he_nn::model::{Linear, Model};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use zeroize::Zeroizing;
 
 use super::MAX_RANK;
-use crate::files::{self, Access};
+use super::tensors::{MODEL, Tensors};
+use crate::files;
 use crate::objective::Objective;
 
 /// No file of an adapter is larger.
@@ -48,9 +49,6 @@ const ALPHA: &str = "lora_alpha";
 
 /// Metadata: what it was trained for, the cross-entropy of classes if nothing is said.
 const LOSS: &str = "loss";
-
-/// Metadata: the digest of the model that the adapter is for.
-const MODEL: &str = "model_digest";
 
 /// One update a layer, what they are multiplied by, and a head if it has one. Its matrices are erased when it
 /// goes.
@@ -172,14 +170,17 @@ impl PlainAdapter {
         self.trained.as_ref()
     }
 
-    /// Adds the update of a projection of `layer` to its output `y`, given its input `x`; the head's dense layer is
-    /// one of the layer after the last, as in [`he_nn::reference::Update`].
-    pub fn apply(&self, layer: usize, projection: usize, x: &[f64], y: &mut [f64]) {
-        if let Some(update) = self.updates.get(layer) {
-            update.apply(projection, self.scaling, x, y);
-            return;
+    /// Adds the update of a part of a linear layer to its output `y`, given its input `x`, as [`he_nn::reference::Update`]
+    /// does.
+    pub fn apply(&self, linear: Linear, part: usize, x: &[f64], y: &mut [f64]) {
+        if let Linear::Projections(layer) = linear
+            && let Some(update) = self.updates.get(layer)
+        {
+            update.apply(part, self.scaling, x, y);
         }
-        let Some(trained) = &self.trained else { return };
+        let Some(trained) = self.trained.as_ref().filter(|_| linear == Linear::Dense) else {
+            return;
+        };
         for r in 0..trained.shape().rank() {
             let [down, up] =
                 [Side::Down, Side::Up].map(|side| trained.vector(Vector::Dense { side, r }));
@@ -291,7 +292,7 @@ pub fn create(
             tensors.add(name(layer, part, "B"), [width, rank], zeros);
         }
     }
-    tensors.write(path, model, (alpha, Objective::default()))
+    tensors.write(path, model, &metadata(alpha, Objective::default()))
 }
 
 /// Writes what training came to: the projections' updates, that of the head's dense layer, and the classes.
@@ -322,39 +323,11 @@ pub fn save(
     update(&|side, r| Vector::Dense { side, r }, &dense_name);
     let classes = rows(parameters, (0..shape.classes()).map(Vector::Class));
     tensors.add(classes_name(), [shape.classes(), width], classes.into_iter());
-    tensors.write(path, model, (alpha, objective))
+    tensors.write(path, model, &metadata(alpha, objective))
 }
 
-/// Tensors on their way to a file, in single precision.
-#[derive(Default)]
-struct Tensors(Vec<(String, [usize; 2], Zeroizing<Vec<u8>>)>);
-
-impl Tensors {
-    fn add(&mut self, name: String, shape: [usize; 2], entries: impl Iterator<Item = f64>) {
-        #[expect(clippy::cast_possible_truncation, reason = "the file is in single precision")]
-        let bytes = entries.flat_map(|x| (x as f32).to_le_bytes()).collect();
-        self.0.push((name, shape, Zeroizing::new(bytes)));
-    }
-
-    fn write(
-        &self,
-        path: &Path,
-        model: &Model,
-        (alpha, objective): (f64, Objective),
-    ) -> Result<()> {
-        let views = self.0.iter().map(|(name, shape, bytes)| {
-            Ok((name, TensorView::new(Dtype::F32, shape.to_vec(), bytes.as_slice())?))
-        });
-        let views = views.collect::<Result<Vec<_>>>()?;
-        let metadata = HashMap::from([
-            ("format".to_owned(), "pt".to_owned()),
-            (ALPHA.to_owned(), alpha.to_string()),
-            (LOSS.to_owned(), objective.name()),
-            (MODEL.to_owned(), format!("{:016x}", super::digest(model))),
-        ]);
-        let file = Zeroizing::new(safetensors::serialize(views, Some(metadata))?);
-        files::write(path, Access::Private, &file)
-    }
+fn metadata(alpha: f64, objective: Objective) -> [(&'static str, String); 2] {
+    [(ALPHA, alpha.to_string()), (LOSS, objective.name())]
 }
 
 /// The name of a projection's matrix `lora_A` or `lora_B`.

@@ -25,7 +25,7 @@ Examples:
   host-runner compare --measure inference --measure iteration --full
 
 Without --measure it counts, in some seconds. To measure it makes keys of its own, in about a minute, and takes 9 GB;
---full takes some minutes more, and 14 GB.";
+--full takes some minutes more, and 16 GB.";
 
 /// Compares full fine-tuning, adapters, softmax and Gaussian kernel: bootstraps, expected and measured seconds
 #[derive(Debug, Args)]

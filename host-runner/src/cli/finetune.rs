@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use he_lora::parameters::Parameters;
 use he_lora::training::Training;
 use serde::Serialize;
 
 use self::declared::DeclaredArguments;
 use self::shown::{Expected, Shown};
 use super::serve::Job;
-use crate::adapter::{self, plain};
+use crate::adapter::{self, matrices, plain};
 use crate::files::{self, Access};
 use crate::finetune::exchange::Part;
 use crate::finetune::follow::{Event, Follower, Seen};
 use crate::finetune::job::{self, Declared};
+use crate::finetune::numbers::State;
 use crate::finetune::owner::Owner;
 use crate::finetune::record::Record;
-use crate::finetune::rehearsal::{self, Measure, Prepared, State};
+use crate::finetune::rehearsal::{self, Measure, Prepared};
 use crate::finetune::remote::Remote;
 use crate::finetune::settings::Settings;
 use crate::import::ModelFolder;
@@ -82,7 +82,7 @@ pub(super) struct Finetune {
     /// Keep the last state, encrypted, in this file
     #[arg(long, value_name = "FILE")]
     state_out: Option<PathBuf>,
-    /// The file to write the adapter to, with the names of PEFT
+    /// The file to write the adapter to, with the names of PEFT, or with --full the model's matrices by their own names
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Stop after this many more iterations
@@ -188,9 +188,7 @@ impl Finetune {
             return Ok(run.summary(record.iterations()?));
         };
         let (clear, rehearsed) = run.rehearse()?;
-        let found = state.parameters;
-        let pairs = found.numbers().iter().zip(clear.numbers());
-        let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        let difference = state.distance(&clear);
         println!(
             "largest difference from the run in the clear: 2^{:.1} after {number} iterations",
             difference.log2()
@@ -198,11 +196,11 @@ impl Finetune {
         let mut summary = run.summary(record.iterations()?);
         summary.largest_difference = Some(difference);
         summary.rehearsal = rehearsed.rehearsal;
-        (summary.measured, summary.clear) = (run.measure(&found), run.measure(&clear));
+        (summary.measured, summary.clear) = (run.measure(&state), run.measure(&clear));
         if let (Some(encrypted), Some(clear)) = (summary.measured, summary.clear) {
             println!("{encrypted} of {}; the run in the clear: {clear}", run.dev_count());
         }
-        self.save(run, &found)?;
+        self.save(run, &state)?;
         Ok(summary)
     }
 
@@ -243,10 +241,15 @@ impl Finetune {
         Ok(Some((number, state)))
     }
 
-    fn save(&self, run: &Run, parameters: &Parameters) -> Result<()> {
+    fn save(&self, run: &Run, state: &State) -> Result<()> {
         let Some(path) = &self.out else { return Ok(()) };
-        let Settings { alpha, loss, .. } = run.settings;
-        plain::save(path, run.folder.model(), (alpha, loss), parameters)?;
+        let (model, Settings { alpha, loss, .. }) = (run.folder.model(), &run.settings);
+        if let Some([updates, ..]) = &state.matrices {
+            matrices::save(path, model, &state.parameters, updates)?;
+            println!("{}: the matrices, private", path.display());
+            return Ok(());
+        }
+        plain::save(path, model, (*alpha, *loss), &state.parameters)?;
         println!("{}: the adapter, private", path.display());
         Ok(())
     }
@@ -263,7 +266,7 @@ struct Run {
 }
 
 impl Run {
-    fn rehearse(&self) -> Result<(Parameters, Summary)> {
+    fn rehearse(&self) -> Result<(State, Summary)> {
         let examples = rehearsal::prepare(&self.folder, &self.examples)?;
         let mut progress = Progress::new("iterations in the clear", self.iterations as usize);
         let rehearsed = rehearsal::run(&self.folder, &self.settings, &examples, &mut |_, loss| {
@@ -286,12 +289,12 @@ impl Run {
             eprintln!("warning: {what} in {count} passes: lower --rate or --alpha");
         }
         let rehearsal = Some(rehearsed.report);
-        Ok((rehearsed.parameters, Summary { rehearsal, ..self.summary(Vec::new()) }))
+        Ok((rehearsed.state, Summary { rehearsal, ..self.summary(Vec::new()) }))
     }
 
-    fn measure(&self, parameters: &Parameters) -> Option<Measure> {
+    fn measure(&self, state: &State) -> Option<Measure> {
         let both = (&self.folder, &self.training);
-        Some(rehearsal::measure(both, self.settings.loss, parameters, self.dev.as_ref()?))
+        Some(rehearsal::measure(both, self.settings.loss, state, self.dev.as_ref()?))
     }
 
     fn dev_count(&self) -> usize {

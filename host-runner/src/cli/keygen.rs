@@ -24,6 +24,7 @@ Examples:
   host-runner keygen --preset edge-128 --out keys
   host-runner keygen --preset edge-128 --out keys --force --json -
   host-runner keygen --preset edge-128 --out keys --finetune 2
+  host-runner keygen --preset edge-128 --out keys --finetune full
   host-runner keygen --preset edge-128 --out keys --trained 2
 
 Writes DIR/server (evaluation keys: give it to the server) and DIR/device (the edge
@@ -43,8 +44,8 @@ pub(super) struct Keygen {
     /// Where the folders `server`, `device` and `owner` are made
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Make keys for `finetune` too, for updates of this rank
-    #[arg(long, value_name = "RANK")]
+    /// Make keys for `finetune` too, for updates of this rank, or for whole matrices (`full`)
+    #[arg(long, value_name = "RANK", value_parser = rank)]
     finetune: Option<usize>,
     /// Make keys to answer with adapters that were trained elsewhere too, of this rank; --finetune has them
     #[arg(long, value_name = "RANK", conflicts_with = "finetune")]
@@ -90,9 +91,23 @@ impl Keygen {
     }
 }
 
+/// What full fine-tuning is called in place of a rank.
+const FULL: usize = 0;
+
+fn rank(text: &str) -> Result<usize, String> {
+    match text {
+        "full" => Ok(FULL),
+        _ => text.parse().ok().filter(|rank| *rank > 0).ok_or("a rank from 1, or `full`".into()),
+    }
+}
+
 /// The plan of an iteration of one example: larger batches take the same keys.
 fn training_plan(params: &Params, model: &Model, rank: usize) -> Result<TrainingPlan> {
-    let settings = Settings { rank, batch: 1, ..Settings::default() };
+    let default = Settings { batch: 1, ..Settings::default() };
+    let settings = match rank {
+        FULL => Settings { full: true, ..default },
+        rank => Settings { rank, ..default },
+    };
     let training = settings.training(model.config(), 1)?;
     TrainingPlan::new(params, model, &training, 1)
 }

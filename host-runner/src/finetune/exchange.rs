@@ -8,8 +8,8 @@ use he_core::wire::{FrameReader, Kind, Link};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// No frame about a job is longer.
-pub const LIMIT: u64 = 1 << 24;
+/// No frame about a job is longer: a state of full fine-tuning is the longest.
+pub const LIMIT: u64 = 1 << 27;
 /// Parameters are smaller: twice what training is likely to reach.
 pub const LARGEST_PARAMETER: f64 = 4.0;
 /// Scores are smaller: what a bootstrap has room for.

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::{Ask, Iteration, Part, Permission, Status};
 use super::job::Declared;
+use super::numbers::State;
 use super::owner::{Opened, Owner};
-use super::rehearsal::{self, State};
+use super::rehearsal;
 use super::remote::Remote;
 use crate::dataset::Example;
 
@@ -139,8 +140,7 @@ impl Follower<'_> {
             remote.ask(Ask::Discard(good), &[])?;
             good -= 1;
         }
-        let (settings, training) = (&self.declared.settings, self.owner.training(self.declared)?);
-        Ok((0, State::first(settings, &training)))
+        Ok((0, self.owner.first_state(self.declared)?))
     }
 
     /// Looks at what an iteration left; takes it back if it is destroyed. The inner error is of a damaged result.

@@ -9,14 +9,12 @@ use he_core::encrypt::{Encryptor, PublicKey};
 use he_core::linear::answer_slot;
 use he_core::params::Params;
 use he_core::ring::Ring;
-use he_lora::adamw::Moments;
-use he_lora::parameters::Parameters;
-use he_lora::state::{Kind, Places};
+use he_lora::state::Kind;
 use he_lora::training::Training;
 
 use super::exchange::Part;
 use super::job::{Declared, Job};
-use super::rehearsal::State;
+use super::numbers::{self, State};
 use super::state::{read_state, state_bytes};
 use crate::client::Client;
 use crate::dataset::Example;
@@ -25,6 +23,8 @@ use crate::random;
 use crate::store::{self, DEVICE, OWNER};
 use crate::threads::Rayon;
 
+/// No entry of an update is larger, nor of its mean or square: what destroys a ciphertext leaves numbers far beyond.
+const LARGEST_MATRIX: f64 = 64.0;
 /// How far a canary may be from what it should be: far more than noise, far less than what destroys a state.
 const CANARY_ERROR: f64 = 1.0 / 16.0;
 
@@ -101,11 +101,21 @@ impl<'a> Owner<'a> {
         let (ring, params) = (&self.ring, &self.params);
         let encoder = Encoder::new(params.log_degree());
         let encryptor = Encryptor { ring, params, encoder: &encoder };
-        let places = self.places(declared)?;
-        let slots = places.pack(Kind::Parameter, &declared.settings.first(places.shape()));
+        let first = self.first_state(declared)?;
         let (mut rng, scale) = (random::generator()?, params.default_scale());
-        let state = encryptor.encrypt_public(&self.public, &slots, scale, &mut rng)?;
-        state_bytes(params, declared.exchange(0), &[state])
+        let encrypt =
+            |slots: Vec<_>| encryptor.encrypt_public(&self.public, &slots, scale, &mut rng);
+        let state = first.slots(params)?.into_iter().map(encrypt).collect::<Result<Vec<_>, _>>()?;
+        state_bytes(params, declared.exchange(0), &state)
+    }
+
+    /// The state before the first iteration.
+    ///
+    /// # Errors
+    /// If the settings do not fit the model.
+    pub fn first_state(&self, declared: &Declared) -> Result<State> {
+        let shape = self.training(declared)?.shape;
+        Ok(State::first(declared.settings.first(shape), self.folder.model().config()))
     }
 
     /// Decrypts what iteration `number` left.
@@ -113,40 +123,42 @@ impl<'a> Owner<'a> {
     /// # Errors
     /// If it is truncated, altered, or of another job or iteration.
     pub fn open_result(&self, declared: &Declared, number: u32, bytes: &[u8]) -> Result<Opened> {
-        let mut slots = vec![Complex::ZERO; self.params.degree() / 2];
-        let (answers, mut taken) = (self.params.degree() / self.params.edge_degree(), 0);
-        let (mut scores, mut largest) = (Vec::new(), 0f64);
+        let (params, config) = (&self.params, self.folder.model().config());
+        let training = self.training(declared)?;
+        let count = State::ciphertexts(params, config, training.shape)?;
+        let mut slots = vec![vec![Complex::ZERO; params.degree() / 2]; count];
+        let (answers, mut taken) = (params.degree() / params.edge_degree(), 0);
+        let (mut scores, mut largest) = (Vec::new(), [0f64; 2]);
         self.client.open_all(declared.exchange(number), bytes, |number, coefficient, value| {
-            if number >= answers {
+            let Some(slots) = slots.get_mut(number / answers) else {
                 scores.push(value);
                 return;
+            };
+            taken += 1;
+            let (slot, is_real) = answer_slot(params, number % answers, coefficient);
+            if let Some(slot) = slots.get_mut(slot) {
+                *(if is_real { &mut slot.re } else { &mut slot.im }) = value;
             }
-            match answer_slot(&self.params, number, coefficient) {
-                None => largest = largest.max(value.abs()),
-                Some(slot) => {
-                    taken += 1;
-                    if let Some(slot) = slots.get_mut(slot) {
-                        *slot = Complex::real(value);
-                    }
-                }
+            if number < answers && !is_real {
+                largest[0] = largest[0].max(value.abs());
+            } else if number >= answers {
+                largest[1] = largest[1].max(value.abs());
             }
         })?;
-        ensure!(taken == slots.len(), "the result has {taken} numbers, not {}", slots.len());
-        let (places, training) = (self.places(declared)?, self.training(declared)?);
+        let wanted = count * params.degree();
+        ensure!(taken == wanted, "the result has {taken} numbers, not {wanted}");
         let (classes, batch) = (training.shape.classes(), declared.settings.batch);
         let wanted = batch * classes;
         ensure!(scores.len() == wanted, "the result has {} scores, not {wanted}", scores.len());
-        let read = |kind| places.read(kind, &slots);
-        let moments = Moments { mean: read(Kind::Mean)?, square: read(Kind::Square)? };
         let decay = training.optimizer.mean_decay.powi(number.cast_signed());
-        let error = places
-            .canary(Kind::Mean, &slots)
+        let error = numbers::places(params, training.shape)?
+            .canary(Kind::Mean, &slots[0])
             .map_or(0.0, |canary| (canary - training.canary() * (1.0 - decay)).abs());
         Ok(Opened {
-            state: State { parameters: read(Kind::Parameter)?, moments },
+            state: State::read((params, config), training.shape, &slots)?,
             scores: scores.chunks_exact(classes).map(<[f64]>::to_vec).collect(),
-            // A state is real: what is imaginary is known to be zero, too.
-            is_intact: error.max(largest) < CANARY_ERROR,
+            // The state of vectors is real: what is imaginary is known to be zero, too.
+            is_intact: error.max(largest[0]) < CANARY_ERROR && largest[1] < LARGEST_MATRIX,
         })
     }
 
@@ -154,12 +166,12 @@ impl<'a> Owner<'a> {
     ///
     /// # Errors
     /// If there is none yet, or it is destroyed; as [`Self::open_result`].
-    pub fn decrypt(&self, job: &Job) -> Result<Parameters> {
+    pub fn decrypt(&self, job: &Job) -> Result<State> {
         let number = job.done()?;
         ensure!(number > 0, "the job has not trained yet; run `host-runner finetune` on it");
         let opened = self.open_result(job.declared(), number, &job.read(Part::Result(number))?)?;
         ensure!(opened.is_intact, "iteration {number} destroyed the state");
-        Ok(opened.state.parameters)
+        Ok(opened.state)
     }
 
     /// Checks a state that the server sent.
@@ -193,10 +205,5 @@ impl<'a> Owner<'a> {
     /// If they do not fit the model.
     pub fn training(&self, declared: &Declared) -> Result<Training> {
         declared.settings.training(self.folder.model().config(), declared.iterations()?)
-    }
-
-    fn places(&self, declared: &Declared) -> Result<Places> {
-        let shape = self.training(declared)?.shape;
-        Ok(Places::of_slots(self.params.degree() / 2, self.params.tokens(), shape)?)
     }
 }

@@ -7,16 +7,18 @@ use alloc::collections::BTreeMap;
 use core::fmt;
 
 use anyhow::{Context, Result};
-use he_lora::adamw::Moments;
+use he_lora::matrices::Matrices;
 use he_lora::parameters::{Parameters, Side, Vector};
 use he_lora::plain;
-use he_lora::reference::{self, Derivative, Example, Loss};
+use he_lora::reference::{Derivative, Example, Loss};
 use he_lora::training::Training;
 use he_nn::backward::bootstraps::RANGE;
+use he_nn::model::Linear;
 use he_nn::reference::{embed, forward_with};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::numbers::State;
 use super::settings::Settings;
 use crate::clear;
 use crate::dataset;
@@ -35,8 +37,8 @@ pub struct Prepared {
 /// What a run in the clear found.
 #[expect(missing_debug_implementations, reason = "holds a person's weights")]
 pub struct Rehearsed {
-    /// The trained numbers.
-    pub parameters: Parameters,
+    /// What it came to.
+    pub state: State,
     /// What there is to be said.
     pub report: Report,
 }
@@ -85,25 +87,6 @@ pub fn prepare(folder: &ModelFolder, examples: &[dataset::Example]) -> Result<Ve
     examples.iter().zip(1..).map(one).collect()
 }
 
-/// What goes from one iteration to the next.
-#[expect(missing_debug_implementations, reason = "holds a person's weights")]
-pub struct State {
-    /// What is trained.
-    pub parameters: Parameters,
-    /// What the optimizer remembers.
-    pub moments: Moments,
-}
-
-impl State {
-    /// The state before the first iteration.
-    #[must_use]
-    pub fn first(settings: &Settings, training: &Training) -> Self {
-        let zeros = || Parameters::zeros(training.shape);
-        let moments = Moments { mean: zeros(), square: zeros() };
-        Self { parameters: settings.first(training.shape), moments }
-    }
-}
-
 /// Runs all iterations; `done` hears of each with its loss.
 ///
 /// # Errors
@@ -115,15 +98,17 @@ pub fn run(
     done: &mut dyn FnMut(u32, f64),
 ) -> Result<Rehearsed> {
     let iterations = settings.iterations(examples.len())?;
-    let training = settings.training(folder.model().config(), iterations)?;
-    let (mut state, mut report) = (State::first(settings, &training), Report::default());
+    let config = folder.model().config();
+    let training = settings.training(config, iterations)?;
+    let mut state = State::first(settings.first(training.shape), config);
+    let mut report = Report::default();
     for number in 1..=iterations {
         let batch = settings.batch(examples.len(), number);
         let batch: Vec<_> = batch.into_iter().map(|place| &examples[place]).collect();
         let loss = step((folder, &training), number, &mut state, &batch, &mut report)?;
         done(number, loss);
     }
-    Ok(Rehearsed { parameters: state.parameters, report })
+    Ok(Rehearsed { state, report })
 }
 
 /// Runs iteration `number`; returns the mean loss before it.
@@ -135,11 +120,15 @@ fn step(
     report: &mut Report,
 ) -> Result<f64> {
     let part = 1.0 / f64::from(u32::try_from(batch.len())?);
-    let evaluate = |example: &&Prepared| example.evaluate(folder, training, &state.parameters);
+    let evaluate = |example: &&Prepared| example.evaluate(folder, training, state);
     let outcomes: Vec<_> = batch.par_iter().map(evaluate).collect();
     let (mut mean, mut loss) = (Parameters::zeros(training.shape), 0.0);
+    let mut matrices = state.matrices.as_ref().map(|[updates, ..]| updates.zeroed());
     for outcome in &outcomes {
         training.accumulate(&mut mean, &outcome.gradient, part);
+        if let (Some(sum), Some(gradient)) = (&mut matrices, &outcome.matrices) {
+            training.accumulate_matrices(sum, gradient, part);
+        }
         loss += part * outcome.loss;
         if training.loss == Loss::CrossEntropy {
             report.scores = report.scores.max(outcome.spread / training.largest_score);
@@ -149,11 +138,10 @@ fn step(
         }
     }
     let root = training.optimizer.inverse_root()?;
-    let (optimizer, State { parameters, moments }) = (&training.optimizer, state);
-    optimizer.apply(number, parameters, moments, &mean, &|x: f64| root.eval(x));
-    let correction = 1.0 - optimizer.square_decay.powi(number.cast_signed());
-    let largest = moments.square.numbers().iter().fold(0.0, |m: f64, v| m.max(v / correction));
-    report.window = report.window.max(largest / optimizer.limit);
+    state.step(training, number, (&mean, matrices.as_ref()), &|x: f64| root.eval(x));
+    let correction = 1.0 - training.optimizer.square_decay.powi(number.cast_signed());
+    let largest = state.largest_square() / correction;
+    report.window = report.window.max(largest / training.optimizer.limit);
     report.losses.push(loss);
     Ok(loss)
 }
@@ -213,21 +201,24 @@ impl fmt::Display for Measure {
 pub fn measure(
     (folder, training): (&ModelFolder, &Training),
     objective: Objective,
-    parameters: &Parameters,
+    state: &State,
     examples: &[Prepared],
 ) -> Measure {
-    let outcomes =
-        || examples.par_iter().map(|one| (one, one.outcome(folder, training, parameters)));
+    let outcomes = || {
+        examples.par_iter().map(|one| (one, state.scores(folder.model(), training, one.example())))
+    };
     if objective.is_real() {
-        let sum: f64 = outcomes().map(|(_, outcome)| outcome.loss).sum();
+        let loss =
+            |(one, scores): (&Prepared, Vec<f64>)| training.loss.evaluate(&scores, &one.label).0;
+        let sum: f64 = outcomes().map(loss).sum();
         let part = precision::ratio(1, examples.len());
         let labels = || examples.iter().filter_map(|example| example.label.first());
         let middle = part * labels().sum::<f64>();
         let constant = part * labels().map(|y| (y - middle) * (y - middle)).sum::<f64>();
         return Measure::SquaredError { mean: part * sum, constant };
     }
-    let right = outcomes().map(|(example, outcome)| {
-        usize::from(precision::largest(&outcome.scores) == precision::largest(&example.label))
+    let right = outcomes().map(|(example, scores)| {
+        usize::from(precision::largest(&scores) == precision::largest(&example.label))
     });
     Measure::Accuracy(precision::ratio(right.sum(), examples.len()))
 }
@@ -235,36 +226,26 @@ pub fn measure(
 /// What an iteration takes from an example.
 struct Evaluated {
     gradient: Parameters,
+    matrices: Option<Matrices>,
     loss: f64,
     spread: f64,
     beyond: Vec<String>,
 }
 
 impl Prepared {
-    fn outcome(
-        &self,
-        folder: &ModelFolder,
-        training: &Training,
-        parameters: &Parameters,
-    ) -> reference::Outcome {
+    fn example(&self) -> Example<'_> {
         let Self { embedding, length, label } = self;
-        let example = Example { embedding, length: *length, label };
-        reference::evaluate(folder.model(), parameters, training.scaling, example, training.loss)
+        Example { embedding, length: *length, label }
     }
 
-    fn evaluate(
-        &self,
-        folder: &ModelFolder,
-        training: &Training,
-        parameters: &Parameters,
-    ) -> Evaluated {
-        let outcome = self.outcome(folder, training, parameters);
+    fn evaluate(&self, folder: &ModelFolder, training: &Training, state: &State) -> Evaluated {
+        let (outcome, matrices) = state.evaluate(folder.model(), training, self.example());
         let mean = outcome.scores.iter().sum::<f64>()
             / f64::from(u32::try_from(outcome.scores.len()).unwrap_or(1));
         let spread = outcome.scores.iter().fold(0.0, |m: f64, z| m.max((z - mean).abs()));
         let model = folder.model();
-        let update = |layer: usize, projection: usize, x: &[f64], y: &mut [f64]| {
-            apply(training, parameters, (model.layers().len(), layer, projection), x, y);
+        let update = |linear, part, x: &[f64], y: &mut [f64]| {
+            apply(training, state, (linear, part), x, y);
         };
         let trace = forward_with(model, &self.embedding, self.length, &update);
         let beyond = clear::beyond_ranges(model.config(), &trace);
@@ -276,7 +257,7 @@ impl Prepared {
         let escaped = |d: &&Derivative| f64::from(training.gain) * d.largest > RANGE;
         let back = outcome.derivatives.iter().filter(escaped).map(left);
         let beyond = beyond.iter().map(name).chain(back).collect();
-        Evaluated { gradient: outcome.gradient, loss: outcome.loss, spread, beyond }
+        Evaluated { gradient: outcome.gradient, matrices, loss: outcome.loss, spread, beyond }
     }
 }
 
@@ -286,20 +267,29 @@ fn left(derivative: &Derivative) -> String {
     format!("{place}: the derivative by its {} left ±{RANGE:.2}", derivative.what)
 }
 
-/// Adds the update of a projection of one of `layers` layers to its output, or of the head's dense layer.
+/// Adds the update of a part of a linear layer to its output.
 fn apply(
     training: &Training,
-    parameters: &Parameters,
-    (layers, layer, projection): (usize, usize, usize),
+    state: &State,
+    (linear, part): (Linear, usize),
     x: &[f64],
     y: &mut [f64],
 ) {
+    if let Some([updates, ..]) = &state.matrices {
+        updates.add_part(linear, part, x, y);
+    }
     for r in 0..training.shape.rank() {
-        let vector = |side| match layer < layers {
-            true => parameters.vector(Vector::Projection { layer, projection, side, r }),
-            false => parameters.vector(Vector::Dense { side, r }),
+        let vector = |side| match linear {
+            Linear::Projections(layer) => {
+                Some(Vector::Projection { layer, projection: part, side, r })
+            }
+            Linear::Dense => Some(Vector::Dense { side, r }),
+            _ => None,
         };
-        plain::apply(vector(Side::Down), vector(Side::Up), training.scaling, x, y);
+        if let (Some(down), Some(up)) = (vector(Side::Down), vector(Side::Up)) {
+            let [down, up] = [down, up].map(|vector| state.parameters.vector(vector));
+            plain::apply(down, up, training.scaling, x, y);
+        }
     }
 }
 
@@ -320,7 +310,7 @@ mod tests {
         let training = settings.training(folder.model().config(), 1).unwrap();
         let found = |gain| {
             let training = Training { gain, ..training };
-            let mut state = State::first(&settings, &training);
+            let mut state = State::first(settings.first(training.shape), folder.model().config());
             explain((&folder, &training), 1, &mut state, &[&examples[0]]).unwrap()
         };
         assert_eq!(found(training.gain), Vec::<String>::new());

@@ -14,8 +14,9 @@ use host_runner::engine::Engine;
 use host_runner::finetune::follow::{Event, Follower, Seen};
 use host_runner::finetune::job::Declared;
 use host_runner::finetune::jobs::Jobs;
+use host_runner::finetune::numbers::State;
 use host_runner::finetune::owner::Owner;
-use host_runner::finetune::rehearsal::{self, Rehearsed, State};
+use host_runner::finetune::rehearsal::{self, Rehearsed};
 use host_runner::finetune::remote::Remote;
 use host_runner::finetune::settings::Settings;
 use host_runner::finetune::worker::Means;
@@ -120,12 +121,10 @@ impl Setup {
 
     /// That a state is that of the run in the clear, and that training changed something.
     pub(crate) fn check(&self, found: &State) {
-        let differences =
-            |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-        let (clear, found) = (self.rehearse().parameters, &found.parameters);
-        let first = self.declared.settings.first(found.shape());
-        let moved = differences(clear.numbers(), first.numbers());
-        let error = differences(found.numbers(), clear.numbers());
+        let clear = self.rehearse().state;
+        let first = self.declared.settings.first(found.parameters.shape());
+        let first = State::first(first, self.folder.model().config());
+        let (moved, error) = (clear.distance(&first), clear.distance(found));
         assert!(moved > 0.02, "{moved}");
         assert!(error < moved / 16.0, "{error} of {moved}");
     }

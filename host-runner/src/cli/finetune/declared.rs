@@ -11,6 +11,9 @@ pub(super) struct DeclaredArguments {
     /// What labels are, and what is minimised
     #[arg(long, value_enum, default_value_t = Objective::CrossEntropy)]
     loss: Objective,
+    /// Train every entry of every matrix instead of an adapter: about four times as long
+    #[arg(long, conflicts_with_all = ["rank", "alpha", "targets", "exponent_rate"])]
+    full: bool,
     /// The rank of every update
     #[arg(long, default_value_t = 2)]
     rank: usize,
@@ -50,7 +53,7 @@ impl DeclaredArguments {
     /// The settings that they stand for.
     pub(super) fn settings(&self) -> Settings {
         Settings {
-            full: false,
+            full: self.full,
             loss: self.loss,
             rank: self.rank,
             alpha: self.alpha,
