@@ -1,7 +1,7 @@
 //! Full fine-tuning: every entry of every linear layer is trained, as an encrypted update `D` of a frozen matrix.
 //!
 //! The updates at rest are ciphertexts of [`Grid::held`] matrices each, in the order of [`Order`]. [`Full`] has their diagonals
-//! at every token and takes part in a forward pass; [`Way`] does in the way back, and sums what gradients are gathered from.
+//! at every token and takes part in a forward pass; `Way` does in the way back, and sums what gradients are gathered from.
 
 pub mod state;
 mod way;

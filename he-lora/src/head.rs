@@ -24,7 +24,7 @@ use he_nn::layout::{low_half, mul_to, row, sum_pairs, sum_rotations};
 use he_nn::model::{Config, Linear, Model};
 
 use crate::adapter::Adapter;
-use crate::state::Trained;
+use crate::trained::Trained;
 
 /// The digits.
 const HALF: usize = 0;

@@ -11,10 +11,11 @@ pub mod matrices;
 pub mod reference;
 
 pub mod adapter;
+pub mod state;
 pub mod adamw;
 pub mod dense;
 pub mod full;
-pub mod state;
+pub mod trained;
 mod forward;
 mod head;
 pub mod training;

@@ -26,7 +26,8 @@ use crate::full::{self, Full, Way};
 use crate::matrices::Matrices;
 use crate::parameters::{Parameters, PerKind, Shape};
 use crate::reference::Loss;
-use crate::state::{Places, Trained};
+use crate::state::Places;
+use crate::trained::Trained;
 
 /// What a run of training is declared with.
 #[derive(Clone, Copy, Debug, PartialEq)]

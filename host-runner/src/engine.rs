@@ -15,7 +15,7 @@ use he_core::params::Params;
 use he_core::ring::Ring;
 use he_core::wire::{AnswerEntry, Upload, UploadShape};
 use he_lora::Adapter;
-use he_lora::state::Trained;
+use he_lora::trained::Trained;
 use he_lora::training::unpack;
 use he_nn::forward::Forward;
 use he_nn::layer::head::{CANARY_ROW, class_row};

@@ -23,7 +23,7 @@ use super::projections::Projections;
 use crate::adapter::Adapter;
 use crate::full::Way;
 use crate::parameters::Vector;
-use crate::state::Trained;
+use crate::trained::Trained;
 
 /// Gradients and the vectors they belong to; that of a projection stands for all three, that of a class
 /// for all classes.

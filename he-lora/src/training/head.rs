@@ -25,7 +25,7 @@ use super::back::Gradients;
 use super::{Training, softmax};
 use crate::head::Hidden;
 use crate::parameters::{Side, Vector};
-use crate::state::Trained;
+use crate::trained::Trained;
 
 /// The digits.
 const HALF: usize = 0;

@@ -9,7 +9,7 @@ use he_core::refresh::{Halves, Refresh};
 use he_lora::Adapter;
 use he_lora::adapter::LayerAdapter;
 use he_lora::parameters::Shape;
-use he_lora::state::Trained;
+use he_lora::trained::Trained;
 use he_lora::training::{unpack, updates};
 use he_nn::forward::Forward;
 use he_nn::layer::normalisation;
