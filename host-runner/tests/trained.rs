@@ -21,12 +21,18 @@ use chacha20::rand_core::SeedableRng;
 use he_core::ring::{Portable, Ring, Serial};
 use he_lora::parameters::Parameters;
 use he_lora::reference::{self, Loss};
+use he_nn::model::Linear;
 use host_runner::adapter::encrypt::{self, Public};
 use host_runner::adapter::encrypted::{self, Target};
+use host_runner::adapter::matrices;
 use host_runner::adapter::plain::{self, PlainAdapter};
 use host_runner::authority::{self, Order};
 use host_runner::client::Decrypted;
+use host_runner::dataset::Example;
 use host_runner::engine::Engine;
+use host_runner::finetune::numbers::State;
+use host_runner::finetune::rehearsal;
+use host_runner::finetune::settings::Settings;
 use host_runner::objective::Objective;
 use host_runner::personal::Source;
 use host_runner::plan::Plan;
@@ -46,7 +52,11 @@ struct Setup {
 
 impl Setup {
     fn insecure(name: &str) -> Self {
-        let job = job::Setup::insecure(name, |settings| settings.alpha = ALPHA);
+        Self::insecure_with(name, |settings| settings.alpha = ALPHA)
+    }
+
+    fn insecure_with(name: &str, change: impl Fn(&mut Settings)) -> Self {
+        let job = job::Setup::insecure(name, change);
         let ring = Ring::new(job.params.log_degree(), job.params.primes(), &Portable, &Serial);
         Self { job, ring: ring.unwrap() }
     }
@@ -60,10 +70,10 @@ impl Setup {
     }
 
     /// Trains to iteration `until`; the job's folder, and what the owner decrypts then.
-    fn train(&self, until: u32) -> (PathBuf, Parameters) {
+    fn train(&self, until: u32) -> (PathBuf, State) {
         let jobs = self.path("jobs");
         let found = self.job.while_serving(&jobs, |address| self.job.follow(address, until));
-        (job::Setup::job(&jobs), found.unwrap().1.parameters)
+        (job::Setup::job(&jobs), found.unwrap().1)
     }
 
     fn export(&self, parameters: &Parameters) -> PathBuf {
@@ -137,14 +147,41 @@ impl Setup {
 #[test]
 fn a_trained_state_and_its_adapter_encrypted_again_answer_as_the_exported_adapter_in_the_clear() {
     let setup = Setup::insecure("trained");
-    let (job, parameters) = setup.train(2);
-    let exported = setup.open(&setup.export(&parameters)).unwrap();
+    let (job, state) = setup.train(2);
+    let exported = setup.open(&setup.export(&state.parameters)).unwrap();
     let wanted = clear::logits_with(&setup.job.folder, Some(&exported), SENTENCE).unwrap();
     let without = clear::logits(&setup.job.folder, SENTENCE).unwrap();
     let change = precision::error_bits(&wanted, &without);
     assert!(change < 5.0, "the adapter changes next to nothing: 2^-{change}");
     for path in [job, setup.encrypt(&exported)] {
         setup.check_answer(&path, &wanted);
+    }
+}
+
+#[test]
+fn matrices_that_were_trained_answer_encrypted_as_in_the_clear_and_are_exported() {
+    let setup = Setup::insecure_with("trained-full", |settings| settings.full = true);
+    let (job, state) = setup.train(2);
+    let folder = &setup.job.folder;
+    let training = setup.job.owner().training(&setup.job.declared).unwrap();
+    let asked = Example { sentence: SENTENCE.to_owned(), label: vec![1.0, 0.0] };
+    let asked = rehearsal::prepare(folder, &[asked]).unwrap();
+    let wanted = state.scores(folder.model(), &training, asked[0].example());
+    setup.check_answer(&job, &wanted);
+
+    let (path, [updates, ..]) = (setup.path("matrices.safetensors"), state.matrices.unwrap());
+    matrices::save(&path, folder.model(), &state.parameters, &updates).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let found = tensors.tensor("layers.1.attention.output").unwrap();
+    let (words, _) = found.data().as_chunks::<4>();
+    let frozen = &folder.model().layers()[1].attention.output;
+    let unit = f64::from(frozen.frac_bits).exp2();
+    let update = updates.matrix(updates.of(Linear::Output(1)).start);
+    assert!(update.iter().any(|x| *x != 0.0));
+    for ((word, &w), d) in words.iter().zip(&frozen.entries).zip(update) {
+        let (found, wanted) = (f64::from(f32::from_le_bytes(*word)), f64::from(w) / unit + d);
+        assert!((found - wanted).abs() < 1e-6 * wanted.abs().max(1.0), "{found} {wanted}");
     }
 }
 

@@ -8,8 +8,10 @@ use he_core::wire::{FrameReader, Kind, Link};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// No frame about a job is longer: a state of full fine-tuning is the longest.
-pub const LIMIT: u64 = 1 << 27;
+/// No frame about a job that an owner sends is longer: a server keeps it before it knows whose it is.
+pub const LIMIT: u64 = 1 << 24;
+/// None that a server sends is: a state of full fine-tuning is the longest.
+pub const REPLY_LIMIT: u64 = 1 << 27;
 /// Parameters are smaller: twice what training is likely to reach.
 pub const LARGEST_PARAMETER: f64 = 4.0;
 /// Scores are smaller: what a bootstrap has room for.
@@ -130,7 +132,8 @@ pub fn write(
 ) -> Result<()> {
     let head = serde_json::to_vec(head)?;
     let length = 4 + head.len() + bytes.len();
-    ensure!(length as u64 <= LIMIT, "a message of {length} bytes; at most {LIMIT} can be sent");
+    let limit = if kind == Kind::Reply { REPLY_LIMIT } else { LIMIT };
+    ensure!(length as u64 <= limit, "a message of {length} bytes; at most {limit} can be sent");
     let mut frame = link.writer(kind, u32::try_from(length)?, write)?;
     frame.put(&u32::try_from(head.len())?.to_le_bytes())?;
     frame.put(&head)?;

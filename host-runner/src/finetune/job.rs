@@ -24,7 +24,7 @@ use he_core::ring::Ring;
 use he_core::wire::{Header, Kind, Link, TransportKey};
 use serde::{Deserialize, Serialize};
 
-use super::exchange::{Iteration, LIMIT, Part, Permission};
+use super::exchange::{Iteration, LIMIT, Part, Permission, REPLY_LIMIT};
 use super::settings::Settings;
 use super::state::{read_state, state_bytes, take};
 use crate::files::{self, Access};
@@ -186,7 +186,7 @@ impl Job {
     /// # Errors
     /// If it is not there.
     pub fn read(&self, part: Part) -> Result<Vec<u8>> {
-        files::read(&self.path(part), LIMIT)
+        files::read(&self.path(part), REPLY_LIMIT)
     }
 
     /// Keeps a part, unless it is there already.
@@ -295,7 +295,7 @@ impl Job {
         for number in self.states()?.into_iter().rev().chain([0]) {
             let path = self.path(Part::State(number));
             let sequence = self.declared.exchange(number);
-            let read = files::read(&path, LIMIT)
+            let read = files::read(&path, REPLY_LIMIT)
                 .and_then(|bytes| read_state(&bytes, sequence, (ring, params)));
             match read {
                 Ok(state) => return Ok((number, state)),

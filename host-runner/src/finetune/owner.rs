@@ -93,7 +93,7 @@ impl<'a> Owner<'a> {
         self.client.example(&example.sentence, &example.label)
     }
 
-    /// The state before the first iteration, as it is sent.
+    /// The state before the first iteration, as it is sent: without the updates of matrices, which are zero.
     ///
     /// # Errors
     /// If the settings do not fit the model, or the system gives no randomness.
@@ -103,10 +103,9 @@ impl<'a> Owner<'a> {
         let encryptor = Encryptor { ring, params, encoder: &encoder };
         let first = self.first_state(declared)?;
         let (mut rng, scale) = (random::generator()?, params.default_scale());
-        let encrypt =
-            |slots: Vec<_>| encryptor.encrypt_public(&self.public, &slots, scale, &mut rng);
-        let state = first.slots(params)?.into_iter().map(encrypt).collect::<Result<Vec<_>, _>>()?;
-        state_bytes(params, declared.exchange(0), &state)
+        let slots = first.slots(params)?.into_iter().next().unwrap_or_default();
+        let state = encryptor.encrypt_public(&self.public, &slots, scale, &mut rng)?;
+        state_bytes(params, declared.exchange(0), &[state])
     }
 
     /// The state before the first iteration.

@@ -233,7 +233,9 @@ struct Evaluated {
 }
 
 impl Prepared {
-    fn example(&self) -> Example<'_> {
+    /// As plain loops take it.
+    #[must_use]
+    pub fn example(&self) -> Example<'_> {
         let Self { embedding, length, label } = self;
         Example { embedding, length: *length, label }
     }

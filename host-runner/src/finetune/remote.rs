@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Error, Result, bail};
 use he_core::wire::{Kind, Refusal};
 
-use super::exchange::{self, Ask, LIMIT, Part, Request, Said, Status};
+use super::exchange::{self, Ask, Part, REPLY_LIMIT, Request, Said, Status};
 use crate::client::Client;
 use crate::connection::{Connection, refusal};
 
@@ -113,7 +113,7 @@ impl<'a> Remote<'a> {
         let write = |piece: &[u8]| connection.write_all(piece).context("the server hung up");
         exchange::write(&mut link, Kind::Request, (request, bytes), write)?;
         let read = |piece: &mut [u8]| connection.read_exact(piece).context("the server hung up");
-        let said = link.reader(LIMIT, read).and_then(|frame| match frame.header().kind {
+        let said = link.reader(REPLY_LIMIT, read).and_then(|frame| match frame.header().kind {
             Kind::Refusal => {
                 let Refusal { code, text, .. } = Refusal::read(frame)?;
                 Err(Error::new(Refused { code }).context(text.as_str().to_owned()))

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use he_core::ciphertext::Ciphertext;
 use he_core::cpu::Cpu;
 use he_core::edge::BASE_PRIMES;
+use he_core::eval::Evaluator;
 use he_core::keyswitch::KeyPlan;
 use he_core::linear::{EdgeAnswer, Rows, SeededUpload};
 use he_core::refresh::{Refresh, Term};
@@ -95,8 +96,13 @@ impl<'a> Worker<'a> {
         let (config, declared) = (model.config(), job.declared());
         let begun = Instant::now();
         let mut levels = Levels::planned(self.plan.levels());
-        let shape = (training.shape, training.scaling);
-        let (state, trained) = training::begin(cpu, config, shape, state, &mut levels)?;
+        let (shape, mut state) = ((training.shape, training.scaling), state.to_vec());
+        if let [vectors] = &state[..] {
+            // Updates of matrices begin at zero, which an owner need not send.
+            let zero = cpu.sub(vectors, vectors)?;
+            state.resize(training::ciphertexts(cpu, config, training.shape)?, zero);
+        }
+        let (state, trained) = training::begin(cpu, config, shape, &state, &mut levels)?;
         let before = begun.elapsed().as_secs_f64();
         let (mut sum, mut scores) = (None, Vec::new());
         let batch = declared.settings.batch(declared.examples, number);
