@@ -13,7 +13,7 @@ use crate::finetune::settings::Settings;
 use crate::import::ModelFolder;
 use crate::memory;
 use crate::plan::Plan;
-use crate::plan::training::TrainingPlan;
+use crate::plan::training::{LARGEST_GROUP, TrainingPlan};
 use crate::preset;
 use crate::progress::Progress;
 use crate::random;
@@ -101,13 +101,13 @@ fn rank(text: &str) -> Result<usize, String> {
     }
 }
 
-/// The plan of an iteration of one example: larger batches take the same keys.
+/// The plan of an iteration of the largest group: no batch takes other keys.
 fn training_plan(params: &Params, model: &Model, rank: usize) -> Result<TrainingPlan> {
-    let default = Settings { batch: 1, ..Settings::default() };
+    let default = Settings { batch: LARGEST_GROUP, ..Settings::default() };
     let settings = match rank {
         FULL => Settings { full: true, ..default },
         rank => Settings { rank, ..default },
     };
     let training = settings.training(model.config(), 1)?;
-    TrainingPlan::new(params, model, &training, 1)
+    TrainingPlan::new(params, model, &training, LARGEST_GROUP)
 }

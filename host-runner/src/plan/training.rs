@@ -19,7 +19,7 @@ use crate::report::KeysReport;
 const TAPE: u64 = 12;
 
 /// Groups of examples are not larger: the tail is a twentieth of an example in a group of eight.
-const LARGEST_GROUP: usize = 8;
+pub const LARGEST_GROUP: usize = 8;
 
 /// The plan of iterations with batches of one size.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl TrainingPlan {
         for spec in inference.keys().specs() {
             keys.need(spec.kind, spec.level);
         }
-        for (step, level) in many.count.rotations() {
+        for (step, level) in one.count.rotations().into_iter().chain(many.count.rotations()) {
             keys.need_rotation(params, step.cast_signed(), level);
         }
         let report = KeysReport {
@@ -147,7 +147,7 @@ impl TrainingPlan {
         Ok(Self { keys, levels, most, report })
     }
 
-    /// The keys to be made: those of inference among them.
+    /// The keys to be made: those of inference and of examples one by one among them.
     #[must_use]
     pub const fn keys(&self) -> &KeyPlan {
         &self.keys
@@ -214,13 +214,13 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn the_keys_of_one_example_serve_every_batch_and_loss_and_inference() {
+    fn the_keys_of_the_largest_group_serve_every_batch_and_loss_and_inference() {
         let params = preset::params(preset::EDGE_128).unwrap();
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/edge");
         let folder = ModelFolder::open(&path).unwrap();
         let training = Settings::default().training(folder.model().config(), 10).unwrap();
         let plan = |batch| TrainingPlan::new(&params, folder.model(), &training, batch).unwrap();
-        let (one, seven) = (plan(1), plan(7));
+        let (one, largest, seven) = (plan(1), plan(LARGEST_GROUP), plan(7));
         let squared = Settings { loss: Objective::Squared, ..Settings::default() };
         let squared = squared.training(folder.model().config(), 10).unwrap();
         let squared = TrainingPlan::new(&params, folder.model(), &squared, 1).unwrap();
@@ -232,9 +232,11 @@ mod tests {
             };
             keys.specs().all(has)
         };
-        assert!(serves(&one, seven.keys()));
-        assert!(serves(&one, squared.keys()), "of a job with squared errors");
-        assert!(serves(&one, Plan::new(&params, folder.model()).unwrap().keys()));
+        for batch in 1..LARGEST_GROUP + 2 {
+            assert!(serves(&largest, plan(batch).keys()), "batches of {batch}");
+        }
+        assert!(serves(&largest, squared.keys()), "of a job with squared errors");
+        assert!(serves(&largest, Plan::new(&params, folder.model()).unwrap().keys()));
         assert!(seven.levels().iter().all(|level| *level <= params.computing_level()));
         let (report, groups) = (&seven.report, [4, 2, 1]);
         assert_eq!(seven.groups().collect::<Vec<_>>(), groups);
