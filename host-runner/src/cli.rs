@@ -8,20 +8,15 @@ mod infer;
 mod keygen;
 mod noise;
 mod order;
+mod output;
 mod params;
 mod plan;
 mod provision;
 mod serve;
 mod trace;
 
-use std::io::Write;
-use std::path::Path;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
-use serde::Serialize;
-
-use crate::files::{self, Access};
 
 /// Encrypted language models for people's own devices: key authority, server and host client.
 #[derive(Debug, Parser)]
@@ -70,16 +65,6 @@ impl Cli {
             Command::Adapter(command) => command.run(),
         }
     }
-}
-
-/// Writes `value` as JSON to `path`, or to standard output where the path is `-`.
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(value)?;
-    text.push(b'\n');
-    if path == Path::new("-") {
-        return std::io::stdout().write_all(&text).context("cannot write to standard output");
-    }
-    files::write(path, Access::Public, &text)
 }
 
 /// Numbers in one line.

@@ -7,6 +7,7 @@ use clap::Args;
 use he_core::params::Params;
 use serde::Serialize;
 
+use super::output::Output;
 use crate::compare::measured::{Bench, Measured, Sentence, What};
 use crate::compare::{BATCH, Costs, Counted, Subject};
 use crate::finetune::settings::Settings;
@@ -46,9 +47,8 @@ pub(super) struct Compare {
     /// Measure full fine-tuning besides
     #[arg(long, requires = "measure")]
     full: bool,
-    /// Write the comparison as JSON to this file (`-` is standard output)
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,13 +82,7 @@ impl Compare {
         };
         let costs = subjects.each_ref().map(|subject| &subject.costs);
         let report = Report { preset: &self.preset, costs, measured };
-        match &self.json {
-            Some(path) => super::write_json(path, &report),
-            None => {
-                report.print();
-                Ok(())
-            }
-        }
+        self.output.report(&report, Report::print)
     }
 
     fn measured(

@@ -12,6 +12,7 @@ use he_core::wire;
 use rayon::prelude::*;
 
 use self::summary::{ClearSummary, Outcome, Summary};
+use super::output::Output;
 use super::serve::Job;
 use crate::adapter::plain::PlainAdapter;
 use crate::client::Client;
@@ -69,9 +70,8 @@ pub(super) struct Eval {
     /// Write where the time went to this file, for `host-runner trace` and Perfetto
     #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "clear"])]
     trace: Option<PathBuf>,
-    /// Write every result and the summary as JSON to this file (`-` is standard output)
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -126,26 +126,18 @@ impl Eval {
         };
         let counts: Vec<usize> = examples.par_iter().map(is_correct).collect::<Result<_>>()?;
         let summary = ClearSummary::new(examples.len(), counts.iter().sum());
-        if self.json.as_deref() != Some(Path::new("-")) {
-            summary.print();
-        }
-        self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &summary))
+        self.output.report(&summary, ClearSummary::print)
     }
 
     fn run_encrypted(&self, asked: Asked<'_>, keys: &Path) -> Result<()> {
         let client = Client::open(&keys.join(DEVICE), asked.folder)?;
-        // Where JSON goes to standard output, lines must not.
-        let say = if self.json.as_deref() == Some(Path::new("-")) { to_stderr } else { to_stdout };
-        let questions = Questions { client, asked, say };
+        let questions = Questions { client, asked, output: &self.output };
         let outcomes = match &self.server {
             Some(address) => questions.ask_all(address)?,
             None => self.ask_own_server(&questions, keys)?,
         };
         let summary = Summary::new(asked.examples.len(), outcomes);
-        if self.json.as_deref() != Some(Path::new("-")) {
-            summary.print();
-        }
-        self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &summary))
+        self.output.report(&summary, Summary::print)
     }
 
     /// Asks a server on a thread of this process, over a socket all the same.
@@ -174,7 +166,7 @@ struct Asked<'a> {
 struct Questions<'a> {
     client: Client<'a>,
     asked: Asked<'a>,
-    say: fn(&str),
+    output: &'a Output,
 }
 
 impl Questions<'_> {
@@ -197,7 +189,7 @@ impl Questions<'_> {
                 }
                 Err(error) => return Err(error.context(format!("in sentence {number}"))),
             };
-            progress.aside(|| (self.say)(&line));
+            progress.aside(|| self.output.say(&line));
             progress.pass();
         }
         let _ = progress.finish();
@@ -228,14 +220,6 @@ impl Questions<'_> {
             seconds: begun.elapsed().as_secs_f64(),
         })
     }
-}
-
-fn to_stdout(line: &str) {
-    println!("{line}");
-}
-
-fn to_stderr(line: &str) {
-    eprintln!("{line}");
 }
 
 fn is_refused_by_canary(error: &anyhow::Error) -> bool {

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use self::declared::DeclaredArguments;
 use self::shown::{Expected, Shown};
+use super::output::Output;
 use super::serve::Job;
 use crate::adapter::{self, matrices, plain};
 use crate::files::{self, Access};
@@ -93,9 +94,8 @@ pub(super) struct Finetune {
     /// Take at most this much memory, such as 12G, instead of what is available
     #[arg(long, value_name = "SIZE", value_parser = crate::memory::parse_bytes)]
     memory: Option<u64>,
-    /// Write all figures as JSON to this file (`-` is standard output)
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Everything there is to say of a run.
@@ -149,11 +149,11 @@ impl Finetune {
             (Some(keys), Some(job)) if !self.dry_run => self.run_encrypted(&run, keys, job)?,
             _ => self.rehearse(&run)?,
         };
-        self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &summary))
+        self.output.write(&summary)
     }
 
     fn rehearse(&self, run: &Run) -> Result<Summary> {
-        let (rehearsed, mut summary) = run.rehearse()?;
+        let (rehearsed, mut summary) = run.rehearse(&self.output)?;
         let params = preset::params(preset::EDGE_128)?;
         let plan =
             TrainingPlan::new(&params, run.folder.model(), &run.training, run.settings.batch)?;
@@ -161,7 +161,7 @@ impl Finetune {
         summary.plan = Some(plan.report);
         summary.measured = run.measure(&rehearsed);
         if let Some(measured) = summary.measured {
-            println!("{measured} of {}", run.dev_count());
+            self.output.say(format_args!("{measured} of {}", run.dev_count()));
         }
         self.save(run, &rehearsed)?;
         Ok(summary)
@@ -184,21 +184,23 @@ impl Finetune {
                 engine.while_serving(|address| self.follow(&job, address, 1))?
             }
         }) else {
-            println!("stopped; the same command goes on");
+            self.output.say("stopped; the same command goes on");
             return Ok(run.summary(record.iterations()?));
         };
-        let (clear, rehearsed) = run.rehearse()?;
+        let (clear, rehearsed) = run.rehearse(&self.output)?;
         let difference = state.distance(&clear);
-        println!(
+        self.output.say(format_args!(
             "largest difference from the run in the clear: 2^{:.1} after {number} iterations",
             difference.log2()
-        );
+        ));
         let mut summary = run.summary(record.iterations()?);
         summary.largest_difference = Some(difference);
         summary.rehearsal = rehearsed.rehearsal;
         (summary.measured, summary.clear) = (run.measure(&state), run.measure(&clear));
         if let (Some(encrypted), Some(clear)) = (summary.measured, summary.clear) {
-            println!("{encrypted} of {}; the run in the clear: {clear}", run.dev_count());
+            let line =
+                format_args!("{encrypted} of {}; the run in the clear: {clear}", run.dev_count());
+            self.output.say(line);
         }
         self.save(run, &state)?;
         Ok(summary)
@@ -236,7 +238,7 @@ impl Finetune {
             let bytes = remote.fetch(Part::State(number))?;
             owner.check_state(declared, number, &bytes)?;
             files::write(path, Access::Public, &bytes)?;
-            println!("{}: the last state, encrypted", path.display());
+            self.output.say(format_args!("{}: the last state, encrypted", path.display()));
         }
         Ok(Some((number, state)))
     }
@@ -246,11 +248,11 @@ impl Finetune {
         let (model, Settings { alpha, loss, .. }) = (run.folder.model(), &run.settings);
         if let Some([updates, ..]) = &state.matrices {
             matrices::save(path, model, &state.parameters, updates)?;
-            println!("{}: the matrices, private", path.display());
+            self.output.say(format_args!("{}: the matrices, private", path.display()));
             return Ok(());
         }
         plain::save(path, model, (*alpha, *loss), &state.parameters)?;
-        println!("{}: the adapter, private", path.display());
+        self.output.say(format_args!("{}: the adapter, private", path.display()));
         Ok(())
     }
 }
@@ -266,7 +268,7 @@ struct Run {
 }
 
 impl Run {
-    fn rehearse(&self) -> Result<(State, Summary)> {
+    fn rehearse(&self, output: &Output) -> Result<(State, Summary)> {
         let examples = rehearsal::prepare(&self.folder, &self.examples)?;
         let mut progress = Progress::new("iterations in the clear", self.iterations as usize);
         let rehearsed = rehearsal::run(&self.folder, &self.settings, &examples, &mut |_, loss| {
@@ -274,14 +276,14 @@ impl Run {
         })?;
         let _ = progress.finish();
         let report = &rehearsed.report;
-        println!(
+        output.say(format_args!(
             "loss {:.3} to {:.3} in {} iterations; window filled {:.2}, scores {:.2}",
             report.losses.first().copied().unwrap_or(f64::NAN),
             report.losses.last().copied().unwrap_or(f64::NAN),
             self.iterations,
             report.window,
             report.scores,
-        );
+        ));
         if report.window > 1.0 || report.scores > 1.0 {
             eprintln!("warning: a declared range was left: lower --rate or --alpha");
         }

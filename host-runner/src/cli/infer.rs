@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use super::output::Output;
 use super::serve::Job;
 use crate::adapter::plain::PlainAdapter;
 use crate::client::{Client, DEFAULT_SENTENCE};
@@ -55,9 +56,8 @@ pub(super) struct Infer {
     /// Write where the time went to this file, for `host-runner trace` and Perfetto
     #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "clear"])]
     trace: Option<PathBuf>,
-    /// Write the result as JSON to this file (`-` is standard output)
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// How long connecting may take.
@@ -84,11 +84,10 @@ impl Infer {
         let label = asked.label(&logits)?;
         let probabilities = asked.probabilities(&logits);
         let report = ClearReport { sentence: self.sentence.clone(), label, logits, probabilities };
-        if self.json.as_deref() != Some(Path::new("-")) {
+        self.output.report(&report, |report| {
             println!("{}", headline(&report.label, &report.probabilities));
             println!("logits  {}", super::decimals(&report.logits, 6));
-        }
-        self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &report))
+        })
     }
 
     fn plain_logits(&self, asked: &Asked) -> Result<Vec<f64>> {
@@ -137,10 +136,7 @@ impl Infer {
             download_bytes: decrypted.download_bytes,
             seconds,
         };
-        if self.json.as_deref() != Some(Path::new("-")) {
-            print(&report);
-        }
-        self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &report))
+        self.output.report(&report, print)
     }
 }
 

@@ -8,6 +8,7 @@ use he_core::params::Params;
 use he_lora::parameters::Shape;
 use he_nn::model::Model;
 
+use super::output::Output;
 use crate::authority::{self, Order};
 use crate::finetune::settings::Settings;
 use crate::import::ModelFolder;
@@ -53,9 +54,8 @@ pub(super) struct Keygen {
     /// Replace keys that are there already
     #[arg(long)]
     force: bool,
-    /// Write sizes as JSON to this file (`-` is standard output)
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Keygen {
@@ -78,16 +78,17 @@ impl Keygen {
         let report = authority::generate(order, &mut rng, &self.out, existing, &mut done)?;
         let seconds = progress.finish();
         let (server, device) = (self.out.join(SERVER), self.out.join(DEVICE));
-        println!(
+        self.output.say(format_args!(
             "{} keys in {seconds:.1} s: {} on the wire, {} in the server's memory",
             report.count,
             memory::bytes(report.wire_bytes),
             memory::bytes(report.resident_bytes)
-        );
-        println!("for the server: {}", server.display());
-        println!("for the device: {} (secret)", device.display());
-        println!("for the owner of an adapter: {}", self.out.join(OWNER).display());
-        self.json.as_ref().map_or(Ok(()), |path| super::write_json(path, &report))
+        ));
+        self.output.say(format_args!("for the server: {}", server.display()));
+        self.output.say(format_args!("for the device: {} (secret)", device.display()));
+        let owner = self.out.join(OWNER);
+        self.output.say(format_args!("for the owner of an adapter: {}", owner.display()));
+        self.output.write(&report)
     }
 }
 

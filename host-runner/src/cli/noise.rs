@@ -1,11 +1,10 @@
 //! `host-runner noise`: what operations and bootstraps do to precision, measured.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
+use super::output::Output;
 use crate::noise::refresh::{self, Precision};
 use crate::noise::{self, Row};
 use crate::preset;
@@ -29,9 +28,8 @@ pub(super) struct ShowNoise {
     /// The parameter set
     #[arg(long, default_value = "edge-128")]
     preset: String,
-    /// Write the results as JSON to this file (`-` is standard output)
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,13 +53,7 @@ impl ShowNoise {
         let seconds = progress.finish();
         let preset = self.preset.clone();
         let report = Report { preset, seconds, operations, bootstraps };
-        match &self.json {
-            Some(path) => super::write_json(path, &report),
-            None => {
-                report.print();
-                Ok(())
-            }
-        }
+        self.output.report(&report, Report::print)
     }
 }
 

@@ -1,12 +1,11 @@
 //! `host-runner params`: a parameter set in full, with the evidence for its security.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 use clap::Args;
 use he_core::params::{Params, SecretKind, max_log_qp};
 use serde::Serialize;
 
+use super::output::Output;
 use crate::evidence::Evidence;
 use crate::preset;
 
@@ -22,22 +21,15 @@ pub(super) struct ShowParams {
     /// The parameter set
     #[arg(long, default_value = "edge-128")]
     preset: String,
-    /// Write them as JSON to this file (`-` is standard output)
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl ShowParams {
     pub(super) fn run(&self) -> Result<()> {
         let params = preset::params(&self.preset)?;
         let report = Report::new(&self.preset, &params, Evidence::new(&self.preset)?);
-        match &self.json {
-            Some(path) => super::write_json(path, &report),
-            None => {
-                report.print();
-                Ok(())
-            }
-        }
+        self.output.report(&report, Report::print)
     }
 }
 

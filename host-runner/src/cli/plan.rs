@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::output::Output;
 use crate::import::ModelFolder;
 use crate::memory;
 use crate::plan::{self, PlanReport, PlannedBootstrap};
@@ -25,9 +26,8 @@ pub(super) struct Plan {
     /// The model's folder
     #[arg(long, value_name = "DIR", default_value = "models/edge")]
     model: PathBuf,
-    /// Write the plan as JSON to this file (`-` is standard output)
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Plan {
@@ -35,11 +35,7 @@ impl Plan {
         let params = preset::params(&self.preset)?;
         let folder = ModelFolder::open(&self.model)?;
         let report = plan::Plan::new(&params, folder.model())?.report;
-        if let Some(path) = &self.json {
-            return super::write_json(path, &report);
-        }
-        print(&report);
-        Ok(())
+        self.output.report(&report, print)
     }
 }
 

@@ -12,6 +12,7 @@ use he_core::params::Params;
 use he_core::wire::{TransportKey, Upload};
 use he_nn::stage::{Event, Stage};
 
+use super::output::Output;
 use crate::engine::{EncryptedAnswer, Engine};
 use crate::files;
 use crate::finetune::jobs::Jobs;
@@ -66,9 +67,8 @@ pub(super) struct Serve {
     /// Write where the time of the last answer went to this file, for `host-runner trace` and Perfetto
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// Write times and memory of the last answer as JSON to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl Serve {
@@ -90,7 +90,7 @@ impl Serve {
             users.push(job.traced(self.trace.as_deref()).training(self.jobs.as_deref()));
         }
         let until = if self.once { Until::Answered } else { Until::Stopped };
-        serve(&users, &self.listen, until, self.json.as_deref())
+        serve(&users, &self.listen, until, &self.output)
     }
 }
 
@@ -288,7 +288,7 @@ impl Job {
     }
 
     /// Says what an answer took.
-    fn report(&self, answered: &Answered, json: Option<&Path>) -> Result<()> {
+    fn report(&self, answered: &Answered, output: &Output) -> Result<()> {
         let Answered { server, upload_bytes, download_bytes, .. } = answered.clone();
         eprintln!(
             "{}: answered in {:.1} s, {} up, {} down",
@@ -299,7 +299,7 @@ impl Job {
         );
         let (keys, parameters) = (self.plan.report.keys, self.parameters.clone());
         let report = ServeReport { server, keys, parameters, upload_bytes, download_bytes };
-        json.map_or(Ok(()), |path| super::write_json(path, &report))?;
+        output.write(&report)?;
         self.write_trace()
     }
 
@@ -322,15 +322,15 @@ impl Job {
 }
 
 /// Serves users at `address` and reports every answer.
-fn serve(users: &[Job], address: &str, until: Until, json: Option<&Path>) -> Result<()> {
+fn serve(users: &[Job], address: &str, until: Until, output: &Output) -> Result<()> {
     let answerers: Vec<_> = users.iter().map(Job::answerer).collect();
     let jobs = users.iter().map(Job::jobs).collect::<Result<Vec<_>>>()?;
     let parts = users.iter().zip(&answerers).zip(&jobs);
     let all = parts.map(|((user, answerer), jobs)| user.user(answerer, jobs.as_ref()));
     let server = Server::bind(address, Limits::default(), all.collect::<Result<_>>()?)?;
-    println!("listening on {}", server.address());
+    output.say(format_args!("listening on {}", server.address()));
     server.run(until, &|answered| {
-        if let Err(error) = users[answered.user].report(answered, json) {
+        if let Err(error) = users[answered.user].report(answered, output) {
             eprintln!("warning: {error:#}");
         }
     })

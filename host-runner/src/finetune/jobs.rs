@@ -283,10 +283,11 @@ impl<'a> Jobs<'a> {
 
     /// Keeps what an iteration gave, unless its owner took back what it began with.
     fn finish(&self, job: &Job, step: &Step) -> Result<()> {
-        let shared = self.lock();
+        let mut shared = self.lock();
         ensure!(shared.discarded.is_none(), "the iteration was given up");
         let params = self.means.cpu.params();
         job.finish(params, &step.report, (&step.state, &step.result))?;
+        shared.current = Some((job.declared().number, 0));
         self.announce(shared);
         Ok(())
     }

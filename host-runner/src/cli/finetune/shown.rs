@@ -81,11 +81,15 @@ impl Shown {
             return;
         }
         self.last = Some(now);
-        if let Some(example) = status.example.filter(|example| *example > 0) {
-            let (number, seconds) = (status.done + 1, self.begun.elapsed().as_secs_f64());
-            let (total, batch) = (self.total, self.batch);
-            eprintln!("iteration {number}/{total}: example {example}/{batch} ({seconds:.0} s)");
-        }
+        let (number, seconds) = (status.done + 1, self.begun.elapsed().as_secs_f64());
+        let Some(example) = status.example.filter(|_| number <= status.permission.until) else {
+            return;
+        };
+        let stage = match example {
+            0 => "begun".to_owned(),
+            _ => format!("example {example}/{}", self.batch),
+        };
+        eprintln!("iteration {number}/{}: {stage} ({seconds:.0} s)", self.total);
     }
 
     fn show_good(&mut self, Seen { loss, iteration }: &Seen) {
