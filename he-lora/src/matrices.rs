@@ -139,6 +139,26 @@ impl Matrices {
 
     /// The same for a part of a layer, as [`he_nn::reference::Update`] counts them.
     pub fn add_part(&self, linear: Linear, part: usize, x: &[f64], y: &mut [f64]) {
+        self.add_products(self.part(linear, part), x, y);
+    }
+
+    /// Sets a part of a layer to a row-major matrix, of which each row has so many outputs.
+    ///
+    /// # Panics
+    /// If the layer has other inputs or outputs.
+    pub fn set_part(&mut self, linear: Linear, part: usize, outputs: usize, entries: &[f64]) {
+        let (first, width) = (self.part(linear, part).start, self.order.width());
+        for (input, row) in entries.chunks_exact(outputs).enumerate() {
+            let place = input % width * width;
+            for (o, row) in row.chunks_exact(width).enumerate() {
+                let matrix = self.matrix_mut(first + outputs / width * (input / width) + o);
+                matrix[place..place + width].copy_from_slice(row);
+            }
+        }
+    }
+
+    /// The numbers of the matrices of a part of a layer.
+    fn part(&self, linear: Linear, part: usize) -> Range<usize> {
         let numbers = self.of(linear);
         let parts = match linear {
             Linear::Projections(_) => 3,
@@ -146,7 +166,7 @@ impl Matrices {
             _ => 1,
         };
         let first = numbers.start + part * numbers.len() / parts;
-        self.add_products(first..first + numbers.len() / parts, x, y);
+        first..first + numbers.len() / parts
     }
 
     /// How many blocks of features go in and come out of a linear layer: on one side there is one.

@@ -18,6 +18,7 @@ use crate::adapter::encrypt::{self, Public};
 use crate::adapter::encrypted::{self, Encrypted, Target};
 use crate::adapter::plain::PlainAdapter;
 use crate::finetune::job::Job;
+use crate::finetune::numbers::State;
 use crate::finetune::owner::Owner;
 use crate::finetune::settings::Settings;
 use crate::import::ModelFolder;
@@ -112,14 +113,13 @@ pub fn owned(path: &Path, keys: Option<&Path>, folder: &ModelFolder) -> Result<P
     })?;
     let owner = Owner::open(keys, folder)?;
     let job = find(path, owner.client().identity(), folder.model())?;
-    let Settings { alpha, loss, full, .. } = job.declared().settings;
-    ensure!(
-        !full,
-        "{} trains whole matrices, which are no adapter; a server takes them with `serve --adapter`",
-        path.display()
-    );
-    let state = owner.decrypt(&job).with_context(|| path.display().to_string())?;
-    PlainAdapter::trained(state.parameters, (alpha, loss), folder.model())
+    let Settings { alpha, loss, .. } = job.declared().settings;
+    let State { parameters, matrices, .. } =
+        owner.decrypt(&job).with_context(|| path.display().to_string())?;
+    match matrices {
+        Some([updates, ..]) => Ok(PlainAdapter::full(parameters, updates, loss)),
+        None => PlainAdapter::trained(parameters, (alpha, loss), folder.model()),
+    }
 }
 
 /// An adapter on its way to a server of this process; what was made for it is removed in the end.

@@ -88,12 +88,17 @@ impl Setup {
     }
 
     fn encrypt(&self, adapter: &PlainAdapter) -> PathBuf {
+        let (path, bytes) = self.try_encrypt(adapter).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len(), bytes);
+        path
+    }
+
+    fn try_encrypt(&self, adapter: &PlainAdapter) -> anyhow::Result<(PathBuf, u64)> {
         let public = self.path(OWNER).join(owner::PUBLIC_KEY);
         let key = Public::open(&public, &self.ring, &self.job.params).unwrap();
         let (path, mut rng) = (self.path("mine.enc"), ChaCha20Rng::seed_from_u64(7));
-        let bytes = encrypt::write(&path, self.target(), &key, adapter, &mut rng).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().len(), bytes);
-        path
+        let bytes = encrypt::write(&path, self.target(), &key, adapter, &mut rng)?;
+        Ok((path, bytes))
     }
 
     /// The adapter at `path` as a server with these keys takes it.
@@ -170,7 +175,8 @@ fn matrices_that_were_trained_answer_encrypted_as_in_the_clear_and_are_exported(
     setup.check_answer(&job, &wanted);
 
     let (path, [updates, ..]) = (setup.path("matrices.safetensors"), state.matrices.unwrap());
-    matrices::save(&path, folder.model(), &state.parameters, &updates).unwrap();
+    let both = (&state.parameters, &updates);
+    matrices::save(&path, folder.model(), Objective::Squared, both).unwrap();
     let bytes = fs::read(&path).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let found = tensors.tensor("layers.1.attention.output").unwrap();
@@ -183,6 +189,14 @@ fn matrices_that_were_trained_answer_encrypted_as_in_the_clear_and_are_exported(
         let (found, wanted) = (f64::from(f32::from_le_bytes(*word)), f64::from(w) / unit + d);
         assert!((found - wanted).abs() < 1e-6 * wanted.abs().max(1.0), "{found} {wanted}");
     }
+
+    let opened = setup.open(&path).unwrap();
+    assert!(opened.is_full() && opened.objective() == Objective::Squared);
+    let found = clear::logits_with(folder, Some(&opened), SENTENCE).unwrap();
+    let error = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(error < 1e-5, "{found:?} and {wanted:?}");
+    let refused = setup.try_encrypt(&opened).unwrap_err().to_string();
+    assert!(refused.contains("name the job's folder"), "{refused}");
 }
 
 #[test]

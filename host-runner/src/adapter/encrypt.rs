@@ -50,6 +50,10 @@ pub fn write(
 ) -> Result<u64> {
     let Target { ring, params, model } = target;
     ensure!(
+        !adapter.is_full(),
+        "a server takes what full fine-tuning came to from the job alone: name the job's folder"
+    );
+    ensure!(
         key.key.level() == he_lora::level(params.rows_level()),
         "the public key is of another level"
     );

@@ -14,24 +14,26 @@
 //! base_model.model.head.classes.weight                           classes × width
 //! ```
 //!
+//! or it has all matrices of the model, as full fine-tuning leaves them ([`matrices`]).
+//!
 //! `lora_alpha`, and as `loss` what it was trained for, stand among the file's metadata, or
 //! `lora_alpha` in an `adapter_config.json` beside it, as PEFT writes it.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use chacha20::rand_core::Rng;
 use he_lora::Update;
+use he_lora::matrices::Matrices;
 use he_lora::parameters::{Parameters, Shape, Side, Vector};
 use he_lora::plain::{self, PROJECTIONS};
 use he_nn::model::{Linear, Model};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 use zeroize::Zeroizing;
 
 use super::MAX_RANK;
-use super::tensors::{MODEL, Tensors};
+use super::matrices;
+use super::tensors::{LOSS, Read, Tensors};
 use crate::files;
 use crate::objective::Objective;
 
@@ -47,9 +49,6 @@ const HEAD: &str = "base_model.model.head";
 /// Metadata: what `scaling` is times the rank.
 const ALPHA: &str = "lora_alpha";
 
-/// Metadata: what it was trained for, the cross-entropy of classes if nothing is said.
-const LOSS: &str = "loss";
-
 /// One update a layer, what they are multiplied by, and a head if it has one. Its matrices are erased when it
 /// goes.
 #[expect(missing_debug_implementations, reason = "a person's weights are private")]
@@ -59,6 +58,8 @@ pub struct PlainAdapter {
     objective: Objective,
     /// The updates again, with those of the head.
     trained: Option<Parameters>,
+    /// What full fine-tuning adds to all matrices.
+    matrices: Option<Matrices>,
 }
 
 /// Rows `down` and columns `up` by name.
@@ -80,24 +81,17 @@ impl PlainAdapter {
     }
 
     fn parse(bytes: &[u8], beside: &dyn Fn() -> Option<Vec<u8>>, model: &Model) -> Result<Self> {
-        let whole = "not a whole safetensors file";
-        let (_, metadata) = SafeTensors::read_metadata(bytes).context(whole)?;
-        let metadata = metadata.metadata().clone().unwrap_or_default();
-        if let Some(found) = metadata.get(MODEL) {
-            let wanted = format!("{:016x}", super::digest(model));
-            ensure!(
-                *found == wanted,
-                "the adapter is for another model ({found}) than this one ({wanted}); name its \
-                 model with --model"
-            );
+        let mut tensors = Read::new(bytes, model)?;
+        let loss = tensors.metadata.get(LOSS);
+        let objective = loss.map(|name| Objective::named(name)).transpose()?.unwrap_or_default();
+        if matrices::is_of(&tensors) {
+            let (classes, updates) = matrices::take(&mut tensors, model)?;
+            tensors.finish()?;
+            return Ok(Self::full(classes, updates, objective));
         }
-        let alpha = alpha(&metadata, beside)?;
-        let objective = metadata.get(LOSS).map(|name| Objective::named(name)).transpose()?;
-        let width = model.config().width;
-        let mut tensors: HashMap<String, TensorView<'_>> =
-            SafeTensors::deserialize(bytes).context(whole)?.tensors().into_iter().collect();
-        let ranks = tensors.iter().filter(|(name, _)| name.ends_with("lora_A.weight"));
-        let rank = ranks.map(|(_, view)| view.shape().first().copied().unwrap_or(0)).max();
+        let (width, alpha) = (model.config().width, alpha(&tensors.metadata, beside)?);
+        let ranks = tensors.shapes().filter(|(name, _)| name.ends_with("lora_A.weight"));
+        let rank = ranks.map(|(_, shape)| shape.first().copied().unwrap_or(0)).max();
         let rank = rank.context("it has no tensor …lora_A.weight")?;
         ensure!((1..=MAX_RANK).contains(&rank), "rank {rank} is not one of 1 to {MAX_RANK}");
 
@@ -111,15 +105,12 @@ impl PlainAdapter {
             let update = Update::new(rank, width, down, up);
             updates.push(update.with_context(|| format!("in layer {layer}"))?);
         }
-        let has_head = tensors.keys().any(|name| name.starts_with(HEAD));
+        let has_head = tensors.shapes().any(|(name, _)| name.starts_with(HEAD));
         let head = has_head.then(|| head(&mut tensors, rank, model)).transpose()?;
-        if let Some(name) = tensors.keys().next() {
-            bail!("tensor {name} has no place in an adapter of this model");
-        }
+        tensors.finish()?;
         let count = u32::try_from(rank).context("a rank beyond all bounds")?;
         let trained = head.map(|head| with_projections(head, &updates));
-        let (scaling, objective) = (alpha / f64::from(count), objective.unwrap_or_default());
-        Ok(Self { updates, scaling, objective, trained })
+        Ok(Self { updates, scaling: alpha / f64::from(count), objective, trained, matrices: None })
     }
 
     /// What training came to, with updates multiplied by `alpha / rank`.
@@ -143,7 +134,20 @@ impl PlainAdapter {
         };
         let updates = (0..model.layers().len()).map(update).collect::<Result<_, _>>()?;
         let rank = f64::from(u32::try_from(shape.rank())?);
-        Ok(Self { updates, scaling: alpha / rank, objective, trained: Some(parameters) })
+        let trained = Some(parameters);
+        Ok(Self { updates, scaling: alpha / rank, objective, trained, matrices: None })
+    }
+
+    /// What full fine-tuning came to: columns of classes, and what is added to every matrix.
+    #[must_use]
+    pub const fn full(classes: Parameters, updates: Matrices, objective: Objective) -> Self {
+        Self {
+            updates: Vec::new(),
+            scaling: 1.0,
+            objective,
+            trained: Some(classes),
+            matrices: Some(updates),
+        }
     }
 
     /// One update a layer.
@@ -170,9 +174,18 @@ impl PlainAdapter {
         self.trained.as_ref()
     }
 
+    /// Whether it changes every matrix, in place of an update of low rank.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.matrices.is_some()
+    }
+
     /// Adds the update of a part of a linear layer to its output `y`, given its input `x`, as [`he_nn::reference::Update`]
     /// does.
     pub fn apply(&self, linear: Linear, part: usize, x: &[f64], y: &mut [f64]) {
+        if let Some(matrices) = &self.matrices {
+            matrices.add_part(linear, part, x, y);
+        }
         if let Linear::Projections(layer) = linear
             && let Some(update) = self.updates.get(layer)
         {
@@ -200,28 +213,16 @@ impl PlainAdapter {
 }
 
 /// Rows `down` and columns `up` of these names, zero if there are none.
-fn pair(
-    tensors: &mut HashMap<String, TensorView<'_>>,
-    [a, b]: [String; 2],
-    [rank, width]: [usize; 2],
-) -> Result<Pair> {
-    match (tensors.remove(&a), tensors.remove(&b)) {
-        (Some(left), Some(right)) => {
-            let up = transposed(&matrix(&b, &right, [width, rank])?, rank);
-            Ok([matrix(&a, &left, [rank, width])?, up])
-        }
-        (None, None) => Ok([const { Vec::new() }; 2].map(|_: Vec<f64>| vec![0.0; rank * width])),
-        (Some(_), None) => bail!("tensor {b} is missing"),
-        (None, Some(_)) => bail!("tensor {a} is missing"),
+fn pair(tensors: &mut Read<'_>, [a, b]: [String; 2], [rank, width]: [usize; 2]) -> Result<Pair> {
+    if !tensors.has(&a) && !tensors.has(&b) {
+        return Ok([(); 2].map(|()| vec![0.0; rank * width]));
     }
+    let (down, up) = (tensors.take(&a, [rank, width])?, tensors.take(&b, [width, rank])?);
+    Ok([down, transposed(&up, rank)])
 }
 
 /// The head's own vectors; all others are zero.
-fn head(
-    tensors: &mut HashMap<String, TensorView<'_>>,
-    rank: usize,
-    model: &Model,
-) -> Result<Parameters> {
+fn head(tensors: &mut Read<'_>, rank: usize, model: &Model) -> Result<Parameters> {
     let shape = Shape::new(rank, model.config());
     let shape =
         shape.with_context(|| format!("a head of its own beside updates of rank {rank}"))?;
@@ -231,9 +232,7 @@ fn head(
     for (side, matrix) in [Side::Down, Side::Up].into_iter().zip(&matrices) {
         set(&mut parameters, |r| Vector::Dense { side, r }, matrix);
     }
-    let name = classes_name();
-    let view = tensors.remove(&name).with_context(|| format!("tensor {name} is missing"))?;
-    let classes = matrix(&name, &view, [shape.classes(), shape.width()])?;
+    let classes = tensors.take(&classes_name(), [shape.classes(), shape.width()])?;
     set(&mut parameters, Vector::Class, &classes);
     Ok(parameters)
 }
@@ -357,20 +356,6 @@ fn alpha(metadata: &HashMap<String, String>, beside: &dyn Fn() -> Option<Vec<u8>
     })?;
     let is_good = |alpha: &f64| *alpha > 0.0 && alpha.is_finite();
     found.filter(is_good).with_context(|| format!("{ALPHA} is not a positive number"))
-}
-
-/// The entries of a matrix of exactly this shape, row-major.
-fn matrix(name: &str, view: &TensorView<'_>, shape: [usize; 2]) -> Result<Vec<f64>> {
-    ensure!(view.dtype() == Dtype::F32, "tensor {name} has type {:?}, not F32", view.dtype());
-    ensure!(
-        *view.shape() == shape,
-        "tensor {name} has shape {:?}; {shape:?} is expected",
-        view.shape()
-    );
-    let (words, _) = view.data().as_chunks::<4>();
-    let entries: Vec<f64> = words.iter().map(|&w| f32::from_le_bytes(w).into()).collect();
-    ensure!(entries.iter().all(|x| x.is_finite()), "tensor {name} has entries that are not finite");
-    Ok(entries)
 }
 
 /// Rows become columns: the matrix has `columns` entries a row.

@@ -247,7 +247,7 @@ impl Finetune {
         let Some(path) = &self.out else { return Ok(()) };
         let (model, Settings { alpha, loss, .. }) = (run.folder.model(), &run.settings);
         if let Some([updates, ..]) = &state.matrices {
-            matrices::save(path, model, &state.parameters, updates)?;
+            matrices::save(path, model, *loss, (&state.parameters, updates))?;
             self.output.say(format_args!("{}: the matrices, private", path.display()));
             return Ok(());
         }
