@@ -11,7 +11,7 @@ pub(super) struct DeclaredArguments {
     /// What labels are, and what is minimised
     #[arg(long, value_enum, default_value_t = Objective::CrossEntropy)]
     loss: Objective,
-    /// Train every entry of every matrix instead of an adapter: about four times as long
+    /// Train every entry of every matrix instead of an adapter: two to five times as long
     #[arg(long, conflicts_with_all = ["rank", "alpha", "targets", "exponent_rate"])]
     full: bool,
     /// The rank of every update
