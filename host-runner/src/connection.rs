@@ -1,6 +1,7 @@
 //! One TCP connection with a deadline, and a count of what passed.
 
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
@@ -35,13 +36,20 @@ impl Connection {
     pub fn connect(address: &str, time: Duration) -> Result<Self> {
         let found = address.to_socket_addrs();
         let found = found.with_context(|| format!("'{address}' is not an address like HOST:PORT"));
-        let Some(resolved) = found?.next() else { bail!("'{address}' has no address") };
-        let stream = TcpStream::connect_timeout(&resolved, time).with_context(|| {
+        // A name may have several addresses, of which a server listens at one.
+        let mut failed = None;
+        for resolved in found? {
+            match TcpStream::connect_timeout(&resolved, time) {
+                Ok(stream) => return Self::new(stream, time),
+                Err(error) => failed = Some(error),
+            }
+        }
+        let Some(error) = failed else { bail!("'{address}' has no address") };
+        Err(error).with_context(|| {
             format!(
                 "cannot connect to {address}; start `host-runner serve --listen {address}` first"
             )
-        })?;
-        Self::new(stream, time)
+        })
     }
 
     /// Gives the other side this much time from now.
@@ -116,12 +124,13 @@ impl Write for Connection {
     }
 }
 
+/// The number of the last exchange of this process.
+static LAST: AtomicU64 = AtomicU64::new(0);
+
 /// Codes of refusals.
 pub mod refusal {
     /// The upload is not what it claims to be; `needed` is zero.
     pub const MALFORMED: u32 = 1;
-    /// Too many connections; `needed` is how many there may be.
-    pub const BUSY: u32 = 2;
     /// The exchange is not newer than one that was answered; `needed` is the next good number.
     pub const REPLAYED: u32 = 3;
     /// The forward pass failed; nothing is known of the sentence.
@@ -155,13 +164,17 @@ fn timed_out(error: io::Error) -> io::Error {
     }
 }
 
-/// A number that is larger in every later exchange: nanoseconds since 1970.
+/// A number that is larger in every later exchange: nanoseconds since 1970, or one more than the last if the clock
+/// was put back meanwhile.
 ///
 /// # Errors
 /// If the clock is wrong by decades.
 pub fn exchange_number() -> Result<u64> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
-    u64::try_from(since.as_nanos()).context("the clock is beyond 2554")
+    let now = u64::try_from(since.as_nanos()).context("the clock is beyond 2554")?;
+    let next = |last: u64| Some(now.max(last.saturating_add(1)));
+    let last = LAST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next);
+    Ok(now.max(last.unwrap_or_else(|last| last).saturating_add(1)))
 }
 
 #[cfg(test)]
@@ -190,6 +203,14 @@ mod tests {
         assert!(begun.elapsed() < Duration::from_secs(1));
         drop(connection);
         trickle.join().unwrap();
+    }
+
+    #[test]
+    fn numbers_of_exchanges_rise_though_the_clock_does_not() {
+        let ahead = exchange_number().unwrap() + 1_000_000_000_000;
+        LAST.fetch_max(ahead, Ordering::SeqCst);
+        assert!(exchange_number().unwrap() > ahead);
+        assert!(exchange_number().unwrap() > ahead + 1);
     }
 
     #[test]

@@ -13,11 +13,12 @@ mod user;
 
 use alloc::sync::Arc;
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 pub use limits::Limits;
 pub use session::Answered;
@@ -40,6 +41,7 @@ pub struct Server<'a> {
     limits: Limits,
     users: Vec<User<'a>>,
     turn: Turn,
+    is_ended: AtomicBool,
 }
 
 impl core::fmt::Debug for Server<'_> {
@@ -53,8 +55,8 @@ impl core::fmt::Debug for Server<'_> {
 pub enum Until {
     /// Until a connection that got an answer ends; other connections wait meanwhile.
     Answered,
-    /// Until the first connection ends; others wait meanwhile.
-    HungUp,
+    /// Until [`Server::while_asked`] ends; one connection is served at a time.
+    Ended,
     /// As long as the process lives.
     Stopped,
 }
@@ -66,7 +68,14 @@ impl<'a> Server<'a> {
     /// If the address is taken or not one of this machine's.
     pub fn bind(address: &str, limits: Limits, users: Vec<User<'a>>) -> Result<Self> {
         let (listener, address) = connection::listen(address)?;
-        Ok(Self { listener, address, limits, users, turn: Turn::default() })
+        Ok(Self {
+            listener,
+            address,
+            limits,
+            users,
+            turn: Turn::default(),
+            is_ended: AtomicBool::new(false),
+        })
     }
 
     /// Where it listens.
@@ -86,8 +95,7 @@ impl<'a> Server<'a> {
                 scope.spawn(|| jobs.run(&self.turn));
             }
             let served = match until {
-                Until::Answered => self.run_in_turn(1, done),
-                Until::HungUp => self.run_in_turn(0, done),
+                Until::Answered | Until::Ended => self.run_in_turn(until, done),
                 Until::Stopped => self.run_for_good(done),
             };
             jobs().for_each(Jobs::stop);
@@ -95,14 +103,30 @@ impl<'a> Server<'a> {
         })
     }
 
-    /// Serves one connection after the other, until one ends with so many answers.
-    fn run_in_turn(&self, answers: usize, done: &(dyn Fn(&Answered) + Sync)) -> Result<()> {
-        loop {
+    /// Serves while `ask` asks at the address that it is given, one connection at a time.
+    ///
+    /// # Errors
+    /// If the socket fails for good, or the server panics.
+    pub fn while_asked<T>(&self, ask: impl FnOnce(&str) -> T) -> Result<T> {
+        thread::scope(|scope| {
+            let serving = scope.spawn(|| self.run(Until::Ended, &|_| {}));
+            let ending = Ending(self);
+            let result = ask(&self.address.to_string());
+            drop(ending);
+            serving.join().map_err(|_| anyhow!("the server panicked"))??;
+            Ok(result)
+        })
+    }
+
+    /// Serves one connection after the other.
+    fn run_in_turn(&self, until: Until, done: &(dyn Fn(&Answered) + Sync)) -> Result<()> {
+        while !self.is_ended.load(Ordering::SeqCst) {
             let (connection, peer) = self.next()?;
-            if self.session(connection, peer, done) >= answers {
-                return Ok(());
+            if self.session(connection, peer, done) > 0 && until == Until::Answered {
+                break;
             }
         }
+        Ok(())
     }
 
     fn run_for_good(&self, done: &(dyn Fn(&Answered) + Sync)) -> Result<()> {
@@ -112,7 +136,11 @@ impl<'a> Server<'a> {
             loop {
                 let (connection, peer) = self.next()?;
                 if Arc::strong_count(&seat) > self.limits.connections {
-                    self.refuse_busy(connection);
+                    // Whoever it is could read no refusal: those answer what was asked.
+                    eprintln!(
+                        "{peer}: {} connections are held, so it is not served",
+                        self.limits.connections
+                    );
                     continue;
                 }
                 let taken = Arc::clone(&seat);
@@ -140,5 +168,16 @@ impl<'a> Server<'a> {
                 connected => return connected,
             }
         }
+    }
+}
+
+/// Ends [`Until::Ended`] with the connection that is served, also if whoever asks panics.
+struct Ending<'a>(&'a Server<'a>);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.is_ended.store(true, Ordering::SeqCst);
+        // It may be waiting for the next connection; if this fails, there is none to wait for.
+        let _ = TcpStream::connect(self.0.address);
     }
 }

@@ -6,14 +6,13 @@
 mod small;
 
 use core::time::Duration;
-use std::thread;
 
 use host_runner::client::{Client, Decrypted};
 use host_runner::connection::Connection;
 use host_runner::engine::Engine;
 use host_runner::import::ModelFolder;
 use host_runner::plan::Plan;
-use host_runner::server::{Limits, Server, Until, User};
+use host_runner::server::{Limits, Server, User};
 use host_runner::store::{self, DEVICE, Manifest, SERVER, device};
 use host_runner::{clear, precision};
 use small::Scratch;
@@ -43,13 +42,12 @@ fn ask(
     let transport = store::read_transport(&keys.join(SERVER)).unwrap();
     let users = vec![User::new(about, &transport, &answerer)];
     let server = Server::bind("127.0.0.1:0", Limits::default(), users).unwrap();
-    let address = server.address().to_string();
-    thread::scope(|scope| {
-        scope.spawn(|| server.run(Until::HungUp, &|_| {}).unwrap());
-        let mut connection = Connection::connect(&address, TIME).unwrap();
+    let ask = |address: &str| {
+        let mut connection = Connection::connect(address, TIME).unwrap();
         let ask = |sentence: &&str| client.ask(&mut connection, sentence, &mut |_| {});
         sentences.iter().map(ask).collect()
-    })
+    };
+    server.while_asked(ask).unwrap()
 }
 
 #[test]
@@ -101,4 +99,10 @@ fn a_bad_sentence_is_refused_before_anything_is_sent() {
     assert_eq!(errors[2].as_deref(), Some("the sentence has more than 14 word pieces"));
     // The connection is as good as before.
     assert_eq!(errors[3], None);
+}
+
+#[test]
+fn a_server_that_nobody_asks_ends() {
+    let server = Server::bind("127.0.0.1:0", Limits::default(), Vec::new()).unwrap();
+    assert_eq!(server.while_asked(str::len).unwrap(), server.address().to_string().len());
 }

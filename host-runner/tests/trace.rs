@@ -7,14 +7,13 @@ mod small;
 
 use core::time::Duration;
 use std::process::Command;
-use std::thread;
 
 use he_nn::stage::STAGES;
 use host_runner::client::Client;
 use host_runner::connection::Connection;
 use host_runner::engine::Engine;
 use host_runner::plan::Plan;
-use host_runner::server::{Limits, Server, Until, User};
+use host_runner::server::{Limits, Server, User};
 use host_runner::store::{self, DEVICE, Manifest, SERVER, device};
 use host_runner::trace::{Category, Span, Trace};
 use small::Scratch;
@@ -33,12 +32,11 @@ fn traced(scratch: &Scratch) -> (Trace, Plan) {
     let server = Server::bind("127.0.0.1:0", Limits::default(), users).unwrap();
     let secrets = device::read(&scratch.path().join(DEVICE), &params).unwrap();
     let client = Client::new(secrets, &params, &folder).unwrap();
-    thread::scope(|scope| {
-        scope.spawn(|| server.run(Until::HungUp, &|_| {}).unwrap());
-        let address = server.address().to_string();
-        let mut connection = Connection::connect(&address, Duration::from_secs(60)).unwrap();
+    let ask = |address: &str| {
+        let mut connection = Connection::connect(address, Duration::from_secs(60)).unwrap();
         client.ask(&mut connection, "a fine film .", &mut |_| {}).unwrap();
-    });
+    };
+    server.while_asked(ask).unwrap();
     (engine.trace().unwrap(), plan)
 }
 

@@ -103,6 +103,8 @@ impl Infer {
             return self.ask(&Client::open(keys, &asked.folder)?, asked, address);
         }
         let client = Client::open(&keys.join(DEVICE), &asked.folder)?;
+        // A sentence that cannot be asked is refused before keys are loaded.
+        clear::trace(&asked.folder, None, &self.sentence)?;
         let server = keys.join(SERVER);
         let adapter = asked.adapter.as_ref().zip(self.adapter.as_ref());
         let adapter = adapter

@@ -2,10 +2,9 @@
 
 use alloc::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use he_core::keyswitch::KeyPlan;
 use he_core::params::Params;
@@ -65,7 +64,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "SIZE", value_parser = crate::memory::parse_bytes)]
     memory: Option<u64>,
     /// Write where the time of the last answer went to this file, for `host-runner trace` and Perfetto
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "jobs")]
     trace: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
@@ -309,13 +308,7 @@ impl Job {
         let jobs = self.jobs()?;
         let users = vec![self.user(&answerer, jobs.as_ref())?];
         let server = Server::bind("127.0.0.1:0", Limits::default(), users)?;
-        let address = server.address().to_string();
-        let result = thread::scope(|scope| {
-            let serving = scope.spawn(|| server.run(Until::HungUp, &|_| {}));
-            let result = ask(&address);
-            serving.join().map_err(|_| anyhow!("the server panicked"))??;
-            result
-        });
+        let result = server.while_asked(ask)?;
         self.write_trace()?;
         result
     }

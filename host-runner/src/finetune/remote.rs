@@ -143,9 +143,9 @@ impl core::fmt::Display for Refused {
 
 impl core::error::Error for Refused {}
 
-/// Whether another attempt may go better: the connection broke, or the server was busy.
+/// Whether another attempt may go better: the connection broke, or the server had heard of a later one.
 fn passes(error: &Error) -> bool {
-    let is_busy = |refused: &Refused| [refusal::BUSY, refusal::REPLAYED].contains(&refused.code);
-    error.downcast_ref().is_some_and(is_busy)
+    let is_late = |refused: &Refused| refused.code == refusal::REPLAYED;
+    error.downcast_ref().is_some_and(is_late)
         || error.chain().any(<dyn core::error::Error>::is::<io::Error>)
 }

@@ -63,17 +63,6 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Tells one that came too late to come again. Which of several users it is nobody knows yet, so it could not read
-    /// that: the connection just ends.
-    pub(super) fn refuse_busy(&self, mut connection: Connection) {
-        let [user] = &self.users[..] else { return };
-        let mut link = Link::new(user.transport, user.digest, 0);
-        let needed = self.limits.connections as u64;
-        let text = "too many connections; come again later";
-        // Whether it hears that or not, it is gone.
-        let _ = send_refusal(&mut connection, &mut link, refusal::BUSY, needed, text);
-    }
-
     /// Answers one question, and what is asked about jobs before it; `None` if there is no other.
     fn question(&self, connection: &mut Connection) -> Result<Option<Answered>> {
         loop {

@@ -2,14 +2,13 @@
 
 use core::time::Duration;
 use std::path::Path;
-use std::thread;
 
 use he_core::params::Params;
 use host_runner::client::{Client, Decrypted};
 use host_runner::connection::Connection;
 use host_runner::engine::Engine;
 use host_runner::import::ModelFolder;
-use host_runner::server::{Limits, Server, Until, User};
+use host_runner::server::{Limits, Server, User};
 use host_runner::store::{self, DEVICE, SERVER, device};
 
 /// Asks `engine` with the secrets of a folder of keys.
@@ -26,10 +25,9 @@ pub(crate) fn ask(
     let transport = store::read_transport(&keys.join(SERVER)).unwrap();
     let users = vec![User::new(about, &transport, &answerer)];
     let server = Server::bind("127.0.0.1:0", Limits::default(), users).unwrap();
-    let address = server.address().to_string();
-    thread::scope(|scope| {
-        scope.spawn(|| server.run(Until::HungUp, &|_| {}).unwrap());
-        let mut connection = Connection::connect(&address, Duration::from_secs(60)).unwrap();
+    let ask = |address: &str| {
+        let mut connection = Connection::connect(address, Duration::from_secs(60)).unwrap();
         client.ask(&mut connection, sentence, &mut |_| {}).unwrap()
-    })
+    };
+    server.while_asked(ask).unwrap()
 }

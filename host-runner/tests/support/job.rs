@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use he_core::keyswitch::KeyAuthority;
 use he_core::params::Params;
@@ -24,7 +23,7 @@ use host_runner::import::ModelFolder;
 use host_runner::plan::Plan;
 use host_runner::plan::training::TrainingPlan;
 use host_runner::random;
-use host_runner::server::{Limits, Server, Until, User};
+use host_runner::server::{Limits, Server, User};
 use host_runner::store::{self, Existing, Manifest, SERVER};
 
 use crate::small::{self, Scratch};
@@ -152,13 +151,7 @@ impl Setup {
     /// Serves with jobs in a folder while `ask` is asking, over one connection.
     pub(crate) fn while_serving<T>(&self, jobs: &Path, ask: impl FnOnce(&str) -> T) -> T {
         serve(&[self.scratch.path()], jobs, "127.0.0.1:0", |server| {
-            let address = server.address().to_string();
-            thread::scope(|scope| {
-                let serving = scope.spawn(|| server.run(Until::HungUp, &|_| {}).unwrap());
-                let result = ask(&address);
-                serving.join().unwrap();
-                result
-            })
+            server.while_asked(ask).unwrap()
         })
     }
 }
