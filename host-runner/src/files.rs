@@ -1,11 +1,15 @@
 //! Files that are either whole or absent: written beside their place, synced, then renamed.
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+
+/// Files that this process has begun.
+static COUNT: AtomicU64 = AtomicU64::new(0);
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +44,10 @@ impl AtomicFile {
     /// If the directory cannot be written.
     pub fn create(place: &Path, access: Access) -> Result<Self> {
         let mut name = place.file_name().context("a file needs a name")?.to_owned();
-        name.push(format!(".{}.part", std::process::id()));
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        name.push(format!(".{}-{count}.part", std::process::id()));
         let beside = place.with_file_name(name);
-        // Left over from a run that was killed; nobody else has this process's number.
+        // Left over from a run that was killed; nobody else has this process's number and this count.
         match fs::remove_file(&beside) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 return Err(e).with_context(|| format!("cannot replace {}", beside.display()));

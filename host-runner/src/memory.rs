@@ -31,6 +31,12 @@ pub fn available() -> Option<u64> {
     kilobytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
 }
 
+/// The bytes that this process has resident now, if the system says.
+#[must_use]
+pub fn resident() -> Option<u64> {
+    kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
 /// The most bytes this process has ever had resident, if the system says.
 #[must_use]
 pub fn peak() -> Option<u64> {

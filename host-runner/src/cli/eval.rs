@@ -52,7 +52,7 @@ pub(super) struct Eval {
     #[arg(long, value_name = "DIR", required_unless_present = "clear")]
     keys: Option<PathBuf>,
     /// A running server's address
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "clear")]
     server: Option<String>,
     /// The model's folder
     #[arg(long, value_name = "DIR", default_value = "models/edge")]
@@ -65,7 +65,7 @@ pub(super) struct Eval {
     #[arg(long)]
     clear: bool,
     /// Take at most this much memory, such as 12G, instead of what is available
-    #[arg(long, value_name = "SIZE", value_parser = crate::memory::parse_bytes)]
+    #[arg(long, value_name = "SIZE", conflicts_with_all = ["server", "clear"], value_parser = crate::memory::parse_bytes)]
     memory: Option<u64>,
     /// Write where the time went to this file, for `host-runner trace` and Perfetto
     #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "clear"])]

@@ -92,7 +92,7 @@ pub(super) struct Finetune {
     #[command(flatten)]
     declared: DeclaredArguments,
     /// Take at most this much memory, such as 12G, instead of what is available
-    #[arg(long, value_name = "SIZE", value_parser = crate::memory::parse_bytes)]
+    #[arg(long, value_name = "SIZE", conflicts_with = "server", value_parser = crate::memory::parse_bytes)]
     memory: Option<u64>,
     #[command(flatten)]
     output: Output,

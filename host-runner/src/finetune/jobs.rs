@@ -97,14 +97,15 @@ impl<'a> Jobs<'a> {
                 }
             }
         }
-        match self.job(number) {
-            Ok(job) if job.done()? > 0 => self.newest_state(&job).map(|_| ()),
-            Ok(_) => Ok(()),
-            Err(error) => {
-                eprintln!("warning: {error:#}; this job is left out");
-                Ok(())
-            }
+        // Whoever works at it next says what is wrong to its owner.
+        let looked = self.job(number).and_then(|job| match job.done()? {
+            0 => Ok(()),
+            _ => self.newest_state(&job).map(|_| ()),
+        });
+        if let Err(error) = looked {
+            eprintln!("warning: job {number:016x}: {error:#}");
         }
+        Ok(())
     }
 
     /// What to say to what an owner asks.
@@ -158,7 +159,11 @@ impl<'a> Jobs<'a> {
             declared.preset,
         );
         let worker = Worker::new(self.means, &declared, self.bytes())?;
-        check_keys(self.keys, self.manifest, self.means.cpu.params(), worker.keys())?;
+        let keys = check_keys(self.keys, self.manifest, self.means.cpu.params(), worker.keys());
+        keys.with_context(|| {
+            let what = declared.settings.keys();
+            format!("these keys are not for such a training; `host-runner keygen --finetune {what}` makes them")
+        })?;
         memory::check("training", worker.report().memory_bytes, self.bytes())?;
         Job::declare(&self.place(number), self.identity(), text).map(|_| ())
     }
@@ -304,9 +309,9 @@ impl<'a> Jobs<'a> {
         Ok(found)
     }
 
-    /// What this process may take in all: the limit, or what it has had and what is free.
+    /// What this process may take in all: the limit, or what it has and what is free.
     fn bytes(&self) -> Option<u64> {
-        let all = || Some(memory::available()? + memory::peak()?);
+        let all = || Some(memory::available()? + memory::resident()?);
         self.memory_limit.or_else(all)
     }
 

@@ -120,6 +120,12 @@ impl Settings {
         u32::try_from(batch).map_or(MOST_RATE, |n| MOST_RATE.min(RATE_AN_EXAMPLE * f64::from(n)))
     }
 
+    /// What `keygen --finetune` makes the keys for: a rank, or whole matrices.
+    #[must_use]
+    pub fn keys(&self) -> String {
+        if self.full { "full".to_owned() } else { self.rank.to_string() }
+    }
+
     /// Checks what no other part would.
     ///
     /// # Errors

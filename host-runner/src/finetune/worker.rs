@@ -1,5 +1,6 @@
 //! The server's side of a job: one iteration from a state to the next, with evaluation keys alone.
 
+use std::fs;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -152,6 +153,10 @@ impl<'a> Worker<'a> {
         let path = job.path(Part::Example(index));
         let bytes = files::read(&path, LIMIT)?;
         let upload = read_example(self.means, &bytes);
+        let upload = upload.inspect_err(|_| {
+            // It was whole when it came: its owner sends it again.
+            let _ = fs::remove_file(&path);
+        });
         let Upload { masks, bodies } = upload.with_context(|| format!("in {}", path.display()))?;
         let (cpu, seed) = (self.means.cpu, masks);
         let seeded = |body: [Vec<u32>; BASE_PRIMES]| SeededUpload { seed, b: body.into() };
